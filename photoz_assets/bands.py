@@ -1,0 +1,24 @@
+"""The six LSST bands in the order of the field: the AB system they are measured in, how they are drawn."""
+
+from typing import Final
+
+BANDS: Final = ("u", "g", "r", "i", "z", "y")
+
+# Dark Energy Survey's colours, as the seed of this project draws them; they stay apart for colour-blind eyes.
+BAND_COLORS: Final = {
+    "u": "#56b4e9",
+    "g": "#008060",
+    "r": "#ff4000",
+    "i": "#850000",
+    "z": "#6600cc",
+    "y": "#000000",
+}
+BAND_SYMBOLS: Final = {"u": "o", "g": "^", "r": "v", "i": "s", "z": "*", "y": "p"}
+
+# AB magnitude of a source of 1 nJy (Oke and Gunn 1983, ApJ 266, 713, rounded as the archive's scisql rounds it).
+AB_ZERO_POINT_MAG: Final = 31.4
+
+
+def flux_of_magnitude(mag: float) -> float:
+    """Give the flux of an AB magnitude in nJy: 10^((31.4 - mag) / 2.5)."""
+    return float(10 ** ((AB_ZERO_POINT_MAG - mag) / 2.5))

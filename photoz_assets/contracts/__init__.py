@@ -1,0 +1,67 @@
+"""Table contracts: what each stored table's columns are called, hold and mean.
+
+A contract is the one source for the ADQL select list, the Arrow schema, the columns that Dagster shows, the
+lineage and the check ``contract``. What rows must satisfy beyond their types stands in ``selection``;
+how a table is asked for, in ``queries``.
+
+Types, units and UCDs of archive columns follow the DP0.2 schema (``dp02_dc2.yaml`` of lsst/sdm_schemas).
+"""
+
+from typing import Final
+
+from photoz_assets.contracts.archive import SKYINFO, TAP_COLUMNS, TAP_TABLES
+from photoz_assets.contracts.diagnostics import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS
+from photoz_assets.contracts.galaxies import (
+    ARCHIVE_SCHEMA,
+    FIELD_GALAXIES,
+    MATCHED_GALAXIES,
+    TABLE_ALIASES,
+    USED_TABLES,
+    flag_column,
+    flux_column,
+    flux_error_column,
+    magnitude_column,
+    true_flux_column,
+)
+from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.contracts.sky import PATCHES, TRACTS
+
+CONTRACTS: Final = {
+    contract.table: contract
+    for contract in (
+        TAP_TABLES,
+        TAP_COLUMNS,
+        SKYINFO,
+        TRACTS,
+        PATCHES,
+        MATCHED_GALAXIES,
+        FIELD_GALAXIES,
+        DIAGNOSTICS,
+        FIELD_DIAGNOSTICS,
+        SURVEY_DIAGNOSTICS,
+    )
+}
+
+__all__ = [
+    "ARCHIVE_SCHEMA",
+    "CONTRACTS",
+    "DIAGNOSTICS",
+    "FIELD_DIAGNOSTICS",
+    "FIELD_GALAXIES",
+    "MATCHED_GALAXIES",
+    "PATCHES",
+    "SKYINFO",
+    "SURVEY_DIAGNOSTICS",
+    "TABLE_ALIASES",
+    "TAP_COLUMNS",
+    "TAP_TABLES",
+    "TRACTS",
+    "USED_TABLES",
+    "Column",
+    "Contract",
+    "flag_column",
+    "flux_column",
+    "flux_error_column",
+    "magnitude_column",
+    "true_flux_column",
+]

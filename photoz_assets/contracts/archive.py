@@ -1,0 +1,87 @@
+"""What the archive says of itself: its tables, the columns of those we use, and where its objects lie."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from photoz_assets.contracts.galaxies import TABLE_ALIASES
+from photoz_assets.contracts.model import Column, Contract
+
+_OBJECTS: Final = TABLE_ALIASES["obj"]
+
+
+def _listed(table: str, name: str, description: str, *, nullable: bool = True) -> Column:
+    """Describe a column of TAP_SCHEMA (TAP 1.1 sec. 4)."""
+    return Column(
+        name=name,
+        type=pa.string(),
+        description=description,
+        nullable=nullable,
+        source=name,
+        derived_from=(f"tap_schema.{table}.{name}",),
+    )
+
+
+TAP_TABLES: Final = Contract(
+    table="tap_tables",
+    columns=(
+        _listed("tables", "schema_name", "Schema that the table belongs to"),
+        _listed("tables", "table_name", "Name to use in ADQL", nullable=False),
+        _listed("tables", "table_type", "'table' or 'view'"),
+        _listed("tables", "description", "What the table holds"),
+    ),
+)
+
+TAP_COLUMNS: Final = Contract(
+    table="tap_columns",
+    columns=(
+        _listed("columns", "table_name", "Table of the column", nullable=False),
+        _listed("columns", "column_name", "Name to use in ADQL", nullable=False),
+        _listed("columns", "datatype", "VOTable datatype"),
+        _listed("columns", "unit", "Unit in VOUnit syntax"),
+        _listed("columns", "ucd", "Unified Content Descriptor"),
+        _listed("columns", "description", "What the column holds"),
+    ),
+)
+
+
+def _extent(name: str, function: str, coordinate: str, description: str) -> Column:
+    """Describe an aggregate of ``coord_ra`` or ``coord_dec`` over the objects of one tract and patch."""
+    statistic = {"MIN": "stat.min", "MAX": "stat.max", "AVG": "stat.mean"}[function]
+    return Column(
+        name=name,
+        type=pa.float64(),
+        description=description,
+        unit="deg",
+        ucd=f"{statistic};pos.eq.{coordinate}",
+        nullable=False,
+        source=f"{function}(coord_{coordinate})",
+        derived_from=(f"{_OBJECTS}.coord_{coordinate}",),
+    )
+
+
+def _key(name: str, source: str, counted: str, description: str) -> Column:
+    return Column(
+        name=name,
+        type=pa.int64(),
+        description=description,
+        nullable=False,
+        source=source,
+        derived_from=(f"{_OBJECTS}.{counted}",),
+    )
+
+
+SKYINFO: Final = Contract(
+    table="skyinfo",
+    columns=(
+        _key("tract", "tract", "tract", "Skymap tract"),
+        _key("patch", "patch", "patch", "Skymap patch within the tract, sequential"),
+        _extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects"),
+        _extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects"),
+        _extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects"),
+        _extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects"),
+        _extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects"),
+        _extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects"),
+        _key("num", "COUNT(*)", "objectId", "Number of objects of the patch"),
+    ),
+)

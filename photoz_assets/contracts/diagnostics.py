@@ -1,0 +1,138 @@
+"""Statistics of the galaxies: per band for a tract or the field, per tract for the survey."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from photoz_assets.bands import BANDS
+from photoz_assets.contracts.model import Column, Contract
+
+
+def _statistic(name: str, description: str, *inputs: str, unit: str | None = None, source: str) -> Column:
+    derived_from = tuple(f"{source}.{column}" for column in inputs)
+    return Column(name=name, type=pa.float64(), description=description, unit=unit, derived_from=derived_from)
+
+
+def _count(name: str, description: str, *inputs: str, source: str) -> Column:
+    derived_from = tuple(f"{source}.{column}" for column in inputs)
+    return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
+
+
+def _each_band(name: str) -> tuple[str, ...]:
+    """Name one quantity of all bands, ``{b}`` standing for the band."""
+    return tuple(name.replace("{b}", band) for band in BANDS)
+
+
+def _band_statistics(table: str, source: str) -> Contract:
+    """Describe a row of statistics for each band over the galaxies of ``source``."""
+    flux, error, flag = (
+        _each_band(f"obj_{{b}}_{name}") for name in ("cModelFlux", "cModelFluxErr", "cModel_flag")
+    )
+    truth = _each_band("ts_flux_{b}")
+    pairs = (*flux, *error, *truth)
+    positions = ("ts_ra", "obj_coord_ra", "obj_coord_dec"), ("ts_dec", "obj_coord_dec")
+    return Contract(
+        table=table,
+        columns=(
+            Column(
+                name="band",
+                type=pa.string(),
+                description="LSST band",
+                ucd="instr.bandpass",
+                nullable=False,
+                derived_from=tuple(f"{source}.{name}" for name in flux),
+            ),
+            _count("num_galaxies", "Galaxies", "mt_match_objectId", source=source),
+            _count("num_null", "Galaxies without a flux in the band", *flux, source=source),
+            _count("num_not_positive", "Galaxies whose flux is zero or negative", *flux, source=source),
+            _count("num_flagged", "Galaxies whose cModel fit failed", *flag, source=source),
+            _count("num_sn10", "Galaxies at a signal-to-noise ratio above 10", *flux, *error, source=source),
+            _statistic("median_mag", "Median measured AB magnitude", *flux, unit="mag", source=source),
+            _statistic(
+                "depth_5sigma_mag",
+                "AB magnitude at which the median flux error is a fifth of the flux",
+                *error,
+                unit="mag",
+                source=source,
+            ),
+            _statistic("median_flux_ratio", "Median of measured to true flux at S/N > 10", *pairs, source=source),
+            _statistic("flux_ratio_p16", "16th percentile of that ratio", *pairs, source=source),
+            _statistic("flux_ratio_p84", "84th percentile of that ratio", *pairs, source=source),
+            _statistic(
+                "median_ra_offset_arcsec",
+                "Median of true minus measured right ascension times cos(Dec), all bands together",
+                *positions[0],
+                unit="arcsec",
+                source=source,
+            ),
+            _statistic(
+                "median_dec_offset_arcsec",
+                "Median of true minus measured declination, all bands together",
+                *positions[1],
+                unit="arcsec",
+                source=source,
+            ),
+            _statistic(
+                "median_redshift", "Median true redshift, all bands together", "ts_redshift", source=source
+            ),
+        ),
+    )
+
+
+DIAGNOSTICS: Final = _band_statistics("diagnostics", "matched_galaxies")
+FIELD_DIAGNOSTICS: Final = _band_statistics("field_diagnostics", "field_galaxies")
+
+SURVEY_DIAGNOSTICS: Final = Contract(
+    table="survey_diagnostics",
+    columns=(
+        _count("tract", "Skymap tract", "tract", source="tracts"),
+        Column(
+            name="held",
+            type=pa.bool_(),
+            description="True where the lake holds the tract's galaxies",
+            nullable=False,
+            derived_from=("matched_galaxies.obj_tract",),
+        ),
+        _count("num_galaxies", "Galaxies held", "mt_match_objectId", source="matched_galaxies"),
+        Column(
+            name="density_per_deg2",
+            type=pa.float64(),
+            description="Galaxies per square degree of the inner region; NULL where the tract is not held",
+            unit="deg-2",
+            derived_from=("matched_galaxies.mt_match_objectId", "tracts.area_deg2"),
+        ),
+        _statistic("median_redshift", "Median true redshift", "ts_redshift", source="matched_galaxies"),
+        _statistic(
+            "median_ra_offset_arcsec",
+            "Median of true minus measured right ascension times cos(Dec)",
+            "ts_ra",
+            "obj_coord_ra",
+            "obj_coord_dec",
+            unit="arcsec",
+            source="matched_galaxies",
+        ),
+        _statistic(
+            "median_dec_offset_arcsec",
+            "Median of true minus measured declination",
+            "ts_dec",
+            "obj_coord_dec",
+            unit="arcsec",
+            source="matched_galaxies",
+        ),
+        _statistic(
+            "r_depth_5sigma_mag",
+            "AB magnitude at which the median r-band flux error is a fifth of the flux",
+            "obj_r_cModelFluxErr",
+            unit="mag",
+            source="matched_galaxies",
+        ),
+        _statistic(
+            "r_median_flux_ratio",
+            "Median of measured to true r-band flux at S/N > 10",
+            "obj_r_cModelFlux",
+            "obj_r_cModelFluxErr",
+            "ts_flux_r",
+            source="matched_galaxies",
+        ),
+    ),
+)

@@ -1,0 +1,83 @@
+"""Tracts and patches: the skymap's geometry joined with what the archive holds there."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from photoz_assets.contracts.model import Column, Contract
+
+
+def _degrees(name: str, description: str, *derived_from: str) -> Column:
+    return Column(
+        name=name,
+        type=pa.float64(),
+        description=description,
+        unit="deg",
+        nullable=False,
+        derived_from=derived_from,
+    )
+
+
+def _integer(name: str, description: str, *derived_from: str) -> Column:
+    return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
+
+
+TRACTS: Final = Contract(
+    table="tracts",
+    columns=(
+        _integer("tract", "Skymap tract", "skyinfo.tract"),
+        _degrees("centre_ra", "Right ascension of the tract's centre", "skyinfo.tract"),
+        _degrees("centre_dec", "Declination of the tract's centre", "skyinfo.tract"),
+        _degrees("ra_min", "Western edge of the inner region", "skyinfo.tract"),
+        _degrees("ra_max", "Eastern edge of the inner region", "skyinfo.tract"),
+        _degrees("dec_min", "Southern edge of the inner region", "skyinfo.tract"),
+        _degrees("dec_max", "Northern edge of the inner region", "skyinfo.tract"),
+        _degrees("mean_ra", "Mean over the patches of the objects' mean right ascension", "skyinfo.meanRA"),
+        _degrees("mean_dec", "Mean over the patches of the objects' mean declination", "skyinfo.meanDEC"),
+        Column(
+            name="area_deg2",
+            type=pa.float64(),
+            description="Area of the inner region on the sky",
+            unit="deg2",
+            nullable=False,
+            derived_from=("skyinfo.tract",),
+        ),
+        _integer("num_patches", "Patches with objects", "skyinfo.patch"),
+        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num"),
+    ),
+)
+
+PATCHES: Final = Contract(
+    table="patches",
+    columns=(
+        _integer("tract", "Skymap tract", "skyinfo.tract"),
+        _integer("patch", "Skymap patch within the tract, sequential", "skyinfo.patch"),
+        Column(
+            name="ra",
+            type=pa.list_(pa.float64()),
+            description="Right ascension of the four corners of the inner region",
+            unit="deg",
+            ucd="pos.eq.ra",
+            nullable=False,
+            derived_from=("skyinfo.tract", "skyinfo.patch"),
+        ),
+        Column(
+            name="dec",
+            type=pa.list_(pa.float64()),
+            description="Declination of the four corners of the inner region",
+            unit="deg",
+            ucd="pos.eq.dec",
+            nullable=False,
+            derived_from=("skyinfo.tract", "skyinfo.patch"),
+        ),
+        Column(
+            name="s_region",
+            type=pa.string(),
+            description="The inner region as an STC-S polygon in ICRS",
+            ucd="pos.outline;obs.field",
+            nullable=False,
+            derived_from=("skyinfo.tract", "skyinfo.patch"),
+        ),
+        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num"),
+    ),
+)

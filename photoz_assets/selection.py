@@ -1,0 +1,117 @@
+"""Which galaxies are wanted: one frozen object that gives both the query's cuts and the checks.
+
+The area is no part of a selection: it belongs to the tract that is asked for (``queries``).
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Final, Self
+
+from photoz_assets.bands import BANDS, flux_of_magnitude
+
+GALAXY_TRUTH_TYPE: Final = 1
+
+
+class SelectionError(ValueError):
+    """The selection makes no sense; nothing was asked."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a row must satisfy: an archive column as ``alias.column`` and the rest of an SQL comparison."""
+
+    column: str
+    comparison: str
+
+    @property
+    def adql(self) -> str:
+        """The condition over the archive's tables."""
+        return f"{self.column} {self.comparison}"
+
+    @property
+    def sql(self) -> str:
+        """The condition over the stored table's columns."""
+        return f'"{self.column.replace(".", "_", 1)}" {self.comparison}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """True, primary galaxies whose measured magnitudes lie strictly inside two limits.
+
+    Raises
+    ------
+    SelectionError
+        A limit is no number, the limits are not in order, a band is unknown or given twice, or none is given.
+    """
+
+    bright_limit_mag: float = 17.0
+    faint_limit_mag: float = 26.0
+    bands: tuple[str, ...] = ("g", "r", "i")
+
+    def __post_init__(self) -> None:
+        limits = f"{self.bright_limit_mag} < mag < {self.faint_limit_mag}"
+        if not (math.isfinite(self.bright_limit_mag) and math.isfinite(self.faint_limit_mag)):
+            raise SelectionError(f"magnitude limits must be finite numbers, got {limits}")
+        if not self.bright_limit_mag < self.faint_limit_mag:
+            raise SelectionError(f"no magnitude lies inside {limits}: the bright limit must be the smaller one")
+        if unknown := [band for band in self.bands if band not in BANDS]:
+            raise SelectionError(f"unknown band {', '.join(map(repr, unknown))}: the bands are {', '.join(BANDS)}")
+        if not self.bands or len(set(self.bands)) != len(self.bands):
+            raise SelectionError(f"name each band to cut on once, got {list(self.bands)}")
+
+    @property
+    def flux_bounds_njy(self) -> tuple[float, float]:
+        """The limits as cModel fluxes, faint one first: nJy, both excluded."""
+        return flux_of_magnitude(self.faint_limit_mag), flux_of_magnitude(self.bright_limit_mag)
+
+    @property
+    def sample(self) -> tuple[Condition, ...]:
+        """The conditions besides the magnitudes: a true galaxy, primary, of known extendedness."""
+        return (
+            Condition("ts.truth_type", f"= {GALAXY_TRUTH_TYPE}"),
+            Condition("obj.detect_isPrimary", "= 1"),
+            Condition("obj.refExtendedness", "IS NOT NULL"),
+        )
+
+    @property
+    def fluxes(self) -> tuple[Condition, ...]:
+        """The magnitude cuts as bounds on the fluxes, in nJy with all digits of the doubles."""
+        faint, bright = self.flux_bounds_njy
+        return tuple(
+            Condition(f"obj.{band}_cModelFlux", comparison)
+            for band in self.bands
+            for comparison in (f"> {faint!r}", f"< {bright!r}")
+        )
+
+    @property
+    def magnitudes(self) -> tuple[Condition, ...]:
+        """The magnitude cuts over the stored magnitudes."""
+        limits = f"> {self.bright_limit_mag!r}", f"< {self.faint_limit_mag!r}"
+        return tuple(
+            Condition(f"obj.{band}_cModelMag", comparison) for band in self.bands for comparison in limits
+        )
+
+    @property
+    def text(self) -> str:
+        """The selection in words for people."""
+        return (
+            f"true primary galaxies, {self.bright_limit_mag:g} < {', '.join(self.bands)} < "
+            f"{self.faint_limit_mag:g} (AB, cModel)"
+        )
+
+    def to_json(self) -> str:
+        """Write the selection as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "bands": tuple(fields["bands"])})
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest that two selections share only if they are equal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

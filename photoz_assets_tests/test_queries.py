@@ -1,0 +1,41 @@
+"""The ADQL that is sent: one literal area predicate, every column under its name, nothing of a user's words."""
+
+import pytest
+import sqlglot
+
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.queries import matched_galaxies_query, tap_columns_query
+from photoz_assets.selection import Selection
+
+
+@pytest.mark.parametrize("box_function", [True, False])
+def test_triple_join_has_one_area_predicate_and_the_exact_tract(*, box_function: bool) -> None:
+    adql = matched_galaxies_query(2897, Selection(), box_function=box_function)
+    assert adql.count("scisql_s2PtInBox") + adql.count("CONTAINS") == 1
+    assert " AND obj.tract = 2897 AND ts.truth_type = 1 AND obj.detect_isPrimary = 1 " in adql
+    assert "nanojansky" not in adql
+
+
+def test_box_encloses_the_inner_region_of_the_tract() -> None:
+    adql = matched_galaxies_query(2897, Selection(), box_function=True)
+    assert "(obj.coord_ra, obj.coord_dec, 49.83050847, -44.62809918, 51.86440678, -43.14049586) = 1" in adql
+
+
+def test_circle_has_the_tracts_centre() -> None:
+    adql = matched_galaxies_query(4431, Selection(), box_function=False)
+    assert "CIRCLE('ICRS', 55.65217391, -31.98347107, 1.06)" in adql
+
+
+def test_bounds_are_written_with_all_digits() -> None:
+    adql = matched_galaxies_query(2897, Selection(bands=("r",)), box_function=True)
+    assert adql.endswith("obj.r_cModelFlux > 144.5439770745925 AND obj.r_cModelFlux < 575439.9373371566")
+
+
+def test_select_list_is_the_contracts() -> None:
+    [statement] = sqlglot.parse(matched_galaxies_query(2897, Selection(), box_function=True))
+    assert statement is not None
+    assert statement.named_selects == [column.name for column in MATCHED_GALAXIES.selected]
+
+
+def test_table_names_are_quoted_as_literals() -> None:
+    assert tap_columns_query(["a'b", "c"]).endswith("WHERE table_name IN ('a''b', 'c')")
