@@ -1,0 +1,95 @@
+"""Claims: files that a living process holds locked.
+
+The kernel drops the lock with the process, however it ends, so nothing that was killed ever blocks anybody.
+Claims bound the concurrent queries (``slots``), mark staged files as in use, and tell whose archive job is
+whose. The locks are ``flock(2)``: they hold between the processes of one machine.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+
+class Claim:
+    """An exclusive hold on a file, given up by ``release`` or by the end of the process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, path: Path, *, create: bool = True, wait: bool = False) -> Self | None:
+        """Claim a file; give None if it is gone and not to be made, or another's and not to be waited for.
+
+        Raises
+        ------
+        OSError
+            The file cannot be made or opened for writing.
+        """
+        flags = os.O_RDWR | (os.O_CREAT if create else 0)
+        while True:
+            try:
+                descriptor = os.open(path, flags, 0o644)
+            except FileNotFoundError:
+                if create:
+                    raise
+                return None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            if _is_still(path, descriptor):
+                return cls(path, descriptor)
+            # Its last holder removed or renamed it between our open and our lock.
+            os.close(descriptor)
+
+    def write(self, text: str) -> None:
+        """Replace what the file says."""
+        descriptor = self._held()
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+    def rename(self, path: Path) -> None:
+        """Move the file; the claim goes with it."""
+        self._held()
+        self.path = self.path.rename(path)
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the file up; a second call does nothing."""
+        if self._descriptor is None:
+            return
+        if remove:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def _held(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path} is no longer claimed")
+        return self._descriptor
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Tell whether a path still names the file that a descriptor holds open."""
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold a file for the time of a block, waiting for whoever holds it."""
+    claim = Claim.take(path, wait=True)
+    try:
+        yield
+    finally:
+        if claim is not None:
+            claim.release()

@@ -1,0 +1,131 @@
+"""The Dagster side of the lake: publishes what an asset staged, hands on what an input is annotated with."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import dagster as dg
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photoz_assets.contracts import Contract
+from photoz_assets.environment import data_dir
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.staging import StagedTable, publish
+
+Stored: TypeAlias = duckdb.DuckDBPyRelation | pa.Table | pd.DataFrame
+
+
+class LakeResource(dg.ConfigurableResource["LakeResource"]):
+    """The lake that a run reads and writes."""
+
+    data_dir: str | None = None
+    """Folder of the lake; by default what ``PHOTOZ_DATA_DIR`` says when the run starts."""
+
+    @property
+    def lake(self) -> Lake:
+        """The lake, resolved now."""
+        return Lake(Path(self.data_dir) if self.data_dir else data_dir())
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Keeps each asset as Parquet in the lake: a file a tract, or one file.
+
+    An asset hands over a ``StagedTable``, or nothing if it has no table. A downstream input gets a
+    ``duckdb.DuckDBPyRelation`` (lazy), a ``pyarrow.Table`` or a ``pandas.DataFrame``, as it is annotated.
+    """
+
+    lake: dg.ResourceDependency[LakeResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: StagedTable | None) -> None:
+        """Publish a staged table and report where it lies and what it holds."""
+        if obj is None:
+            return
+        path = publish(self.lake.lake, obj)
+        context.add_output_metadata(_published_metadata(obj, path, partitioned=context.has_asset_partitions))
+
+    def load_input(self, context: dg.InputContext) -> Stored:
+        """Read a stored asset as the type that the input is annotated with.
+
+        Raises
+        ------
+        dagster.Failure
+            The lake does not hold it.
+        dagster.DagsterInvariantViolationError
+            The annotation is none of the three types.
+        """
+        wanted = context.dagster_type.typing_type
+        if wanted not in _READERS:
+            names = ", ".join(f"{reader.__module__.partition('.')[0]}.{reader.__name__}" for reader in _READERS)
+            raise dg.DagsterInvariantViolationError(
+                f"input {context.name}: annotate it with one of {names}, not {wanted}"
+            )
+        return _READERS[wanted](self._files(context))
+
+    def _files(self, context: dg.InputContext) -> list[Path]:
+        asset = context.asset_key.path[-1]
+        tracts = [int(key) for key in context.asset_partition_keys] if context.has_asset_partitions else [None]
+        files = [self.lake.lake.table(asset, tract) for tract in tracts]
+        if missing := [str(path) for path in files if not path.exists()]:
+            raise dg.Failure(
+                f"{asset} is not in the lake: no {', '.join(missing)}. Materialize {asset} first",
+                allow_retries=False,
+            )
+        return files
+
+
+def _relation(files: list[Path]) -> duckdb.DuckDBPyRelation:
+    names = [str(path) for path in files]
+    return duckdb.connect().read_parquet(names, hive_partitioning=len(files) > 1, union_by_name=True)
+
+
+def _table(files: list[Path]) -> pa.Table:
+    # Of one file, not through DuckDB: its schema with units and provenance stays.
+    return pq.ParquetFile(files[0]).read() if len(files) == 1 else _relation(files).to_arrow_table()
+
+
+def _frame(files: list[Path]) -> pd.DataFrame:
+    frame: pd.DataFrame = _table(files).to_pandas()
+    return frame
+
+
+_READERS: Final[Mapping[type, Callable[[list[Path]], Stored]]] = {
+    duckdb.DuckDBPyRelation: _relation,
+    pa.Table: _table,
+    pd.DataFrame: _frame,
+}
+
+
+def _published_metadata(staged: StagedTable, path: Path, *, partitioned: bool) -> Mapping[str, Any]:
+    """Describe what was published: its place, size and provenance."""
+    provenance = staged.provenance
+    facts: dict[str, Any] = {
+        "dagster/partition_row_count" if partitioned else "dagster/row_count": staged.rows,
+        "dagster/uri": str(path),
+        "bytes": path.stat().st_size,
+        "provenance": dg.MetadataValue.json(provenance.to_dict()),
+        "dagster/column_lineage": column_lineage(staged.contract),
+    }
+    if provenance.adql:
+        facts["adql"] = dg.MetadataValue.md(f"```sql\n{provenance.adql}\n```")
+    if provenance.job_url:
+        facts["job_url"] = dg.MetadataValue.url(provenance.job_url)
+    for name in ("rows_declared", "rows_received", "bytes_received", "seconds"):
+        if (value := getattr(provenance, name)) is not None:
+            facts[name] = value
+    return facts
+
+
+def column_lineage(contract: Contract) -> dg.TableColumnLineage:
+    """Give the columns, of stored tables or of the archive's, that each column of a contract comes from."""
+    return dg.TableColumnLineage(
+        {
+            column.name: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=name)
+                for table, _, name in (origin.rpartition(".") for origin in column.derived_from)
+            ]
+            for column in contract
+        }
+    )

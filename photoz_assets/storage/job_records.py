@@ -1,0 +1,85 @@
+"""Records of the archive jobs that are under way, so that a restarted run need not pay for a query twice.
+
+A record is a claim: its owner holds it while it lives. Only a record whose owner is dead can be taken over,
+and only for the same query at the same service. It holds no token.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from photoz_assets.storage.claims import Claim
+
+_SUFFIX: Final = ".json"
+
+
+class JobRecord:
+    """The record of one job, owned by this process."""
+
+    def __init__(self, claim: Claim, *, archive_url: str, run_id: str, job_url: str | None = None) -> None:
+        self._claim = claim
+        self._archive_url = archive_url
+        self._run_id = run_id
+        self.job_url = job_url
+
+    def note(self, job_url: str | None) -> None:
+        """Write down which job is owned; None where there is none yet."""
+        self.job_url = job_url
+        facts = {"archive_url": self._archive_url, "run_id": self._run_id, "job_url": job_url}
+        self._claim.write(json.dumps(facts))
+
+
+@contextmanager
+def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: str) -> Iterator[JobRecord]:
+    """Own the record of a query's job for the time of a block, then remove it.
+
+    Parameters
+    ----------
+    folder
+        Where the records lie; made if missing.
+    name
+        What the query is for, as a part of a file name.
+    adql, archive_url
+        The query and the service, which make two jobs interchangeable.
+    run_id
+        The run that owns the job.
+
+    Yields
+    ------
+    JobRecord
+        With the ``job_url`` of a dead run's job for the same query, where there is one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(f"{archive_url}\n{adql}".encode()).hexdigest()[:16]
+    claim, job_url = _inherit(folder, f"{name}-{digest}-*{_SUFFIX}")
+    path = folder / f"{name}-{digest}-{uuid.uuid4().hex}{_SUFFIX}"
+    if claim is None:
+        while (claim := Claim.take(path)) is None:
+            pass
+    else:
+        claim.rename(path)
+    try:
+        record = JobRecord(claim, archive_url=archive_url, run_id=run_id)
+        record.note(job_url)
+        yield record
+    finally:
+        claim.release(remove=True)
+
+
+def _inherit(folder: Path, pattern: str) -> tuple[Claim | None, str | None]:
+    """Claim the record of a dead owner, with its job's URL; records that were never filled are removed."""
+    for path in sorted(folder.glob(pattern)):
+        if (claim := Claim.take(path, create=False)) is None:
+            continue
+        try:
+            job_url = json.loads(claim.path.read_text())["job_url"]
+        except ValueError:
+            job_url = None
+        if job_url is not None:
+            return claim, str(job_url)
+        claim.release(remove=True)
+    return None, None

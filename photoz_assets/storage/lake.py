@@ -1,0 +1,141 @@
+"""The lake: where each table and figure lies, and how to read them all at once.
+
+A folder of plain Parquet files, Hive style, that any engine reads; there is no database file to lock or move.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from photoz_assets.environment import data_dir as default_data_dir
+from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
+
+TRACT_KEY: Final = "tract"
+
+
+class ForeignArchiveError(ValueError):
+    """The lake holds tables of another archive or release."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The layout below one folder."""
+
+    root: Path
+
+    def table(self, asset: str, tract: int | None = None) -> Path:
+        """Give the place of an asset's table: of one tract, or of an asset without tracts."""
+        folder = self.root / asset
+        return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{asset}.parquet"
+
+    def figure(self, asset: str, name: str, tract: int | None = None) -> Path:
+        """Give the place of a figure."""
+        folder = self.root / "figures" / asset
+        return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{name}.png"
+
+    def every_tract(self, asset: str) -> str:
+        """Give the glob pattern of an asset's tables of all tracts."""
+        return str(self.root / asset / f"{TRACT_KEY}=*" / f"{asset}.parquet")
+
+    def tracts(self, asset: str) -> tuple[int, ...]:
+        """List the tracts of which the lake holds an asset's table, ascending."""
+        files = (self.root / asset).glob(f"{TRACT_KEY}=*/{asset}.parquet")
+        return tuple(sorted(int(path.parent.name.partition("=")[2]) for path in files))
+
+    def provenance(self, asset: str, tract: int | None = None) -> Provenance:
+        """Read where a stored table came from; raises as ``read_provenance``."""
+        return read_provenance(self.table(asset, tract))
+
+    @property
+    def staging(self) -> Path:
+        """Where tables are written before they are published."""
+        return self.work / "staging"
+
+    @property
+    def slots(self) -> Path:
+        """Where the slots of concurrent queries lie."""
+        return self.work / "slots"
+
+    @property
+    def jobs(self) -> Path:
+        """Where the records of running archive jobs lie."""
+        return self.work / "jobs"
+
+    @property
+    def publishing(self) -> Path:
+        """The file that whoever publishes a table holds for that moment."""
+        return self.work / "publishing"
+
+    def refuse_foreign(self, archive: ArchiveIdentity) -> None:
+        """Refuse an archive other than the one whose tables the lake holds.
+
+        Raises
+        ------
+        ForeignArchiveError
+            The lake holds tables of another archive or release.
+        """
+        held = self.archive()
+        if held is not None and held.fingerprint != archive.fingerprint:
+            raise ForeignArchiveError(
+                f"the lake {self.root} holds {held}, but this archive declares {archive}. Set PHOTOZ_DATA_DIR "
+                "to another folder for this archive, or go back to the archive that filled the lake"
+            )
+
+    def archive(self) -> ArchiveIdentity | None:
+        """Tell of which archive the lake's tables are; None for a lake without tables."""
+        for path in self._published():
+            # Files of others may lie here too; they say nothing.
+            with suppress(ForeignFileError):
+                if (archive := read_provenance(path).archive) is not None:
+                    return archive
+        return None
+
+    def _published(self) -> Iterator[Path]:
+        yield from self.root.glob("*/*.parquet")
+        yield from self.root.glob(f"*/{TRACT_KEY}=*/*.parquet")
+
+    @property
+    def work(self) -> Path:
+        """Where all that is no table and no figure lies; on the lake's disk, so that renaming is atomic."""
+        return self.root / ".work"
+
+
+def connect(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB connection with one view for each asset that has files.
+
+    Parameters
+    ----------
+    data_dir
+        The lake; by default what ``PHOTOZ_DATA_DIR`` says.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        Views are named as the assets; those of partitioned assets have the column ``tract`` from the folders.
+    """
+    root = Path(data_dir) if data_dir is not None else default_data_dir()
+    lake = Lake(root)
+    connection = duckdb.connect()
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        asset = folder.name
+        if lake.table(asset).exists():
+            _create_view(connection, asset, f"read_parquet({_text(str(lake.table(asset)))})")
+        elif lake.tracts(asset):
+            pattern = _text(lake.every_tract(asset))
+            _create_view(connection, asset, f"read_parquet({pattern}, hive_partitioning=true, union_by_name=true)")
+    return connection
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, asset: str, source: str) -> None:
+    name = asset.replace('"', '""')
+    connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
+
+
+def _text(value: str) -> str:
+    """Quote a text as an SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,175 @@
+"""Provenance: what a stored file says of where it came from, and in which units its columns are.
+
+It travels inside the Parquet file: as JSON for us, and as the VOTable header of the VOParquet convention
+(IVOA Note "VOParquet" 1.0), by which TOPCAT, STILTS and astropy show units and UCDs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+from xml.etree import ElementTree as ET
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photoz_assets.contracts import Column, Contract
+from photoz_assets.selection import Selection
+
+PROVENANCE_KEY: Final = b"photoz_assets.provenance"
+_VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
+_VOTABLE_VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
+_VOTABLE_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+
+_VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
+    pa.bool_(): "boolean",
+    pa.int32(): "int",
+    pa.int64(): "long",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.string(): "char",
+    pa.list_(pa.float64()): "double",
+}
+
+
+class ForeignFileError(ValueError):
+    """A Parquet file carries no provenance: it was not written by this project."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveIdentity:
+    """Which archive and release a table is of, by what the archive declares of itself.
+
+    Host and port do not count: the same archive may be reached in several ways.
+    """
+
+    release: str
+    description: str
+    fingerprint: str
+
+    @classmethod
+    def declared(cls, release: str, description: str | None, tables: Mapping[str, str | None]) -> Self:
+        """Make an identity of a schema's name and description and of its tables' descriptions."""
+        text = " ".join((description or "").split())
+        facts = [release.lower(), text, *(f"{name.lower()}: {tables[name] or ''}" for name in sorted(tables))]
+        digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+        return cls(release=release, description=text, fingerprint=digest)
+
+    @property
+    def label(self) -> str:
+        """What figures and pages call the data; the word comes from the archive's own description.
+
+        Every archive with truth tables is a simulation: DP0.2 is the DC2 simulation.
+        """
+        words = self.description.lower()
+        if "embedded archive" in words:
+            return "embedded archive, simulated"
+        return "DC2 simulation"
+
+    def __str__(self) -> str:
+        about = f": {self.description}" if self.description else ""
+        return f"{self.release} ({self.fingerprint}){about}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where one stored table came from.
+
+    Rows are counts, ``created`` is UTC in ISO 8601, ``region`` the piece of sky in words where it is no tract.
+    """
+
+    table: str
+    code_version: str
+    archive: ArchiveIdentity | None = None
+    selection: Selection | None = None
+    tract: int | None = None
+    region: str | None = None
+    run_id: str | None = None
+    created: str | None = None
+    adql: str | None = None
+    job_url: str | None = None
+    rows_declared: int | None = None
+    rows_received: int | None = None
+    rows_stored: int | None = None
+    bytes_received: int | None = None
+    seconds: float | None = None
+    inputs: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def with_rows(self, stored: int) -> Self:
+        """Give the same with the number of stored rows."""
+        return replace(self, rows_stored=stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the provenance as plain values, without what is unknown."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+
+    def to_json(self) -> str:
+        """Write the provenance as JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote."""
+        facts: dict[str, Any] = json.loads(text)
+        if "archive" in facts:
+            facts["archive"] = ArchiveIdentity(**facts["archive"])
+        if "selection" in facts:
+            facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
+        return cls(**{**facts, "inputs": tuple(facts.get("inputs", ()))})
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read the provenance of a stored file from its footer.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ForeignFileError
+        The file was not written by this project.
+    """
+    metadata = pq.read_metadata(path).metadata or {}
+    if PROVENANCE_KEY not in metadata:
+        raise ForeignFileError(f"{path} carries no provenance: it was not written by photoz_assets")
+    return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
+
+
+def file_metadata(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> dict[str, str]:
+    """Make the key-value metadata of a stored Parquet file.
+
+    ``lengths`` gives each text column's longest value in characters: astropy's reader of VOParquet wants texts
+    of a fixed size.
+    """
+    return {
+        PROVENANCE_KEY.decode(): provenance.to_json(),
+        _VOTABLE_VERSION_KEY.decode(): "1.0",
+        _VOTABLE_KEY.decode(): _votable_header(contract, provenance, lengths),
+    }
+
+
+def _votable_header(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> str:
+    """Describe the columns as a VOTable without data (VOTable 1.4 sec. 4; VOParquet sec. 2)."""
+    root = ET.Element("VOTABLE", {"version": "1.4", "xmlns": _VOTABLE_NAMESPACE})
+    resource = ET.SubElement(root, "RESOURCE", {"type": "results"})
+    if provenance.archive is not None:
+        ET.SubElement(resource, "DESCRIPTION").text = provenance.archive.label
+    table = ET.SubElement(resource, "TABLE", {"name": contract.table})
+    if provenance.rows_stored is not None:
+        table.set("nrows", str(provenance.rows_stored))
+    for column in contract:
+        _votable_field(table, column, lengths.get(column.name))
+    return ET.tostring(root, encoding="unicode")
+
+
+def _votable_field(table: ET.Element, column: Column, length: int | None) -> None:
+    attributes = {"name": column.name, "datatype": _VOTABLE_TYPES[column.type]}
+    if length is not None:
+        attributes["arraysize"] = str(max(length, 1))
+    elif pa.types.is_list(column.type):
+        attributes["arraysize"] = "*"
+    attributes |= {key: value for key, value in (("unit", column.unit), ("ucd", column.ucd)) if value}
+    element = ET.SubElement(table, "FIELD", attributes)
+    ET.SubElement(element, "DESCRIPTION").text = column.description

@@ -1,0 +1,137 @@
+"""Tables reach their place whole or not at all."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import astropy.table
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.selection import Selection
+from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
+from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
+from photoz_assets.storage.staging import StagedTable, publish, stage
+from photoz_assets_tests.samples import galaxies
+
+EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
+OTHER = ArchiveIdentity.declared("dp02_dc2_catalogs", "Data Preview 0.2", {})
+
+
+def provenance(tract: int = 3638, archive: ArchiveIdentity = EMBEDDED) -> Provenance:
+    return Provenance(
+        table="matched_galaxies",
+        code_version="1",
+        archive=archive,
+        selection=Selection(),
+        tract=tract,
+        adql="SELECT 'quoted'",
+    )
+
+
+def staged(lake: Lake, table: pa.Table, *, tract: int = 3638, archive: ArchiveIdentity = EMBEDDED) -> StagedTable:
+    return stage(lake, MATCHED_GALAXIES, table.to_batches(1000), lambda: provenance(tract, archive))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "a lake's")
+
+
+def test_published_table_is_read_as_it_was_staged(lake: Lake) -> None:
+    table = galaxies(2500)
+    path = publish(lake, staged(lake, table))
+    assert path == lake.root / "matched_galaxies" / "tract=3638" / "matched_galaxies.parquet"
+    assert pq.ParquetFile(path).read().equals(table)
+    assert pq.ParquetFile(path).schema_arrow.names == list(MATCHED_GALAXIES.names)
+
+
+def test_lake_view_equals_plain_hive_reading(lake: Lake) -> None:
+    for tract in (3637, 3638):
+        publish(lake, staged(lake, galaxies(50, tract=tract), tract=tract))
+    ours = connect(lake.root).view("matched_galaxies").order("mt_match_objectId")
+    pattern = lake.every_tract("matched_galaxies").replace("'", "''")
+    plain = duckdb.execute(
+        f"SELECT * FROM read_parquet('{pattern}', hive_partitioning=true) ORDER BY mt_match_objectId"
+    )
+    assert ours.columns[-1] == "tract"
+    assert ours.fetchall() == plain.fetchall()
+    assert lake.tracts("matched_galaxies") == (3637, 3638)
+
+
+def test_staged_table_is_seen_by_no_reader_of_the_lake(lake: Lake) -> None:
+    waiting = staged(lake, galaxies(10))
+    assert list(lake.root.rglob("*.parquet")) == []
+    assert connect(lake.root).execute("SHOW TABLES").fetchall() == []
+    waiting.discard()
+    assert list(lake.staging.iterdir()) == []
+
+
+def test_failing_batches_leave_the_last_table_and_no_staged_file(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(100)))
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def batches() -> list[pa.RecordBatch]:
+        return [galaxies(10).to_batches()[0], galaxies(10).drop_columns(["ts_ra"]).to_batches()[0]]
+
+    with pytest.raises(ValueError, match="columns differ"):
+        stage(lake, MATCHED_GALAXIES, batches(), provenance)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+    assert list(lake.staging.iterdir()) == []
+
+
+def test_tract_of_another_archive_is_refused_and_the_last_one_stays(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(100)))
+    before = path.read_bytes()
+    foreign = staged(lake, galaxies(5), archive=OTHER)
+    with pytest.raises(ForeignArchiveError, match="PHOTOZ_DATA_DIR"):
+        publish(lake, foreign)
+    foreign.discard()
+    assert path.read_bytes() == before
+
+
+def test_leftovers_of_a_killed_process_are_swept_but_not_those_in_use(lake: Lake) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_stage_and_wait, args=(lake.root,))
+    process.start()
+    while not list(lake.staging.glob("*.staged")):
+        time.sleep(0.05)
+    in_use = staged(lake, galaxies(10))
+    assert len(list(lake.staging.glob("*.staged"))) == 2
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    another = staged(lake, galaxies(10))
+    assert {path.name for path in lake.staging.glob("*.staged")} == {in_use.path.name, another.path.name}
+
+
+def _stage_and_wait(root: Path) -> None:
+    kept = staged(Lake(root), galaxies(10))
+    signal.pause()
+    kept.discard()
+
+
+def test_file_carries_its_provenance_and_its_rows(lake: Lake) -> None:
+    publish(lake, staged(lake, galaxies(123)))
+    found = lake.provenance("matched_galaxies", 3638)
+    assert found == provenance().with_rows(123)
+
+
+def test_units_and_ucds_are_read_by_astropy_as_voparquet(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(20)))
+    table = astropy.table.Table.read(path, format="parquet.votable")
+    assert str(table["obj_g_cModelFlux"].unit) == "nJy"
+    assert str(table["ts_ra"].unit) == "deg"
+    assert table["ts_dec"].meta["ucd"] == "pos.eq.dec"
+    assert len(table) == 20
+
+
+def test_arrow_fields_carry_units(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(3)))
+    metadata = pq.read_schema(path).field("obj_r_cModelMag").metadata
+    assert metadata[b"unit"] == b"mag"
