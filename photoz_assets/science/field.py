@@ -1,0 +1,41 @@
+"""A field: a cone on the sky, the tracts it needs and its galaxies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+
+from photoz_assets.science.skymap import DC2
+
+# A galaxy belongs to the field by its true position and to a tract by its measured one; matches lie closer.
+MATCH_MARGIN_ARCSEC: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A cone: its centre in ICRS and its radius, in degrees."""
+
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+
+    def tracts(self, survey: Iterable[int]) -> tuple[int, ...]:
+        """List those tracts of a survey whose inner box meets the cone widened by the margin, ascending."""
+        radius_deg = self.radius_deg + MATCH_MARGIN_ARCSEC / 3600
+        return tuple(
+            tract
+            for tract in sorted(survey)
+            if DC2.inner_box(tract).meets_cone(self.ra_deg, self.dec_deg, radius_deg)
+        )
+
+    def cut(self, galaxies: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        """Keep the galaxies whose true position lies in the cone, by the haversine formula."""
+        half_dec = f"radians(ts_dec - {self.dec_deg!r}) / 2"
+        half_ra = f"radians(ts_ra - {self.ra_deg!r}) / 2"
+        cosines = f"cos(radians(ts_dec)) * cos(radians({self.dec_deg!r}))"
+        haversine = f"pow(sin({half_dec}), 2) + {cosines} * pow(sin({half_ra}), 2)"
+        return galaxies.filter(f"{haversine} < pow(sin(radians({self.radius_deg!r}) / 2), 2)")
+
+    def __str__(self) -> str:
+        return f"Field RA {self.ra_deg:g}, Dec {self.dec_deg:g}, radius {self.radius_deg:g} deg"

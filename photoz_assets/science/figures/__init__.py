@@ -1,0 +1,23 @@
+"""Figures of the sky, of galaxies and of the survey, in one house style, counted in bins by DuckDB.
+
+Each figure is a ``matplotlib.figure.Figure`` of its own, made without pyplot and without global settings, so that
+figures can be drawn in any thread; its label is its alt text. Importing this package loads matplotlib, which takes
+a second: import it where figures are drawn, not where definitions are loaded.
+"""
+
+from photoz_assets.science.figures.galaxies import GALAXY_FIGURES
+from photoz_assets.science.figures.png import THUMBNAIL_LIMIT_BYTES, save, thumbnail, thumbnail_markdown
+from photoz_assets.science.figures.sky import sky_map
+from photoz_assets.science.figures.style import Caption
+from photoz_assets.science.figures.survey import SURVEY_FIGURES
+
+__all__ = [
+    "GALAXY_FIGURES",
+    "SURVEY_FIGURES",
+    "THUMBNAIL_LIMIT_BYTES",
+    "Caption",
+    "save",
+    "sky_map",
+    "thumbnail",
+    "thumbnail_markdown",
+]

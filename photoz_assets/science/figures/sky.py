@@ -1,0 +1,114 @@
+"""The sky: maps of tracts and patches in right ascension and declination."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from photoz_assets.science.figures.style import (
+    BLUE,
+    Caption,
+    add_color_bar,
+    dress,
+    new_figure,
+    say_empty,
+    tints_of,
+)
+from photoz_assets.science.skymap import DC2
+
+SKY_SIZE_INCHES: Final = (10.4, 9.3)
+
+# The seed's window on DC2.
+_RA_DEG: Final = (47.0, 77.0)
+_DEC_DEG: Final = (-47.0, -25.0)
+_TRACT_LABEL_PT: Final = 8
+
+
+def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
+    """Draw every tract and patch, tracts labelled, patches coloured by their number of objects.
+
+    Parameters
+    ----------
+    tracts, patches
+        In the columns of the contracts ``TRACTS`` and ``PATCHES``.
+    caption
+        Its number is that of the objects.
+    """
+    figure = new_figure(
+        "Tracts and patches",
+        caption,
+        "Map of the sky with every tract, labelled, and its patches, coloured by their number of objects.",
+        size_inches=SKY_SIZE_INCHES,
+        of="objects",
+    )
+    axes = sky_axes(figure)
+    corners = [
+        np.column_stack(corner)
+        for corner in zip(patches.column("ra").to_pylist(), patches.column("dec").to_pylist(), strict=True)
+    ]
+    if not corners:
+        say_empty(axes, "no patches")
+    else:
+        drawn = PolyCollection(corners, edgecolors="white", linewidths=0.25)
+        axes.add_collection(drawn)
+        color_by(drawn, patches.column("num_objects").to_numpy())
+        add_color_bar(figure, drawn, axes, "objects per patch")
+    names = tracts.column("tract").to_pylist()
+    fill_tracts(axes, names)
+    label_tracts(axes, names)
+    return figure
+
+
+def sky_axes(figure: Figure) -> Axes:
+    """Add axes on the seed's window, stretched so that shapes in its middle are true."""
+    axes = figure.add_subplot(aspect=1 / math.cos(math.radians(sum(_DEC_DEG) / 2)))
+    dress(axes, "RA [deg]", "Dec [deg]")
+    axes.set(xlim=_RA_DEG, ylim=_DEC_DEG)
+    return axes
+
+
+def fill_tracts(axes: Axes, tracts: Sequence[int], color: str = "none") -> PolyCollection:
+    """Draw the inner regions of tracts, filled with one colour or left open."""
+    corners = [_corners_deg(tract) for tract in tracts]
+    filled = PolyCollection(corners, facecolors=color, edgecolors="black", linewidths=1)
+    axes.add_collection(filled)
+    return filled
+
+
+def color_by(regions: PolyCollection, values: NDArray[np.floating | np.integer]) -> None:
+    """Colour regions by their values, one or more, light for the lowest; labels stay readable on all."""
+    low, high = float(values.min()), float(values.max())
+    regions.set(facecolors=None, cmap=tints_of(BLUE), array=values)
+    # A scale needs a width, even if all values are alike or zero.
+    regions.set_clim(0.97 * low, max(1.03 * high, 1.0))
+
+
+def label_tracts(axes: Axes, tracts: Sequence[int]) -> None:
+    """Write the numbers of tracts into them, with a light rim so that they stand out on any colour."""
+    rim = withStroke(linewidth=2, foreground="white")
+    for tract in tracts:
+        ra_deg, dec_deg = DC2.centre(tract)
+        axes.text(
+            ra_deg,
+            dec_deg,
+            str(tract),
+            ha="center",
+            va="center",
+            fontsize=_TRACT_LABEL_PT,
+            fontweight="bold",
+            clip_on=True,
+            path_effects=[rim],
+        )
+
+
+def _corners_deg(tract: int) -> list[tuple[float, float]]:
+    box = DC2.inner_box(tract)
+    west, east, south, north = box.ra_min, box.ra_max, box.dec_min, box.dec_max
+    return [(west, south), (east, south), (east, north), (west, north)]

@@ -1,0 +1,190 @@
+"""The survey: how its galaxies are distributed, and its tracts on the sky."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
+from photoz_assets.contracts import magnitude_column
+from photoz_assets.science.figures.bins import Axis, counts
+from photoz_assets.science.figures.galaxies import REDSHIFT
+from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, color_by, fill_tracts, label_tracts, sky_axes
+from photoz_assets.science.figures.style import (
+    BLUE,
+    LABEL_PT,
+    TICK_PT,
+    Caption,
+    add_color_bar,
+    dress,
+    new_figure,
+    say_empty,
+)
+from photoz_assets.science.skymap import DC2
+
+SurveyFigure = Callable[[duckdb.DuckDBPyRelation, pa.Table, Caption], Figure]
+"""Of the galaxies, the table ``survey_diagnostics`` and the caption, as all figures here."""
+
+_WIDE_INCHES: Final = (10.0, 7.4)
+_HELD: Final = "#66aad8"
+_MISSING: Final = "#ececec"
+
+
+def number_counts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw the galaxies per magnitude and square degree in each band."""
+    figure = new_figure(
+        "Number counts",
+        caption,
+        "Galaxies per magnitude and square degree over the measured magnitude, a curve for each of the six bands.",
+        size_inches=_WIDE_INCHES,
+    )
+    axes = figure.add_subplot(yscale="log")
+    dress(axes, "measured cModel magnitude [AB mag]", "galaxies per mag and deg²")
+    area_deg2 = _area_deg2(statistics)
+    drawn = False
+    for band in BANDS:
+        axis = Axis(sql=magnitude_column(band), label="", low=17.0, high=29.0, bins=48)
+        found = counts(galaxies, axis)
+        filled = found > 0
+        if filled.any():
+            drawn = True
+            axes.plot(
+                (axis.edges[:-1] + axis.width / 2)[filled],
+                found[filled] / (axis.width * area_deg2),
+                color=BAND_COLORS[band],
+                marker=BAND_SYMBOLS[band],
+                markersize=7,
+                linewidth=1.5,
+                label=band,
+            )
+    axes.set_xlim(17, 29)
+    if drawn:
+        axes.legend(fontsize=TICK_PT, frameon=False, loc="upper left")
+    else:
+        say_empty(axes)
+    return figure
+
+
+def redshifts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw n(z): the galaxies per unit of true redshift and square degree."""
+    figure = new_figure(
+        "Redshift distribution n(z)",
+        caption,
+        "Histogram of the galaxies per unit of true redshift and square degree.",
+        size_inches=_WIDE_INCHES,
+    )
+    axes = figure.add_subplot()
+    dress(axes, REDSHIFT.label, "galaxies per unit redshift and deg²")
+    axes.set_xlim(REDSHIFT.low, REDSHIFT.high)
+    axes.yaxis.set_major_formatter("{x:,g}")
+    found = counts(galaxies, REDSHIFT)
+    if found.any():
+        axes.stairs(found / (REDSHIFT.width * _area_deg2(statistics)), REDSHIFT.edges, fill=True, color=BLUE)
+    else:
+        say_empty(axes)
+    return figure
+
+
+def density_map(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw the galaxies per square degree of each tract on the sky."""
+    figure = new_figure(
+        "Galaxy density",
+        caption,
+        "Map of the survey's tracts, labelled, coloured by galaxies per square degree; missing tracts are grey.",
+        size_inches=SKY_SIZE_INCHES,
+    )
+    axes = sky_axes(figure)
+    held, missing = _split(statistics)
+    fill_tracts(axes, _tracts(missing), _MISSING)
+    if held.num_rows:
+        filled = fill_tracts(axes, _tracts(held))
+        color_by(filled, held.column("density_per_deg2").to_numpy())
+        add_color_bar(figure, filled, axes, "galaxies per deg²")
+    label_tracts(axes, _tracts(statistics))
+    return figure
+
+
+def completeness(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw which tracts are held and which are missing."""
+    figure = new_figure(
+        "Completeness",
+        caption,
+        "Map of the survey's tracts, labelled: those that are held blue, missing ones grey.",
+        size_inches=SKY_SIZE_INCHES,
+    )
+    axes = sky_axes(figure)
+    held, missing = _split(statistics)
+    fill_tracts(axes, _tracts(held), _HELD)
+    fill_tracts(axes, _tracts(missing), _MISSING)
+    label_tracts(axes, _tracts(statistics))
+    axes.legend(
+        handles=[
+            Patch(facecolor=_HELD, edgecolor="black", label=f"{held.num_rows} held"),
+            Patch(facecolor=_MISSING, edgecolor="black", label=f"{missing.num_rows} missing"),
+        ],
+        loc="lower right",
+        fontsize=LABEL_PT,
+        framealpha=1,
+    )
+    return figure
+
+
+def offsets_map(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw the median offset of each tract between true and measured positions as an arrow on the sky."""
+    figure = new_figure(
+        "Median coordinate offsets",
+        caption,
+        "Map of the survey's tracts with an arrow in each for its median offset, true minus measured position.",
+        size_inches=SKY_SIZE_INCHES,
+    )
+    axes = sky_axes(figure)
+    fill_tracts(axes, _tracts(statistics))
+    measured = statistics.filter(pc.field("num_galaxies") > 0)
+    if not measured.num_rows:
+        say_empty(axes)
+        return figure
+    offsets_mas = [
+        1000 * measured.column(name).to_numpy() for name in ("median_ra_offset_arcsec", "median_dec_offset_arcsec")
+    ]
+    longest_mas = max(float(np.hypot(*offsets_mas).max()), 0.1)
+    # The longest arrow is as long as a tract is wide, a fifteenth of the window.
+    arrows = axes.quiver(
+        *np.transpose([DC2.centre(tract) for tract in _tracts(measured)]),
+        *offsets_mas,
+        scale=15 * longest_mas,
+        scale_units="width",
+        width=0.004,
+        pivot="mid",
+        color=BLUE,
+    )
+    axes.quiverkey(
+        arrows, 0.1, 0.05, longest_mas, f"{longest_mas:.2g} mas", labelpos="E", fontproperties={"size": LABEL_PT}
+    )
+    return figure
+
+
+def _area_deg2(statistics: pa.Table) -> float:
+    """Give the area of the held tracts in square degrees."""
+    held, _ = _split(statistics)
+    return sum(DC2.inner_box(tract).area_deg2 for tract in _tracts(held))
+
+
+def _split(statistics: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Split the statistics into those of held and of missing tracts."""
+    held = statistics.column("held")
+    return statistics.filter(held), statistics.filter(pc.invert(held))
+
+
+def _tracts(statistics: pa.Table) -> list[int]:
+    return [int(tract) for tract in statistics.column("tract").to_pylist()]
+
+
+SURVEY_FIGURES: Final[Mapping[str, SurveyFigure]] = MappingProxyType(
+    {draw.__name__: draw for draw in (number_counts, redshifts, density_map, completeness, offsets_map)}
+)

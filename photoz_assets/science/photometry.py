@@ -1,0 +1,54 @@
+"""AB magnitudes of measured fluxes, by the formula of the archive's own ``scisql_nanojanskyToAbMag``.
+
+Arrow arrays in, Arrow arrays out. The zero point and its inverse stand in ``bands``; what is computed of a stored
+table's magnitudes, in ``statistics``.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
+from photoz_assets.contracts import MATCHED_GALAXIES, flux_column, magnitude_column
+
+
+def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
+    """AB magnitude of a flux: 31.4 - 2.5 log10(flux).
+
+    Parameters
+    ----------
+    flux
+        Flux densities in nJy, shape (n,), of any numeric type.
+
+    Returns
+    -------
+    pyarrow.Array
+        Magnitudes as float64, shape (n,); NULL for a flux that is NULL, NaN, infinite, zero or negative.
+
+    Notes
+    -----
+    The AB system of Oke and Gunn 1983, ApJ 266, 713, with the zero point as scisql rounds it.
+    """
+    flux_njy = flux.cast(pa.float64())
+    measurable = pc.and_(pc.greater(flux_njy, 0), pc.is_finite(flux_njy))
+    log_flux = pc.log10(pc.if_else(measurable, flux_njy, None))
+    return pc.subtract(pa.scalar(AB_ZERO_POINT_MAG), pc.multiply(log_flux, pa.scalar(2.5)))
+
+
+def with_magnitudes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Complete rows as the archive answers them by their magnitudes.
+
+    Parameters
+    ----------
+    batch
+        In the columns that the contract ``MATCHED_GALAXIES`` selects.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        In all columns of the contract, in its order and with its field metadata.
+    """
+    magnitudes = {magnitude_column(band): ab_magnitude(batch.column(flux_column(band))) for band in BANDS}
+    columns = [magnitudes[name] if name in magnitudes else batch.column(name) for name in MATCHED_GALAXIES.names]
+    return pa.RecordBatch.from_arrays(columns, schema=MATCHED_GALAXIES.schema)

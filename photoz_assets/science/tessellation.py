@@ -1,0 +1,78 @@
+"""Tables of tracts and patches: the skymap's geometry beside what the archive holds there."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from photoz_assets.contracts import PATCHES, TRACTS
+from photoz_assets.science.skymap import DC2
+
+
+def tract_table(skyinfo: pa.Table) -> pa.Table:
+    """Make a row a tract of what is known of its patches.
+
+    Parameters
+    ----------
+    skyinfo
+        A row a tract and patch, in the columns of the contract ``SKYINFO``.
+
+    Returns
+    -------
+    pa.Table
+        In the columns of the contract ``TRACTS``, by tract.
+    """
+    grouped = skyinfo.group_by("tract").aggregate(
+        [("meanRA", "mean"), ("meanDEC", "mean"), ("patch", "count"), ("num", "sum")]
+    )
+    held = grouped.sort_by("tract")
+    tracts = held.column("tract").to_numpy().tolist()
+    centres = [DC2.centre(tract) for tract in tracts]
+    boxes = [DC2.inner_box(tract) for tract in tracts]
+    columns: dict[str, Any] = {
+        "tract": tracts,
+        "centre_ra": [ra for ra, _ in centres],
+        "centre_dec": [dec for _, dec in centres],
+        "ra_min": [box.ra_min for box in boxes],
+        "ra_max": [box.ra_max for box in boxes],
+        "dec_min": [box.dec_min for box in boxes],
+        "dec_max": [box.dec_max for box in boxes],
+        "mean_ra": held.column("meanRA_mean"),
+        "mean_dec": held.column("meanDEC_mean"),
+        "area_deg2": [box.area_deg2 for box in boxes],
+        "num_patches": held.column("patch_count"),
+        "num_objects": held.column("num_sum"),
+    }
+    return pa.table(columns, schema=TRACTS.schema)
+
+
+def patch_table(skyinfo: pa.Table) -> pa.Table:
+    """Make a row a patch with the polygon of its inner region.
+
+    Parameters
+    ----------
+    skyinfo
+        A row a tract and patch, in the columns of the contract ``SKYINFO``.
+
+    Returns
+    -------
+    pa.Table
+        In the columns of the contract ``PATCHES``, by tract and patch.
+    """
+    held = skyinfo.sort_by([("tract", "ascending"), ("patch", "ascending")])
+    keys = zip(*(held.column(name).to_numpy().tolist() for name in ("tract", "patch")), strict=True)
+    polygons = [DC2.patch_polygon(tract, patch) for tract, patch in keys]
+    columns: dict[str, Any] = {
+        "tract": held.column("tract"),
+        "patch": held.column("patch"),
+        "ra": [polygon[:, 0].tolist() for polygon in polygons],
+        "dec": [polygon[:, 1].tolist() for polygon in polygons],
+        "s_region": [_stc_polygon(polygon) for polygon in polygons],
+        "num_objects": held.column("num"),
+    }
+    return pa.table(columns, schema=PATCHES.schema)
+
+
+def _stc_polygon(corners_deg: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> str:
+    """Write corners as an STC-S polygon (IVOA Note STC-S 1.33), to the microarcsecond."""
+    return "POLYGON ICRS " + " ".join(f"{angle:.10f}" for angle in corners_deg.ravel())

@@ -1,0 +1,162 @@
+"""What can go wrong between us and an archive, by what is to be done about it.
+
+::
+
+    ArchiveError
+     ├─ Transient            the same request may succeed later: the only branch that is retried
+     ├─ Rejected             the request is wrong: ADQL, URL, table
+     │   └─ Unauthorized     the token is missing, wrong or expired
+     ├─ Protocol             the answer is not what the standards promise
+     ├─ Truncated            the answer is not the whole result
+     ├─ ContractViolation    the result's columns are not those that were asked for
+     ├─ TooLarge             the archive or this client refuses a result of that size
+     ├─ JobFailed            the archive gave the job up
+     ├─ JobAborted           somebody stopped the job
+     └─ DeadlineExceeded     our own time budget is spent
+
+Only the errors live here; who raises which, and what is retried, is the business of the other modules.
+"""
+
+# ruff: noqa: N818  (an error is named for what happened, and all share a root that says what they are)
+
+from typing import ClassVar, Final, Self
+
+_LONGEST_MESSAGE: Final = 500  # characters: a page of HTML or a stack trace of the archive is no error message
+
+
+def _one_line(text: str) -> str:
+    """Collapse white space and cut what is longer than a message should be."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
+
+
+class ArchiveError(Exception):
+    """An archive did not give what it was asked for.
+
+    Its text is one line: what happened, to what, what to do next.
+
+    Parameters
+    ----------
+    message
+        What happened. Collapsed to one line and cut to 500 characters.
+    url
+        What was asked, without credentials.
+    status
+        The HTTP status of the answer.
+    retry_after_seconds
+        How long the archive asks to be left alone.
+    hint
+        What to do next; the class has a default.
+    """
+
+    default_hint: ClassVar[str] = "See the archive's status page and the message above."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str | None = None,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(_one_line(message))
+        self.message = _one_line(message)
+        self.url = url
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status})" if self.status else ""
+        place = f" at {self.url}" if self.url else ""
+        return f"{self.message}{status}{place}. {self.hint}"
+
+    def at(self, url: str | None) -> Self:
+        """Name the URL, unless the error knows a closer one; returns itself."""
+        self.url = self.url or url
+        return self
+
+    def without(self, secret: str) -> Self:
+        """Blot a secret out of everything that the error says; returns itself."""
+        self.message = self.message.replace(secret, "***")
+        self.args = (self.message,)
+        self.hint = self.hint.replace(secret, "***")
+        self.url = self.url.replace(secret, "***") if self.url else None
+        return self
+
+
+class Transient(ArchiveError):
+    """The network or the service is not well now; the same request may succeed later."""
+
+    default_hint = "It was retried within the limits; try again later."
+
+
+class Rejected(ArchiveError):
+    """The archive understood the request and refuses it; the same request never succeeds."""
+
+    default_hint = "Correct the query or the URL (PHOTOZ_TAP_URL)."
+
+
+class Unauthorized(Rejected):
+    """The archive wants a token, or another one."""
+
+    default_hint = "Set PHOTOZ_TAP_TOKEN to a valid token of this archive with the right to read its TAP service."
+
+
+class Protocol(ArchiveError):
+    """The answer is not what TAP, UWS or VOTable promise."""
+
+    default_hint = "Check that the URL (PHOTOZ_TAP_URL) is a TAP service; if it is, it or a proxy misbehaves."
+
+
+class Truncated(ArchiveError):
+    """The answer is not the whole result."""
+
+    default_hint = "Nothing of it is used; ask again, or for less at a time."
+
+
+class ContractViolation(ArchiveError):
+    """The result's columns are not those that were asked for.
+
+    ``problems`` has one entry for each column that is missing, unexpected or of another type.
+    """
+
+    default_hint = "The archive's schema changed or the service is misbehaving; compare with its TAP_SCHEMA."
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(f"the result breaks its contract: {'; '.join(problems)}")
+        self.problems = problems
+
+    def without(self, secret: str) -> Self:
+        """Blot a secret out of everything that the error says; returns itself."""
+        self.problems = tuple(problem.replace(secret, "***") for problem in self.problems)
+        return super().without(secret)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, ...], dict[str, object]]:
+        """Pickle by the problems, which are what the constructor takes."""
+        return type(self), self.problems, self.__dict__
+
+
+class TooLarge(ArchiveError):
+    """The result is larger than the archive gives out or than this client takes."""
+
+    default_hint = "Ask for a smaller region or fewer columns."
+
+
+class JobFailed(ArchiveError):
+    """The archive gave the job up, for a reason that is neither ours for certain nor known to pass."""
+
+    default_hint = "Read the archive's message; if it is about the query, correct that."
+
+
+class JobAborted(ArchiveError):
+    """The job was stopped, by its owner in another session or by the archive."""
+
+    default_hint = "Ask again if that was not intended."
+
+
+class DeadlineExceeded(ArchiveError):
+    """The time that we are willing to wait is spent."""
+
+    default_hint = "Allow more time, or ask for a smaller region."

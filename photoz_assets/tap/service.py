@@ -1,0 +1,298 @@
+"""The archive: a TAP service with what it offers and declares, asked once, and the ways to query it.
+
+`Archive` wires session, retries and jobs together. The queries' text and the schema of their answers are the
+caller's.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from photoz_assets.tap import documents
+from photoz_assets.tap.documents import Offer
+from photoz_assets.tap.errors import Rejected, TooLarge
+from photoz_assets.tap.jobs import Job
+from photoz_assets.tap.results import ResultStream
+from photoz_assets.tap.retry import Retrying, RetryPolicy
+from photoz_assets.tap.transport import ArchiveSession, origin_of
+
+if TYPE_CHECKING:
+    from pyvo.dal.tap import TAPQuery
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+_SYNC_ROWS: Final = 1_000_000
+_LARGEST_SYNC_BYTES: Final = 1 << 28
+
+_SCHEMAS: Final = pa.schema([("schema_name", pa.string()), ("description", pa.string())])
+_TABLES: Final = pa.schema([("table_name", pa.string()), ("description", pa.string())])
+_COLUMNS: Final = pa.schema([("table_name", pa.string()), ("column_name", pa.string())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredTable:
+    """A table as TAP_SCHEMA has it: its full name, description and columns, in the service's spelling."""
+
+    name: str
+    description: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """A schema as TAP_SCHEMA has it.
+
+    ``tables`` are found by their name in lower case, without the schema's.
+    """
+
+    schema: str
+    description: str | None
+    tables: Mapping[str, DeclaredTable]
+
+
+class Archive:
+    """A TAP service.
+
+    Nothing is asked before the first method is called. Every error is an `ArchiveError`.
+
+    Parameters
+    ----------
+    url
+        The TAP base URL, the one that ``/sync`` is appended to.
+    token
+        Bearer token; sent to the URL's own origin alone.
+    clock, sleep
+        Monotonic seconds, and how to let them pass.
+    policy
+        How often and how long requests are retried.
+    run_id
+        A label that the archive keeps with our jobs (UWS RUNID).
+    on_event
+        Told of retries and the like, a line each.
+    prefer_parquet
+        Fetch the results of jobs as Parquet where the service offers it: fewer bytes, for slow links.
+
+    Raises
+    ------
+    Rejected
+        The URL cannot be one of a TAP service, or the token cannot be one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        policy: RetryPolicy | None = None,
+        run_id: str | None = None,
+        on_event: Callable[[str], None] = _LOGGER.info,
+        prefer_parquet: bool = False,
+    ) -> None:
+        self.url = url.strip().rstrip("/?")
+        self._session = ArchiveSession(self.url, token=token, clock=clock)
+        self._retrying = Retrying(policy=policy or RetryPolicy(), clock=clock, sleep=sleep, on_event=on_event)
+        self._run_id = run_id
+        self._prefer_parquet = prefer_parquet
+        self._declarations: dict[str, Declaration] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url})"
+
+    def offer(self) -> Offer:
+        """Ask, once, what the service can do.
+
+        Raises
+        ------
+        ArchiveError
+            `Protocol` if there is no TAP service at the URL.
+        """
+        return self._offer
+
+    @cached_property
+    def _offer(self) -> Offer:
+        """Keep what the service can do."""
+        url = f"{self.url}/capabilities"
+        with self._session.guarded(url):
+            return documents.parse_capabilities(self._retrying(lambda: self._session.document(url)))
+
+    def declared(self, schema: str) -> Declaration:
+        """Ask, once for each schema, what the service's TAP_SCHEMA tells of it.
+
+        Parameters
+        ----------
+        schema
+            Its name, in any case.
+
+        Raises
+        ------
+        Rejected
+            The service has no such schema.
+        ArchiveError
+            Anything else.
+        """
+        if schema.lower() not in self._declarations:
+            self._declarations[schema.lower()] = self._ask_tap_schema(schema)
+        return self._declarations[schema.lower()]
+
+    def query(self, adql: str, schema: pa.Schema, *, maxrec: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Run a small query synchronously.
+
+        The result is held until it is known to be complete; large ones are for `submit`.
+
+        Parameters
+        ----------
+        adql
+            The query.
+        schema
+            The columns that it selects.
+        maxrec
+            The row limit to send, a million by default. It must be larger than the number of rows: a result that
+            fills it counts as cut off.
+
+        Returns
+        -------
+        Iterator[pa.RecordBatch]
+            All of the result.
+
+        Raises
+        ------
+        ArchiveError
+            `Truncated`, `ContractViolation`, `Rejected` and all others.
+        """
+        limit = maxrec or _SYNC_ROWS
+        query = self._formulate(adql, mode="sync", maxrec=limit, response_format=self.offer().response_format)
+
+        def ask() -> list[pa.RecordBatch]:
+            stream = ResultStream(
+                self._session,
+                query.submit,
+                url=query.queryurl,
+                schema=schema,
+                clock=self._retrying.clock,
+                maxrec=limit,
+            )
+            batches: list[pa.RecordBatch] = []
+            for batch in stream:
+                batches.append(batch)
+                if sum(each.nbytes for each in batches) > _LARGEST_SYNC_BYTES:
+                    raise TooLarge("the result of a synchronous query is too large", url=query.queryurl)
+            return batches
+
+        return iter(self._retrying(ask))
+
+    def submit(self, adql: str, *, maxrec: int) -> Job:
+        """Create a job, which is not yet running.
+
+        A creation whose answer is lost is tried again. The job that it may have created stays PENDING until the
+        archive destroys it: only running a job costs anything.
+
+        Parameters
+        ----------
+        adql
+            The query.
+        maxrec
+            The row limit to send, larger than the number of rows can be.
+
+        Raises
+        ------
+        ArchiveError
+            The archive does not create the job.
+        """
+        offer = self.offer()
+        parquet = offer.parquet_format if self._prefer_parquet else None
+        query = self._formulate(
+            adql, mode="async", maxrec=maxrec, response_format=parquet or offer.response_format
+        )
+
+        def create() -> str:
+            with self._session.guarded(query.queryurl):
+                response = query.submit()
+                documents.parse_job(self._session.body(response), url=response.url)
+                return str(response.url)
+
+        return self._job(self._retrying(create), owned=True, maxrec=maxrec)
+
+    def attach(self, job_url: str, *, owned: bool = False) -> Job:
+        """Take up a job that was created before.
+
+        Parameters
+        ----------
+        job_url
+            As `Job.url` had it.
+        owned
+            Whether it is ours to abort and delete now.
+
+        Raises
+        ------
+        Rejected
+            This is no URL.
+        """
+        origin_of(job_url)
+        return self._job(job_url, owned=owned)
+
+    def _job(self, url: str, *, owned: bool, maxrec: int | None = None) -> Job:
+        """Make a job of ours."""
+        return Job(url, session=self._session, retrying=self._retrying, owned=owned, maxrec=maxrec)
+
+    def _formulate(self, adql: str, *, mode: str, maxrec: int, response_format: str | None) -> "TAPQuery":
+        """Put a query into the parameters of TAP."""
+        from pyvo.dal.tap import TAPService  # noqa: PLC0415  (brings astropy, which takes seconds)
+
+        optional = {"RESPONSEFORMAT": response_format, "RUNID": self._run_id}
+        service = TAPService(self.url, session=self._session)
+        parameters = {key: value for key, value in optional.items() if value}
+        return service.create_query(adql, mode=mode, maxrec=maxrec, **parameters)
+
+    def _ask_tap_schema(self, schema: str) -> Declaration:
+        """Read a schema's tables and columns from TAP_SCHEMA.
+
+        Names are compared here, not by the service: whether it has LOWER cannot be relied on.
+        """
+        schemas = self._rows("SELECT schema_name, description FROM TAP_SCHEMA.schemas", _SCHEMAS)
+        found = next((row for row in schemas if (row["schema_name"] or "").lower() == schema.lower()), None)
+        if found is None:
+            raise Rejected(
+                f"the archive has no schema {schema}",
+                url=self.url,
+                hint="Check that the URL (PHOTOZ_TAP_URL) is of an archive with these tables.",
+            )
+        name = found["schema_name"] or schema
+        tables = self._rows(
+            f"SELECT table_name, description FROM TAP_SCHEMA.tables WHERE schema_name = {_literal(name)}", _TABLES
+        )
+        columns: dict[str, list[str]] = {row["table_name"] or "": [] for row in tables}
+        if columns:
+            listed = ", ".join(map(_literal, columns))
+            adql = f"SELECT table_name, column_name FROM TAP_SCHEMA.columns WHERE table_name IN ({listed})"
+            for row in self._rows(adql, _COLUMNS):
+                columns.setdefault(row["table_name"] or "", []).append(row["column_name"] or "")
+        return Declaration(
+            schema=name,
+            description=found["description"],
+            tables={
+                (row["table_name"] or "").rpartition(".")[2].lower(): DeclaredTable(
+                    name=row["table_name"] or "",
+                    description=row["description"],
+                    columns=tuple(columns[row["table_name"] or ""]),
+                )
+                for row in tables
+            },
+        )
+
+    def _rows(self, adql: str, schema: pa.Schema) -> list[dict[str, str | None]]:
+        """Run a query over TAP_SCHEMA, whose columns are all text."""
+        rows: list[dict[str, str | None]]
+        rows = pa.Table.from_batches(list(self.query(adql, schema)), schema=schema).to_pylist()
+        return rows
+
+
+def _literal(text: str) -> str:
+    """Quote a text as an ADQL literal."""
+    return "'" + text.replace("'", "''") + "'"

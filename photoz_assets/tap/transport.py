@@ -1,0 +1,366 @@
+"""HTTP as this client does it: one session that knows whom it may trust and how long it may wait.
+
+Every request of the package goes through `ArchiveSession`: the token's rules, time limits, the user agent, bounded
+redirects and the translation of every failure of HTTP into `ArchiveError`. No word of TAP is known here, but that
+a refusal may carry a VOTable with the reason.
+"""
+
+import platform
+import ssl
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from photoz_assets.tap import documents
+from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, Transient, Unauthorized
+
+_MOST_REDIRECTS: Final = 5
+_CHUNK_BYTES: Final = 1 << 20
+_LONGEST_REFUSAL_BYTES: Final = 1 << 16
+_LONGEST_DOCUMENT_BYTES: Final = 1 << 22  # capabilities and jobs take some 50 kB; their query a few kB more
+# A body that arrives more slowly than this is not arriving: a read timeout alone lets one byte a minute pass.
+_SLOWEST_BYTES: Final = 1 << 14
+_SLOWEST_SECONDS: Final = 120.0
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+Origin = tuple[str, str, int]
+
+
+def origin_of(url: str) -> Origin:
+    """Give the scheme, host and port of a URL, the unit of trust (RFC 6454).
+
+    Raises
+    ------
+    Rejected
+        Not an absolute http or https URL, or one with a user or password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Rejected(f"not a URL: {url!r}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Rejected(f"not an http or https URL: {_without_user(parts)!r}")
+    if parts.username or parts.password:
+        raise Rejected(
+            f"credentials in the URL {_without_user(parts)}",
+            hint="Give the token in PHOTOZ_TAP_TOKEN and the URL without it.",
+        )
+    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _without_user(parts: SplitResult) -> str:
+    """Print a URL without user and password."""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def user_agent() -> str:
+    """Name this client as the IVOA note "Operational Identification of Software Components" (2019) asks."""
+    return (
+        f"photoz_assets/{version('photoz_assets')} pyVO/{version('pyvo')} "
+        f"Python/{platform.python_version()} ({platform.system()}) (IVOA-science)"
+    )
+
+
+class _BearerToken(AuthBase):
+    """Adds the token to requests for one origin; the only object that knows it, and it does not print it."""
+
+    def __init__(self, token: str | None, origin: Origin) -> None:
+        self._token = (token or "").strip()
+        self._origin = origin
+        # Checked here because the libraries below print a header that they refuse.
+        if not (self._token.isascii() and self._token.isprintable() and " " not in self._token):
+            raise Rejected(
+                "the token has characters that no HTTP header may carry",
+                hint="Set PHOTOZ_TAP_TOKEN to the token alone, without quotes or line breaks.",
+            )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+    def conceal(self, error: ArchiveError) -> None:
+        """Blot the token out of an error, which may quote an answer that quotes it."""
+        if self._token:
+            error.without(self._token)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token and request.url and origin_of(request.url) == self._origin:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class ArchiveSession(requests.Session):
+    """A session with one archive.
+
+    Parameters
+    ----------
+    base_url
+        The archive's TAP URL; its origin alone is sent the token.
+    token
+        Bearer token, or None for an anonymous session.
+    connect_seconds, read_seconds
+        Time limits of every request: to be connected, and between two pieces of an answer.
+    clock
+        Monotonic seconds.
+
+    Raises
+    ------
+    Rejected
+        The URL cannot be one of a TAP service, or the token cannot be sent in a header.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        connect_seconds: float = 10.0,
+        read_seconds: float = 90.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.max_redirects = _MOST_REDIRECTS
+        self._origin = origin_of(base_url)
+        # Set even without a token: a session with `auth` does not look into the user's netrc.
+        self.auth = self._bearer = _BearerToken(token, self._origin)
+        self.headers["User-Agent"] = user_agent()
+        self._timeout = (connect_seconds, read_seconds)
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        scheme, host, port = self._origin
+        return f"{type(self).__name__}({scheme}://{host}:{port})"
+
+    def rebuild_auth(
+        self,
+        prepared_request: requests.PreparedRequest,
+        response: requests.Response,  # noqa: ARG002  (the signature is that of the base class)
+    ) -> None:
+        """Take the token off a redirect that leaves the archive's origin; nothing puts it on again."""
+        if not prepared_request.url or origin_of(prepared_request.url) != self._origin:
+            prepared_request.headers.pop("Authorization", None)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send one request; every hop of a redirect comes through here.
+
+        Raises
+        ------
+        ArchiveError
+            Any failure, and any answer with a status from 400.
+        """
+        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
+        with self.guarded(request.url):
+            response = super().send(request, **kwargs)
+            if response.status_code >= requests.codes.bad_request:
+                raise self._refusal(response)
+            return response
+
+    @contextmanager
+    def guarded(self, url: str | None) -> Iterator[None]:
+        """Let nothing out but `ArchiveError`, which names the URL and never shows the token."""
+        try:
+            yield
+        except ArchiveError as error:
+            self._bearer.conceal(error.at(url))
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
+            failure = _translated(error).at(url)
+            self._bearer.conceal(failure)
+            raise failure from error
+
+    def chunks(self, response: requests.Response) -> Generator[bytes]:
+        """Yield the decoded body as it arrives, in pieces of up to 1 MiB, and close the response.
+
+        Raises
+        ------
+        Transient
+            The connection broke, the body is shorter than announced, or it stopped arriving.
+        Protocol
+            The body is not encoded as it says.
+        """
+        waited_seconds, waited_for_bytes = 0.0, 0
+        with closing(response), self.guarded(response.url):
+            while True:
+                asked = self._clock()
+                chunk = response.raw.read1(_CHUNK_BYTES, decode_content=True)
+                if not chunk:
+                    return
+                waited_seconds += self._clock() - asked
+                waited_for_bytes += len(chunk)
+                if waited_for_bytes >= _SLOWEST_BYTES:
+                    waited_seconds, waited_for_bytes = 0.0, 0
+                elif waited_seconds > _SLOWEST_SECONDS:
+                    raise Transient(f"the answer stalled: {waited_for_bytes} bytes in {waited_seconds:.0f} s")
+                yield chunk
+
+    def body(self, response: requests.Response) -> bytes:
+        """Read a whole document, of up to 4 MiB.
+
+        Raises
+        ------
+        ArchiveError
+            As `chunks`; `Protocol` if the document is longer.
+        """
+        parts: list[bytes] = []
+        with closing(self.chunks(response)) as chunks:
+            for chunk in chunks:
+                parts.append(chunk)
+                if sum(map(len, parts)) > _LONGEST_DOCUMENT_BYTES:
+                    raise Protocol(f"a document of over {_LONGEST_DOCUMENT_BYTES} bytes", url=response.url)
+        return b"".join(parts)
+
+    def document(self, url: str, *, within_seconds: float | None = None, **parameters: str) -> bytes:
+        """GET a document of up to 4 MiB.
+
+        Parameters
+        ----------
+        url
+            Of the document.
+        within_seconds
+            A time limit for each step that is tighter than the session's.
+        **parameters
+            Of the query.
+
+        Raises
+        ------
+        ArchiveError
+            Any failure.
+        """
+        limits = self._timeout if within_seconds is None else self.no_longer_than(within_seconds)
+        return self.body(self.get(url, params=parameters, stream=True, timeout=limits))
+
+    def no_longer_than(self, seconds: float) -> tuple[float, float]:
+        """Give this session's time limits for a request, or tighter ones of at least a second."""
+        connect_seconds, read_seconds = self._timeout
+        return min(connect_seconds, max(seconds, 1.0)), min(read_seconds, max(seconds, 1.0))
+
+    def _refusal(self, response: requests.Response) -> ArchiveError:
+        """Turn an answer with a status from 400 into an error that tells the archive's reason."""
+        body = b""
+        try:
+            with closing(self.chunks(response)) as chunks:
+                for chunk in chunks:
+                    body += chunk
+                    if len(body) >= _LONGEST_REFUSAL_BYTES:
+                        break
+        except ArchiveError as error:
+            body = b""
+            reason = f"{response.reason or 'no reason given'} (and the reason was cut off: {error.message})"
+        else:
+            reason = documents.reason_of(body) or response.reason or "no reason given"
+        status = response.status_code
+        if status in {401, 403}:
+            return Unauthorized(reason, status=status)
+        if status in _TRANSIENT_STATUSES:
+            waiting = retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date"))
+            return Transient(reason, status=status, retry_after_seconds=waiting)
+        failure = documents.failure(reason, otherwise=Rejected)
+        failure.status = status
+        if status in {requests.codes.not_found, requests.codes.gone}:
+            failure.hint = (
+                "Check the URL (PHOTOZ_TAP_URL); a job or its result may have been removed by the archive."
+            )
+        return failure
+
+
+def retry_after_seconds(value: str | None, date: str | None = None) -> float | None:
+    """Read a Retry-After header (RFC 9110 sec. 10.2.3): seconds or an HTTP date.
+
+    Parameters
+    ----------
+    value
+        The header; None if there was none.
+    date
+        The answer's own Date header: where it is given, our clock may be wrong without harm.
+
+    Returns
+    -------
+    float | None
+        Seconds from now, at least 0; None if the header is missing or says nothing that can be understood.
+    """
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    until, now = _http_date(value), (_http_date(date) if date else None) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until else None
+
+
+def _http_date(text: str) -> datetime | None:
+    """Read an HTTP date; one without a zone is UTC, as HTTP has it."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# The first that fits explains; a failure's cause is looked at as well as the failure.
+_EXPLANATIONS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], ArchiveError]], ...]] = (
+    (
+        (ssl.SSLCertVerificationError,),
+        lambda cause: Rejected(
+            f"the archive's certificate is not trusted: {cause}",
+            hint="Check the URL; name the authority of a private certificate in REQUESTS_CA_BUNDLE.",
+        ),
+    ),
+    (
+        (requests.TooManyRedirects,),
+        lambda _: Protocol(f"redirected more than {_MOST_REDIRECTS} times"),
+    ),
+    (
+        (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema),
+        lambda cause: Rejected(f"not a usable URL: {cause}"),
+    ),
+    (
+        (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError, UnicodeError),
+        lambda cause: Protocol(f"the answer is not encoded as it says: {cause}"),
+    ),
+    (
+        (urllib3.exceptions.NameResolutionError,),
+        lambda _: Transient(
+            "the archive's host name is unknown", hint="Check the URL (PHOTOZ_TAP_URL) and the network."
+        ),
+    ),
+    (
+        (ConnectionRefusedError,),
+        lambda _: Transient(
+            "the archive refuses connections", hint="Check the URL and whether the service is up."
+        ),
+    ),
+    (
+        (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
+        lambda _: Transient("the archive did not answer in time"),
+    ),
+)
+
+
+def _translated(error: Exception) -> ArchiveError:
+    """Say a failure of the HTTP libraries in our words."""
+    causes = tuple(_causes(error))
+    for kinds, explain in _EXPLANATIONS:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return explain(str(causes[-1]))
+    return Transient(f"the connection broke: {causes[-1]}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what lies beneath it, the innermost last."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        inner = [
+            arg for arg in (*current.args, getattr(current, "reason", None)) if isinstance(arg, BaseException)
+        ]
+        current = inner[-1] if inner else current.__cause__ or current.__context__

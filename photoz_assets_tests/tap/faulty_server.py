@@ -1,0 +1,153 @@
+"""A real HTTP server that answers what a test tells it to, faults of the wire included."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer; the faults are those of the wire.
+
+    ``cut_to`` sends only so many bytes of the body and closes the connection; ``pause_seconds`` is slept before
+    each piece of the body; ``hang_up`` closes the connection without an answer.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    has_length: bool = True
+    is_chunked: bool = False
+    cut_to: int | None = None
+    hang_up: bool = False
+    pause_seconds: float = 0.0
+    piece_bytes: int = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    parameters: dict[str, str]
+    headers: dict[str, str]
+
+
+Route = Answer | Callable[[Request], Answer]
+
+
+class FaultyServer:
+    """Answers each path with the next of its answers, and with the last of them from then on."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.base = ""
+        self._answers: dict[tuple[str, str], list[Route]] = defaultdict(list)
+
+    def answer(self, method: str, path: str, *answers: Route) -> None:
+        """Say how a path is answered, in place of what was said before."""
+        self._answers[method, path] = list(answers)
+
+    def asked(self, method: str, path: str) -> list[Request]:
+        """List the requests of a path."""
+        return [each for each in self.requests if (each.method, each.path) == (method, path)]
+
+    def next_answer(self, request: Request) -> Answer:
+        """Take note of a request and choose its answer."""
+        self.requests.append(request)
+        answers = self._answers[request.method, request.path]
+        if not answers:
+            return Answer(status=404, body=b"nothing here", headers={"Content-Type": "text/plain"})
+        route = answers.pop(0) if len(answers) > 1 else answers[0]
+        return route if isinstance(route, Answer) else route(request)
+
+    @contextmanager
+    def running(self) -> Iterator["FaultyServer"]:
+        """Serve on a free port of the loopback interface."""
+        handler = type("Handler", (_Handler,), {"faulty": self})
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+            http.daemon_threads = True
+            thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+            thread.start()
+            self.base = f"http://127.0.0.1:{http.server_address[1]}"
+            try:
+                yield self
+            finally:
+                http.shutdown()
+                thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Serves the answers of one server."""
+
+    faulty: FaultyServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class names it)
+        """Stay silent."""
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        request = Request(
+            method=self.command,
+            path=parts.path,
+            parameters=dict(parse_qsl(parts.query) + parse_qsl(text)),
+            headers=dict(self.headers),
+        )
+        self._send(self.faulty.next_answer(request))
+
+    do_GET = do_POST = do_DELETE = _serve  # noqa: N815  (the base class names them)
+
+    def _send(self, answer: Answer) -> None:
+        if answer.hang_up:
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.is_chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif answer.has_length:
+            self.send_header("Content-Length", str(len(answer.body)))
+        if answer.cut_to is not None or not (answer.has_length or answer.is_chunked):
+            self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            self._send_body(answer)
+        except OSError:
+            self.close_connection = True
+
+    def _send_body(self, answer: Answer) -> None:
+        body = answer.body[: answer.cut_to]
+        for start in range(0, len(body), answer.piece_bytes):
+            time.sleep(answer.pause_seconds)
+            piece = body[start : start + answer.piece_bytes]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if answer.is_chunked else piece)
+            self.wfile.flush()
+        if answer.is_chunked and answer.cut_to is None:
+            self.wfile.write(b"0\r\n\r\n")
+
+
+class Clock:
+    """A clock that only moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.naps: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.naps.append(seconds)
+        self.now += seconds

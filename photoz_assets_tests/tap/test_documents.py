@@ -1,0 +1,156 @@
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photoz_assets.tap import documents
+from photoz_assets.tap.errors import ArchiveError, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets_tests.tap import uws
+from photoz_assets_tests.tap.documents import error_document
+from photoz_assets_tests.tap.uws import PLAIN_LIMITS, RUBIN_LIMITS, capabilities, job_document
+
+JOB_URL = "https://archive.example/api/tap/async/abc"
+
+
+@pytest.mark.parametrize("prefix", ["uws:", ""])
+def test_job_document_gives_its_facts(prefix: str) -> None:
+    body = job_document("COMPLETED", rows=132588, progress=(12, 12), maxrec=100_000_000, prefix=prefix)
+    summary = documents.parse_job(body, url=JOB_URL)
+    assert summary.phase == "COMPLETED"
+    assert summary.result_url == f"{JOB_URL}/results/result"
+    assert (summary.rows, summary.items_done, summary.items_total, summary.maxrec) == (132588, 12, 12, 100_000_000)
+    assert summary.error is None
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [
+        ("https://elsewhere.example/r.xml", "https://elsewhere.example/r.xml"),
+        ("/files/r.xml", "https://archive.example/files/r.xml"),
+    ],
+)
+def test_job_documents_result_link_is_resolved(link: str, url: str) -> None:
+    assert documents.parse_job(job_document("COMPLETED", result=link), url=JOB_URL).result_url == url
+
+
+def test_job_document_of_a_failed_job_gives_the_reason() -> None:
+    summary = documents.parse_job(job_document("ERROR", error=" syntax\n error "), url=JOB_URL)
+    assert (summary.phase, summary.error, summary.error_is_transient) == ("ERROR", "syntax\n error", False)
+    assert documents.parse_job(
+        job_document("ERROR", error="x", error_type="transient"), url=JOB_URL
+    ).error_is_transient
+
+
+def test_job_document_with_an_unknown_phase_is_read() -> None:
+    assert documents.parse_job(job_document("DREAMING"), url=JOB_URL).phase == "DREAMING"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"", Protocol),
+        (b"<html>log in</html>", Protocol),
+        (b"<jobs/>", Protocol),
+        (job_document("")[:200], Protocol),
+        (job_document(""), Protocol),
+        (b'<!DOCTYPE job [<!ENTITY a "b">]>' + job_document("COMPLETED"), Protocol),
+        (error_document("no such table"), Rejected),
+        (error_document("the service is down for maintenance"), Transient),
+    ],
+)
+def test_job_document_that_is_none_is_refused(body: bytes, error: type[ArchiveError]) -> None:
+    with pytest.raises(error):
+        documents.parse_job(body, url=JOB_URL)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("Maximum running queries reached (12 running, maximum 12); wait", Transient),
+        ("Qserv request failed: HTTP 500", Transient),
+        ("TAP is Down for Maintenance", Transient),
+        ("Failed to send job to Kafka", Transient),
+        ("Query results are too large to return; please narrow your query", TooLarge),
+        ("IllegalArgumentException:Table [x] is not found in TapSchema", Rejected),
+        ("UnsupportedOperationException:unknown format", Rejected),
+        ("something else", JobFailed),
+        ("", JobFailed),
+    ],
+)
+def test_failure_is_told_by_the_archives_words(reason: str, error: type[ArchiveError]) -> None:
+    failure = documents.failure(reason)
+    assert type(failure) is error
+    assert (reason or "nothing") in str(failure)
+
+
+def test_capabilities_of_rubin_offer_the_box_and_no_row_limit() -> None:
+    body = capabilities(
+        functions=("scisql_s2PtInBox(ra DOUBLE, ...) -> INTEGER", "scisql_angSep(a DOUBLE) -> DOUBLE"),
+        formats=("application/x-votable+xml", "application/vnd.apache.parquet"),
+        limits=RUBIN_LIMITS,
+    )
+    offer = documents.parse_capabilities(body)
+    assert offer.has_box
+    assert offer.functions == {"scisql_s2ptinbox", "scisql_angsep"}
+    assert (offer.default_rows, offer.most_rows) == (None, None)
+    assert offer.response_format is None
+    assert offer.parquet_format == "application/vnd.apache.parquet"
+
+
+def test_capabilities_of_a_plain_service_offer_binary2_by_its_name() -> None:
+    format_name = "application/x-votable+xml;serialization=BINARY2"
+    offer = documents.parse_capabilities(capabilities(formats=("text/csv", format_name), limits=PLAIN_LIMITS))
+    assert not offer.has_box
+    assert (offer.default_rows, offer.most_rows) == (2000, 16_000_000)
+    assert offer.response_format == format_name
+    assert offer.parquet_format is None
+
+
+def test_capabilities_of_binary2_by_its_identifier_are_asked_for_by_their_alias() -> None:
+    body = capabilities(formats=("x",)).replace(
+        b"<outputFormat><mime>x</mime>",
+        b'<outputFormat ivo-id="ivo://ivoa.net/std/TAPRegExt#output-votable-binary2"><mime>votable/b2</mime>',
+    )
+    assert documents.parse_capabilities(body).response_format == "votable/b2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>404</html>",
+        b"<capabilities/>",
+        error_document("no"),
+        capabilities().replace(b"tr:TableAccess", b"vs:Other"),
+        capabilities(limits="<outputLimit><default unit='row'>many</default></outputLimit>"),
+        b'<!DOCTYPE c [<!ENTITY a "b">]>' + capabilities(),
+    ],
+)
+def test_capabilities_that_are_none_are_refused(body: bytes) -> None:
+    with pytest.raises(Protocol):
+        documents.parse_capabilities(body)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: bytes) -> bytes:
+    body = bytearray(original)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + 40)))
+        body[start:end] = draw(st.sampled_from([b"", b"<", b"&", b"\xff", b"9" * 30, bytes(body[:50])]))
+    return bytes(body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=mutated(uws.job_document("COMPLETED", rows=7, progress=(1, 2), maxrec=10, error="x")))
+def test_job_document_however_damaged_raises_nothing_but_our_errors(body: bytes) -> None:
+    with suppress(ArchiveError):
+        documents.parse_job(body, url=JOB_URL)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=mutated(capabilities(functions=("f(x) -> y",), limits=PLAIN_LIMITS)))
+def test_capabilities_however_damaged_raise_nothing_but_our_errors(body: bytes) -> None:
+    with suppress(ArchiveError):
+        documents.parse_capabilities(body)

@@ -1,0 +1,320 @@
+import gzip
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from photoz_assets.tap import transport
+from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.transport import ArchiveSession, retry_after_seconds
+from photoz_assets_tests.tap.documents import error_document
+from photoz_assets_tests.tap.faulty_server import Answer, Clock, FaultyServer
+
+CANARY = "gt-canary-0123456789.secret"
+
+
+def authorizations(server: FaultyServer) -> list[str | None]:
+    return [request.headers.get("Authorization") for request in server.requests]
+
+
+def test_token_goes_to_the_archives_origin(server: FaultyServer) -> None:
+    server.answer("GET", "/tap/capabilities", Answer(body=b"fine"))
+    session = ArchiveSession(f"{server.base}/tap", token=f" {CANARY}\n")
+    assert session.document(f"{server.base}/tap/capabilities") == b"fine"
+    assert authorizations(server) == [f"Bearer {CANARY}"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_token_does_not_follow_a_redirect_to_another_port(
+    server: FaultyServer, elsewhere: FaultyServer, status: int
+) -> None:
+    server.answer("GET", "/tap/r", Answer(status=status, headers={"Location": f"{elsewhere.base}/bucket/r"}))
+    elsewhere.answer("GET", "/bucket/r", Answer(body=b"rows"))
+    assert ArchiveSession(f"{server.base}/tap", token=CANARY).document(f"{server.base}/tap/r") == b"rows"
+    assert authorizations(elsewhere) == [None]
+    assert CANARY not in str([request.headers for request in elsewhere.requests])
+
+
+def test_token_does_not_come_back_after_a_detour(server: FaultyServer, elsewhere: FaultyServer) -> None:
+    server.answer("GET", "/tap/r", Answer(status=302, headers={"Location": f"{elsewhere.base}/r"}))
+    elsewhere.answer("GET", "/r", Answer(status=302, headers={"Location": f"{server.base}/tap/other"}))
+    server.answer("GET", "/tap/other", Answer(body=b"rows"))
+    ArchiveSession(f"{server.base}/tap", token=CANARY).document(f"{server.base}/tap/r")
+    assert authorizations(server) == [f"Bearer {CANARY}", None]
+
+
+def test_token_follows_a_redirect_within_the_origin(server: FaultyServer) -> None:
+    server.answer("GET", "/tap/r", Answer(status=303, headers={"Location": "/files/r"}))
+    server.answer("GET", "/files/r", Answer(body=b"rows"))
+    ArchiveSession(f"{server.base}/tap", token=CANARY).document(f"{server.base}/tap/r")
+    assert authorizations(server) == [f"Bearer {CANARY}"] * 2
+
+
+def test_token_of_an_https_archive_never_goes_over_http(server: FaultyServer) -> None:
+    server.answer("GET", "/tap/r", Answer(body=b"rows"))
+    session = ArchiveSession(server.base.replace("http:", "https:"), token=CANARY)
+    session.document(f"{server.base}/tap/r")
+    assert authorizations(server) == [None]
+
+
+def test_netrc_is_not_asked_for_credentials(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server.answer("GET", "/tap/r", Answer(status=303, headers={"Location": "/tap/s"}))
+    server.answer("GET", "/tap/s", Answer(body=b"rows"))
+    ArchiveSession(f"{server.base}/tap").document(f"{server.base}/tap/r")
+    assert authorizations(server) == [None, None]
+
+
+def test_token_is_shown_nowhere(server: FaultyServer) -> None:
+    session = ArchiveSession(f"{server.base}/tap", token=CANARY)
+    assert CANARY not in repr(session) + str(session) + repr(vars(session))
+    server.answer("GET", "/tap/r", Answer(status=401, body=f"bad token {CANARY}".encode()))
+    with pytest.raises(Unauthorized, match=r"bad token \*\*\*") as caught:
+        session.document(f"{server.base}/tap/r")
+    assert CANARY not in repr(caught.value) + repr(vars(caught.value)) + repr(caught.value.args)
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "nul\0", "ünicode"])
+def test_token_that_no_header_can_carry_is_refused_unseen(token: str) -> None:
+    with pytest.raises(Rejected, match="characters") as caught:
+        ArchiveSession("https://archive.example/tap", token=token)
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "archive.example/tap", "ftp://archive.example", "https://", "http://[::1", "http://host:port/"]
+)
+def test_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(Rejected, match="URL"):
+        ArchiveSession(url)
+
+
+def test_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(Rejected, match="credentials") as caught:
+        ArchiveSession("https://me:hidden@archive.example/tap")
+    assert "hidden" not in str(caught.value)
+
+
+def test_user_agent_names_program_and_purpose(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer())
+    ArchiveSession(server.base).document(f"{server.base}/tap")
+    agent = server.requests[0].headers["User-Agent"]
+    assert agent.startswith("photoz_assets/")
+    assert agent.endswith("(IVOA-science)")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Rejected),
+        (401, Unauthorized),
+        (403, Unauthorized),
+        (404, Rejected),
+        (408, Transient),
+        (429, Transient),
+        (500, Transient),
+        (501, Rejected),
+        (502, Transient),
+        (503, Transient),
+        (504, Transient),
+    ],
+)
+def test_status_becomes_its_error(server: FaultyServer, status: int, error: type[ArchiveError]) -> None:
+    server.answer("GET", "/tap", Answer(status=status, body=error_document("the reason")))
+    with pytest.raises(ArchiveError, match="the reason") as caught:
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+    assert type(caught.value) is error
+    assert caught.value.status == status
+    assert caught.value.url == f"{server.base}/tap"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [(b"", "Bad Request"), (b"<html><p>a page</p></html>", "Bad Request"), (b"plain words", "plain words")],
+)
+def test_refusal_without_a_votable_shows_what_it_can(server: FaultyServer, body: bytes, shown: str) -> None:
+    server.answer("GET", "/tap", Answer(status=400, body=body))
+    with pytest.raises(Rejected, match=shown) as caught:
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+    assert "<" not in str(caught.value)
+
+
+def test_refusal_in_words_that_mean_something_else_is_that(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=400, body=error_document("Maximum running queries reached (12)")))
+    with pytest.raises(Transient):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("17", 17),
+        (" 0 ", 0),
+        (format_datetime(NOW + timedelta(seconds=40), usegmt=True), 40),
+        (format_datetime(NOW - timedelta(days=1), usegmt=True), 0),
+        ("soon", None),
+        ("-5", None),
+        (None, None),
+    ],
+)
+def test_retry_after_in_either_form_is_seconds_by_the_servers_clock(
+    value: str | None, seconds: float | None
+) -> None:
+    assert retry_after_seconds(value, format_datetime(NOW, usegmt=True)) == seconds
+
+
+def test_retry_after_date_without_the_servers_clock_is_by_ours() -> None:
+    value = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    assert retry_after_seconds(value) == pytest.approx(100, abs=5)
+
+
+def test_429_carries_when_to_come_back(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=429, headers={"Retry-After": "7"}))
+    with pytest.raises(Transient) as caught:
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+    assert caught.value.retry_after_seconds == 7
+
+
+def test_redirect_loop_ends(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=302, headers={"Location": "/tap"}))
+    with pytest.raises(Protocol, match="redirected more than 5 times"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+    assert len(server.requests) <= 7
+
+
+@pytest.mark.parametrize("location", ["ftp://archive.example/r", "http://", "file:///etc/passwd", "http://a:b@h/"])
+def test_redirect_to_what_is_no_web_address_is_refused(server: FaultyServer, location: str) -> None:
+    server.answer("GET", "/tap", Answer(status=302, headers={"Location": location}))
+    with pytest.raises((Rejected, Protocol)):
+        ArchiveSession(server.base, token=CANARY).document(f"{server.base}/tap")
+
+
+def test_refused_connection_is_transient() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with pytest.raises(Transient, match="refuses connections"):
+        ArchiveSession(f"http://127.0.0.1:{port}/tap").document(f"http://127.0.0.1:{port}/tap")
+
+
+def test_unknown_host_is_transient_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    url = "http://archive.invalid/tap"
+    with pytest.raises(Transient, match="host name is unknown"):
+        ArchiveSession(url).document(url)
+
+
+def test_silence_is_transient(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(body=b"late", pause_seconds=2))
+    with pytest.raises(Transient, match="in time"):
+        ArchiveSession(server.base, read_seconds=0.2).document(f"{server.base}/tap")
+
+
+def test_hung_up_connection_is_transient(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(hang_up=True))
+    with pytest.raises(Transient, match="connection broke"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_body_that_is_cut_is_transient(server: FaultyServer, is_chunked: bool) -> None:  # noqa: FBT001  (pytest's way)
+    server.answer("GET", "/tap", Answer(body=bytes(200_000), cut_to=100_000, is_chunked=is_chunked))
+    with pytest.raises(Transient, match="connection broke"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+BODY = bytes(range(256)) * 4000
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(body=BODY), Answer(body=BODY, is_chunked=True), Answer(body=BODY, has_length=False)]
+)
+def test_body_of_any_framing_arrives_whole(server: FaultyServer, answer: Answer) -> None:
+    server.answer("GET", "/tap", answer)
+    assert ArchiveSession(server.base).document(f"{server.base}/tap") == BODY
+
+
+def test_body_that_is_compressed_is_unpacked(server: FaultyServer) -> None:
+    body = b"text " * 100_000
+    server.answer("GET", "/tap", Answer(body=gzip.compress(body), headers={"Content-Encoding": "gzip"}))
+    assert ArchiveSession(server.base).document(f"{server.base}/tap") == body
+
+
+@pytest.mark.parametrize("broken", [b"no gzip", gzip.compress(b"text " * 1000)[:-20] + b"x" * 20])
+def test_body_that_is_not_compressed_as_it_says_is_refused(server: FaultyServer, broken: bytes) -> None:
+    server.answer("GET", "/tap", Answer(body=broken, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(Protocol, match="not encoded as it says"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+def test_document_of_absurd_size_is_refused(server: FaultyServer) -> None:
+    packed = gzip.compress(bytes(1 << 26))
+    server.answer("GET", "/tap", Answer(body=packed, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(Protocol, match="a document of over"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+def test_body_that_drips_is_given_up(server: FaultyServer) -> None:
+    class HurriedClock(Clock):
+        def __call__(self) -> float:
+            self.now += 30
+            return self.now
+
+    server.answer("GET", "/tap", Answer(body=bytes(100), piece_bytes=5, pause_seconds=0.01))
+    with pytest.raises(Transient, match="stalled"):
+        ArchiveSession(server.base, clock=HurriedClock()).document(f"{server.base}/tap")
+
+
+@contextmanager
+def tls_server(folder: Path) -> Iterator[str]:
+    """Serve TLS with a certificate that nobody vouches for."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj /CN=localhost"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                context.wrap_socket(connection, server_side=True)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}/tap"
+        thread.join(5)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_untrusted_certificate_is_not_retried(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as url, pytest.raises(Rejected, match="certificate is not trusted"):
+        ArchiveSession(url, token=CANARY).document(url)
+
+
+def test_plain_http_behind_https_is_transient(server: FaultyServer) -> None:
+    url = server.base.replace("http:", "https:")
+    with pytest.raises(Transient):
+        ArchiveSession(url).document(url)
+
+
+def test_origin_counts_the_default_port() -> None:
+    assert transport.origin_of("https://data.lsst.cloud/api/tap") == ("https", "data.lsst.cloud", 443)
+    assert transport.origin_of("HTTPS://Data.LSST.cloud:443/") == ("https", "data.lsst.cloud", 443)
