@@ -2,6 +2,7 @@
 
 import pytest
 import sqlglot
+from sqlglot import exp
 
 from photoz_assets.contracts import MATCHED_GALAXIES
 from photoz_assets.queries import matched_galaxies_query, tap_columns_query
@@ -32,8 +33,7 @@ def test_bounds_are_written_with_all_digits() -> None:
 
 
 def test_select_list_is_the_contracts() -> None:
-    [statement] = sqlglot.parse(matched_galaxies_query(2897, Selection(), box_function=True))
-    assert statement is not None
+    statement = sqlglot.parse_one(matched_galaxies_query(2897, Selection(), box_function=True), into=exp.Select)
     assert statement.named_selects == [column.name for column in MATCHED_GALAXIES.selected]
 
 

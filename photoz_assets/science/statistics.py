@@ -31,7 +31,7 @@ DEC_OFFSET_ARCSEC: Final = "(ts_dec - obj_coord_dec) * 3600"
 
 # Statistics of a sample as a whole, in SQL, named as the contracts name them.
 _SAMPLE: Final = {
-    "median_redshift": "median(ts_redshift)",
+    "median_redshift": "median(ts_redshift::DOUBLE)",
     "median_ra_offset_arcsec": f"median({RA_OFFSET_ARCSEC})",
     "median_dec_offset_arcsec": f"median({DEC_OFFSET_ARCSEC})",
 }

@@ -1,0 +1,333 @@
+import base64
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+import pytest
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from photoz_assets.bands import BANDS
+from photoz_assets.science.figures import (
+    GALAXY_FIGURES,
+    SURVEY_FIGURES,
+    THUMBNAIL_LIMIT_BYTES,
+    Caption,
+    save,
+    sky_map,
+    thumbnail,
+    thumbnail_markdown,
+)
+from photoz_assets.science.figures.bins import Axis, counts, counts_2d
+from photoz_assets.science.skymap import DC2
+from photoz_assets.science.statistics import survey_statistics
+from photoz_assets.science.tessellation import patch_table, tract_table
+from photoz_assets_tests.samples import galaxies
+
+TRACTS = (3637, 3638, 3831)
+CAPTION = Caption("Tract 3638", "embedded archive, simulated", 40)
+
+
+def _relation(table: pa.Table) -> duckdb.DuckDBPyRelation:
+    return duckdb.connect().from_arrow(table)
+
+
+def _words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def _maps(figure: Figure) -> list[QuadMesh]:
+    """Give the maps of the panels; a colour bar has one too, but of colours."""
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    return [mesh for axes in panels for mesh in axes.collections if isinstance(mesh, QuadMesh)]
+
+
+def _drawn(mesh: QuadMesh) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.ma.filled(np.ma.asarray(mesh.get_array()), 0).astype(np.int64)
+
+
+def _filled_bins(mesh: QuadMesh) -> list[tuple[float, float]]:
+    """Give the lower left corners of the bins that are not empty."""
+    corners = np.asarray(mesh.get_coordinates())
+    return [
+        (float(corners[row, column, 0]), float(corners[row, column, 1]))
+        for row, column in np.argwhere(_drawn(mesh) > 0)
+    ]
+
+
+@pytest.fixture(scope="module")
+def skyinfo() -> pa.Table:
+    rows = []
+    for tract in TRACTS:
+        ra, dec = DC2.centre(tract)
+        rows += [
+            {"tract": tract, "patch": patch, "meanRA": ra, "meanDEC": dec, "num": 100 + patch}
+            for patch in range(49)
+        ]
+    return pa.Table.from_pylist(rows)
+
+
+def _survey(table: pa.Table, skyinfo: pa.Table) -> tuple[duckdb.DuckDBPyRelation, pa.Table]:
+    relation = _relation(table.append_column("tract", table.column("obj_tract")))
+    return relation, survey_statistics(relation, tract_table(skyinfo))
+
+
+X = Axis(sql="x", label="", low=-1.0, high=2.0, bins=30)
+Y = Axis(sql="y", label="", low=18.0, high=30.0, bins=17)
+
+
+def test_counts_of_a_plane_equal_numpys() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(0.5, 1, 20_000), rng.normal(24, 3, 20_000)
+    expected, _, _ = np.histogram2d(x, y, bins=(X.edges, Y.edges))
+    found = counts_2d(_relation(pa.table({"x": x, "y": y})), X, Y)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_counts_on_a_line_equal_numpys() -> None:
+    x = np.random.default_rng(4).normal(0.5, 1, 20_000)
+    expected, _ = np.histogram(x, bins=X.edges)
+    np.testing.assert_array_equal(counts(_relation(pa.table({"x": x})), X), expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "bin_number"),
+    [
+        (-1.0, 0),
+        (np.nextafter(2.0, 0), 29),
+        (2.0, None),
+        (-1.0001, None),
+        (None, None),
+        (np.nan, None),
+        (np.inf, None),
+    ],
+)
+def test_counts_are_of_half_open_bins(value: float | None, bin_number: int | None) -> None:
+    values = pa.array([value], pa.float64(), from_pandas=False)
+    found = counts(_relation(pa.table({"x": values})), X)
+    assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
+
+
+def test_galaxy_figures_are_the_six_of_the_notebook() -> None:
+    assert list(GALAXY_FIGURES) == [
+        "coordinate_offsets",
+        "r_magnitudes",
+        "fluxes",
+        "color_magnitude_gr",
+        "color_magnitude_iz",
+        "redshifts",
+    ]
+
+
+@pytest.mark.parametrize("name", GALAXY_FIGURES)
+@pytest.mark.parametrize("rows", [40, 1, 0])
+def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) -> None:
+    figure = GALAXY_FIGURES[name](_relation(galaxies(rows)), Caption("Tract 3638", "DC2 simulation", rows))
+    save(figure, tmp_path / "figure.png")
+    words = _words(figure)
+    assert f"Tract 3638 · {rows} galaxies · DC2 simulation" in words
+    assert ("no galaxies to show" in words) == (rows == 0)
+
+
+def test_r_magnitudes_compare_the_true_with_the_measured_r_band() -> None:
+    measured: dict[str, Any] = {
+        f"obj_{band}_cModelMag": [mag] for band, mag in {"g": 27.03, "r": 21.53, "i": 19.03}.items()
+    }
+    table = galaxies(1, ts_mag_r=[20.03], **measured)
+    (mesh,) = _maps(GALAXY_FIGURES["r_magnitudes"](_relation(table), CAPTION))
+    assert _filled_bins(mesh) == [pytest.approx((20.0, 21.5))]
+
+
+def test_coordinate_offsets_lie_on_the_sky() -> None:
+    table = galaxies(
+        1,
+        ts_ra=[62 + 0.43 / 3600],
+        obj_coord_ra=[62.0],
+        ts_dec=[-60 - 0.105 / 3600],
+        obj_coord_dec=[-60.0],
+    )
+    (mesh,) = _maps(GALAXY_FIGURES["coordinate_offsets"](_relation(table), CAPTION))
+    # cos(-60 deg) halves 0.43 arcsec; bins are 0.01 arcsec wide.
+    assert _filled_bins(mesh) == [pytest.approx((0.21, -0.11))]
+
+
+def test_fluxes_draw_each_band_in_its_own_panel() -> None:
+    fluxes = {band: 10.0**power * 1.05 for power, band in enumerate(BANDS)}
+    columns: dict[str, Any] = {f"ts_flux_{band}": [flux] for band, flux in fluxes.items()}
+    columns |= {f"obj_{band}_cModelFlux": [flux * 0.5] for band, flux in fluxes.items()}
+    maps = _maps(GALAXY_FIGURES["fluxes"](_relation(galaxies(1, **columns)), CAPTION))
+    width_dex = 7 / 100
+    for mesh, flux in zip(maps, fluxes.values(), strict=True):
+        ((x, y),) = _filled_bins(mesh)
+        assert x <= flux < x * 10**width_dex
+        assert y <= flux * 0.5 < y * 10**width_dex
+
+
+@pytest.mark.parametrize("name", ["color_magnitude_gr", "color_magnitude_iz"])
+def test_color_magnitude_draws_the_true_beside_the_measured_color(name: str) -> None:
+    blue, red = name[-2], name[-1]
+    bright, faint = [100 * 10**0.416], [100.0]
+    columns: dict[str, Any] = {
+        f"ts_flux_{blue}": faint,
+        f"ts_flux_{red}": bright,
+        "ts_mag_r": [22.05],
+        f"obj_{blue}_cModelFlux": bright,
+        f"obj_{red}_cModelFlux": faint,
+        "obj_r_cModelMag": [23.05],
+    }
+    true, measured = _maps(GALAXY_FIGURES[name](_relation(galaxies(1, **columns)), CAPTION))
+    # -2.5 log10(flux ratio) is +-1.04 mag; bins are 0.05 mag by 0.1 mag.
+    assert _filled_bins(true) == [pytest.approx((1.0, 22.0))]
+    assert _filled_bins(measured) == [pytest.approx((-1.05, 23.0))]
+
+
+def test_a_panel_counts_what_it_cannot_show() -> None:
+    table = galaxies(3, obj_u_cModelFlux=[None, -4.0, 50.0])
+    figure = GALAXY_FIGURES["fluxes"](_relation(table), Caption("Tract 3638", "DC2 simulation", 3))
+    assert [word for word in _words(figure) if word.endswith("shown")] == ["1 shown"] + ["3 shown"] * 5
+
+
+@pytest.mark.parametrize("rows", [60, 0])
+@pytest.mark.parametrize("name", SURVEY_FIGURES)
+def test_survey_figure_says_what_it_shows(name: str, rows: int, skyinfo: pa.Table, tmp_path: Path) -> None:
+    relation, statistics = _survey(galaxies(rows), skyinfo)
+    caption = Caption("Survey, 1 of 3 tracts", "embedded archive, simulated", rows)
+    figure = SURVEY_FIGURES[name](relation, statistics, caption)
+    save(figure, tmp_path / "figure.png")
+    assert f"Survey, 1 of 3 tracts · {rows} galaxies · embedded archive, simulated" in _words(figure)
+
+
+def test_number_counts_are_per_magnitude_and_square_degree(skyinfo: pa.Table) -> None:
+    relation, statistics = _survey(galaxies(8, obj_z_cModelMag=[20.6] * 8), skyinfo)
+    (axes,) = SURVEY_FIGURES["number_counts"](relation, statistics, CAPTION).axes
+    (curve,) = [line for line in axes.lines if line.get_label() == "z"]
+    area_deg2 = DC2.inner_box(3638).area_deg2
+    assert curve.get_xdata() == pytest.approx([20.625])
+    assert curve.get_ydata() == pytest.approx([8 / 0.25 / area_deg2])
+
+
+def test_survey_redshifts_integrate_to_the_density(skyinfo: pa.Table) -> None:
+    relation, statistics = _survey(galaxies(500), skyinfo)
+    (axes,) = SURVEY_FIGURES["redshifts"](relation, statistics, CAPTION).axes
+    (histogram,) = axes.patches
+    heights, edges, _ = histogram.get_data()  # type: ignore[attr-defined] # axes.patches is typed as plain patches
+    assert (heights * np.diff(edges)).sum() == pytest.approx(500 / DC2.inner_box(3638).area_deg2)
+
+
+def test_completeness_counts_held_and_missing_tracts(skyinfo: pa.Table) -> None:
+    figure = SURVEY_FIGURES["completeness"](*_survey(galaxies(5), skyinfo), CAPTION)
+    assert {"1 held", "2 missing", *map(str, TRACTS)} <= set(_words(figure))
+
+
+def test_sky_map_draws_all_patches_by_their_objects_and_labels_each_tract(skyinfo: pa.Table) -> None:
+    caption = Caption("3 tracts, 147 patches", "embedded archive, simulated", 18_228)
+    figure = sky_map(tract_table(skyinfo), patch_table(skyinfo), caption)
+    axes = figure.axes[0]
+    regions = [found for found in axes.collections if isinstance(found, PolyCollection)]
+    assert [len(found.get_paths()) for found in regions] == [147, 3]
+    np.testing.assert_array_equal(regions[0].get_array(), patch_table(skyinfo).column("num_objects"))
+    assert {"3 tracts, 147 patches · 18,228 objects · embedded archive, simulated", *map(str, TRACTS)} <= set(
+        _words(figure)
+    )
+    assert (axes.get_xlim(), axes.get_ylim()) == ((47, 77), (-47, -25))
+
+
+def test_saved_figure_carries_its_alt_text_and_origin(tmp_path: Path) -> None:
+    path = tmp_path / "figures" / "diagnostics" / "tract=3638" / "redshifts.png"
+    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(40)), CAPTION), path)
+    with Image.open(path) as image:
+        description = image.info["Description"]
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+    assert description == (
+        "Histogram of the galaxies' true redshifts. Tract 3638, 40 galaxies; embedded archive, simulated."
+    )
+
+
+def test_saving_replaces_a_figure_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "redshifts.png"
+    path.write_bytes(b"a former figure")
+    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), CAPTION), path)
+    assert [found.name for found in tmp_path.iterdir()] == ["redshifts.png"]
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_former_one(tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"a former figure")
+    figure = GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), CAPTION)
+    figure.text(0.5, 0.5, r"$\nosuchsymbol$")
+    with pytest.raises(ValueError, match="nosuchsymbol"):
+        save(figure, path)
+    assert [found.name for found in tmp_path.iterdir()] == ["broken.png"]
+    assert path.read_bytes() == b"a former figure"
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    path = tmp_path / "noise.png"
+    pixels = np.random.default_rng(1).integers(0, 256, (1000, 1400, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_thumbnail_of_pure_noise_stays_small(noise: Path) -> None:
+    assert len(thumbnail(noise)) <= THUMBNAIL_LIMIT_BYTES
+    assert len(thumbnail_markdown(noise)) <= THUMBNAIL_LIMIT_BYTES
+
+
+def test_thumbnail_of_a_crowded_figure_is_small_and_readable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    ra, dec = (rng.uniform(-0.6, 0.6, (2, 20_000)) / 3600).tolist()
+    zeros = [0.0] * 20_000
+    table = galaxies(20_000, ts_ra=ra, ts_dec=dec, obj_coord_ra=zeros, obj_coord_dec=zeros)
+    path = tmp_path / "offsets.png"
+    save(GALAXY_FIGURES["coordinate_offsets"](_relation(table), CAPTION), path)
+    small = thumbnail(path)
+    assert len(small) <= THUMBNAIL_LIMIT_BYTES
+    assert Image.open(BytesIO(small)).width >= 480
+
+
+def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Path) -> None:
+    path = tmp_path / "redshifts.png"
+    caption = Caption("Field [a]", "embedded archive, simulated", 3)
+    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), caption), path)
+    markdown = thumbnail_markdown(path)
+    match = re.fullmatch(r"!\[(.*)\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", markdown)
+    assert match
+    assert match[1].endswith(r"Field \[a\], 3 galaxies; embedded archive, simulated.")
+    assert base64.b64decode(match[2]) == thumbnail(path)
+    assert len(markdown) <= THUMBNAIL_LIMIT_BYTES
+
+
+def test_figures_are_drawn_in_threads_without_global_state(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+
+    def draw(number: int) -> Image.Image:
+        path = tmp_path / f"{number}.png"
+        save(GALAXY_FIGURES["r_magnitudes"](_relation(galaxies(50)), CAPTION), path)
+        return Image.open(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(draw, range(4))
+    assert all(other.tobytes() == first.tobytes() for other in others)
+    assert dict(mpl.rcParams) == before
+
+
+def test_figures_load_no_pyplot_and_statistics_no_matplotlib() -> None:
+    script = (
+        "import sys, photoz_assets.science.statistics, photoz_assets.science.photometry\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "import photoz_assets.science.figures\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

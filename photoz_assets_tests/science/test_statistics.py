@@ -1,0 +1,175 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from photoz_assets.bands import BANDS
+from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
+from photoz_assets.science.skymap import DC2
+from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
+from photoz_assets_tests.samples import galaxies
+
+NUMBERS = [name for name in DIAGNOSTICS.names if name.startswith("num_")]
+QUANTITIES = [name for name in DIAGNOSTICS.names if name not in {"band", *NUMBERS}]
+
+
+def _noisy(rows: int) -> pa.Table:
+    """Make galaxies with NULL, negative, flagged and faint fluxes, and offsets on both axes."""
+    rng = np.random.default_rng(7)
+    table = galaxies(rows, seed=5).to_pandas()
+    for band in BANDS:
+        flux, error = f"obj_{band}_cModelFlux", f"obj_{band}_cModelFluxErr"
+        table[error] = table[flux] * rng.uniform(0.01, 0.3, rows)
+        table[flux] *= rng.normal(1.02, 0.1, rows)
+        table.loc[rng.random(rows) < 0.05, flux] *= -1
+        table.loc[rng.random(rows) < 0.03, [flux, error]] = np.nan
+        table[f"obj_{band}_cModelMag"] = 31.4 - 2.5 * np.log10(table[flux].where(table[flux] > 0))
+        table.loc[rng.random(rows) < 0.04, f"obj_{band}_cModel_flag"] = True
+    table["ts_ra"] = table["obj_coord_ra"] + rng.normal(1e-5, 1e-5, rows)
+    table["ts_dec"] = table["obj_coord_dec"] + rng.normal(-2e-5, 1e-5, rows)
+    return pa.Table.from_pandas(table, schema=galaxies(0).schema, preserve_index=False)
+
+
+def _survey(*tracts: int) -> pa.Table:
+    boxes = [DC2.inner_box(tract) for tract in tracts]
+    return pa.table({"tract": tracts, "area_deg2": [box.area_deg2 for box in boxes]})
+
+
+def _expected(frame: pd.DataFrame, band: str) -> dict[str, float]:
+    """Compute a band's statistics with pandas and numpy."""
+    flux, error = frame[f"obj_{band}_cModelFlux"], frame[f"obj_{band}_cModelFluxErr"]
+    bright = flux / error > 10
+    ratio = (flux / frame[f"ts_flux_{band}"].astype(float))[bright]
+    shrink = np.cos(np.radians(frame["obj_coord_dec"]))
+    return {
+        "num_galaxies": len(frame),
+        "num_null": flux.isna().sum(),
+        "num_not_positive": (flux <= 0).sum(),
+        "num_flagged": frame[f"obj_{band}_cModel_flag"].astype(bool).sum(),
+        "num_sn10": bright.sum(),
+        "median_mag": (31.4 - 2.5 * np.log10(flux[flux > 0])).median(),
+        "depth_5sigma_mag": 31.4 - 2.5 * np.log10(5 * np.nanmedian(error)),
+        "median_flux_ratio": ratio.median(),
+        "flux_ratio_p16": ratio.quantile(0.16),
+        "flux_ratio_p84": ratio.quantile(0.84),
+        "median_ra_offset_arcsec": ((frame["ts_ra"] - frame["obj_coord_ra"]) * shrink * 3600).median(),
+        "median_dec_offset_arcsec": ((frame["ts_dec"] - frame["obj_coord_dec"]) * 3600).median(),
+        "median_redshift": np.median(frame["ts_redshift"].astype(float)),
+    }
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3001])
+def test_band_statistics_agree_with_pandas(rows: int) -> None:
+    # Noise might leave a short sample without any flux to take a median of.
+    table = _noisy(rows) if rows > 2 else galaxies(rows)
+    found = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS)
+    frame = table.to_pandas()
+    for row, band in zip(found.to_pylist(), BANDS, strict=True):
+        assert row.pop("band") == band
+        assert row == pytest.approx(_expected(frame, band), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("contract", [DIAGNOSTICS, FIELD_DIAGNOSTICS], ids=lambda contract: contract.table)
+@pytest.mark.parametrize("rows", [0, 10])
+def test_band_statistics_are_as_the_contract_has_them(contract: Contract, rows: int) -> None:
+    found = band_statistics(duckdb.connect().from_arrow(galaxies(rows)), contract)
+    assert found.schema.equals(contract.schema, check_metadata=True)
+    assert found.column("band").to_pylist() == list(BANDS)
+
+
+def test_band_statistics_of_no_galaxies_count_zero_and_are_null() -> None:
+    for row in band_statistics(duckdb.connect().from_arrow(galaxies(0)), DIAGNOSTICS).to_pylist():
+        assert {row[name] for name in NUMBERS} == {0}
+        assert {row[name] for name in QUANTITIES} == {None}
+
+
+def test_band_statistics_of_a_band_without_fluxes_are_null_and_leave_the_others() -> None:
+    unknown: dict[str, Any] = {f"obj_u_cModel{what}": [None] * 20 for what in ("Flux", "FluxErr", "Mag", "_flag")}
+    table = galaxies(20, **unknown)
+    u, g, *_ = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS).to_pylist()
+    assert (u["num_galaxies"], u["num_null"], u["num_flagged"], u["num_sn10"]) == (20, 20, 0, 0)
+    assert u["median_mag"] is u["depth_5sigma_mag"] is u["median_flux_ratio"] is None
+    assert g["num_sn10"] == 20
+    assert g["depth_5sigma_mag"] is not None
+
+
+def test_band_statistics_of_errors_of_zero_have_no_depth() -> None:
+    table = galaxies(5, obj_r_cModelFluxErr=[0.0] * 5)
+    found = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS).to_pylist()[BANDS.index("r")]
+    assert found["depth_5sigma_mag"] is None
+
+
+def test_offsets_are_true_minus_measured_with_right_ascension_on_the_sky() -> None:
+    table = galaxies(1, ts_ra=[62.001], obj_coord_ra=[62.0], ts_dec=[-60.002], obj_coord_dec=[-60.0])
+    summary = sample_summary(duckdb.connect().from_arrow(table))
+    # cos(-60 deg) halves the 3.6 arcsec of right ascension.
+    assert summary.median_ra_offset_arcsec == pytest.approx(1.8)
+    assert summary.median_dec_offset_arcsec == pytest.approx(-7.2)
+
+
+def test_sample_summary_of_no_galaxies_has_no_medians() -> None:
+    summary = sample_summary(duckdb.connect().from_arrow(galaxies(0)))
+    assert summary.num_galaxies == 0
+    assert summary.median_redshift is summary.median_ra_offset_arcsec is summary.median_dec_offset_arcsec is None
+
+
+Store = Callable[[dict[int, int]], duckdb.DuckDBPyRelation]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Store:
+    """Give a function that stores tracts with so many galaxies each, Hive style, and opens them."""
+
+    def store(rows: dict[int, int]) -> duckdb.DuckDBPyRelation:
+        for tract, count in rows.items():
+            folder = tmp_path / f"tract={tract}"
+            folder.mkdir()
+            pq.write_table(galaxies(count, tract=tract, seed=tract), folder / "matched_galaxies.parquet")
+        return duckdb.connect().read_parquet(f"{tmp_path}/tract=*/*.parquet", hive_partitioning=True)
+
+    return store
+
+
+def test_survey_statistics_of_held_tracts_agree_with_pandas(stored: Store) -> None:
+    found = survey_statistics(stored({3638: 300, 3637: 101}), _survey(3637, 3638))
+    assert found.schema.equals(SURVEY_DIAGNOSTICS.schema, check_metadata=True)
+    for row, (tract, count) in zip(found.to_pylist(), [(3637, 101), (3638, 300)], strict=True):
+        in_r = _expected(galaxies(count, tract=tract, seed=tract).to_pandas(), "r")
+        expected = {
+            "tract": tract,
+            "held": True,
+            "num_galaxies": count,
+            "density_per_deg2": count / DC2.inner_box(tract).area_deg2,
+            "median_redshift": in_r["median_redshift"],
+            "median_ra_offset_arcsec": in_r["median_ra_offset_arcsec"],
+            "median_dec_offset_arcsec": in_r["median_dec_offset_arcsec"],
+            "r_depth_5sigma_mag": in_r["depth_5sigma_mag"],
+            "r_median_flux_ratio": in_r["median_flux_ratio"],
+        }
+        assert row == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_survey_statistics_of_a_missing_tract_say_so_and_are_null(stored: Store) -> None:
+    held, missing = survey_statistics(stored({3637: 5}), _survey(3638, 3637)).to_pylist()
+    assert held["tract"] == 3637
+    assert held["held"]
+    nothing = dict.fromkeys(SURVEY_DIAGNOSTICS.names[3:])
+    assert missing == {"tract": 3638, "held": False, "num_galaxies": 0, **nothing}
+
+
+def test_survey_statistics_of_a_held_tract_without_galaxies_have_density_zero(stored: Store) -> None:
+    _, empty = survey_statistics(stored({3637: 5, 3638: 0}), _survey(3637, 3638), held=[3637, 3638]).to_pylist()
+    assert (empty["held"], empty["num_galaxies"], empty["density_per_deg2"]) == (True, 0, 0.0)
+    assert empty["median_redshift"] is None
+
+
+def test_survey_statistics_leave_out_tracts_beyond_the_survey(stored: Store) -> None:
+    found = survey_statistics(stored({3637: 5, 3638: 7}), _survey(3638))
+    assert found.column("tract").to_pylist() == [3638]
+    assert found.column("num_galaxies").to_pylist() == [7]
