@@ -1,0 +1,65 @@
+"""The tables and columns that a query may name, and how their names are found.
+
+Regular identifiers match whatever their case; delimited ones match exactly (ADQL 2.1 sec. 2.1.3).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFacts:
+    """What TAP_SCHEMA says of a column: VOTable ``datatype``, ``arraysize`` and ``xtype``, VOUnit, UCD."""
+
+    name: str
+    datatype: str
+    arraysize: str | None = None
+    xtype: str | None = None
+    unit: str | None = None
+    ucd: str | None = None
+    utype: str | None = None
+    principal: int = 0
+    std: int = 0
+    column_index: int | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFacts:
+    """A table that a query may name."""
+
+    schema: str
+    name: str
+    columns: tuple[ColumnFacts, ...]
+    description: str | None = None
+    table_index: int | None = None
+
+    @property
+    def qualified_name(self) -> str:
+        """The name to use in ADQL, ``schema.table``."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All tables that a query may name."""
+
+    tables: tuple[TableFacts, ...]
+
+    def find(self, schema: str, name: str) -> TableFacts | None:
+        """Return the table of that name, whatever the case of the two parts, or None."""
+        wanted = (schema.lower(), name.lower())
+        return next((t for t in self.tables if (t.schema.lower(), t.name.lower()) == wanted), None)
+
+    def suggestions(self, name: str) -> list[str]:
+        """Return up to three qualified table names that resemble ``name``."""
+        last_part = name.rpartition(".")[2]
+        same_name = [t.qualified_name for t in self.tables if t.name.lower() == last_part.lower()]
+        return same_name[:3] or close_names(name, [t.qualified_name for t in self.tables])
+
+
+def close_names(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return up to three of ``candidates`` that resemble ``name`` whatever their case, the closest first."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    return [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]

@@ -1,0 +1,95 @@
+"""The one door: ADQL text in, a checked query over named scans out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from photoz_assets.embedded_archive.adql import allowlist, grammar
+from photoz_assets.embedded_archive.adql.catalog import Catalog
+from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_assets.embedded_archive.adql.functions import FUNCTIONS, Kind
+from photoz_assets.embedded_archive.adql.reach import Footprint, Reach, reaches, restricts_one_area
+from photoz_assets.embedded_archive.adql.resolver import Resolver
+from photoz_assets.embedded_archive.adql.rewriter import rewrite
+from photoz_assets.embedded_archive.adql.scopes import OutputColumn, Scan
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A query that may run.
+
+    ``tree`` is DuckDB's, with a placeholder for each scan; ``used`` names the columns that it needs of each;
+    ``top`` is the row limit that the query itself sets; ``one_area`` tells whether Qserv could leave chunks out.
+    """
+
+    tree: exp.Query
+    columns: tuple[OutputColumn, ...]
+    used: Mapping[Scan, tuple[str, ...]]
+    reach: Mapping[Scan, Reach]
+    top: int | None
+    one_area: bool
+
+    def sql(self, relations: Mapping[Scan, exp.Query], limit: int) -> str:
+        """Write the DuckDB SQL with each scan's rows in its place and at most ``limit`` rows."""
+        tree = self.tree.copy()
+        for table in list(tree.find_all(exp.Table)):
+            scan = table.meta.get("scan")
+            if isinstance(scan, Scan):
+                table.replace(exp.Subquery(this=relations[scan].copy(), alias=table.args["alias"].copy()))
+        rows = limit if self.top is None else min(limit, self.top)
+        return str(tree.limit(rows, copy=False).sql(dialect="duckdb"))
+
+
+def translate(
+    text: str, catalog: Catalog, footprint: Footprint, *, scisql: bool = True, subqueries: bool = True
+) -> Translation:
+    """Turn ADQL into a query that DuckDB can run, or say why not.
+
+    Parameters
+    ----------
+    scisql
+        Whether Rubin's scisql functions exist.
+    subqueries
+        Whether subqueries, set operations and WITH exist.
+
+    Raises
+    ------
+    AdqlError
+        The query is no ADQL, names what does not exist, or uses what the service does not support.
+    """
+    query = grammar.parse(text)
+    allowlist.check(query)
+    if not scisql:
+        _refuse_scisql(query)
+    if not subqueries:
+        _refuse_subqueries(query)
+    resolver = Resolver(catalog)
+    try:
+        columns = resolver.query(query)
+        reach = reaches(query, footprint)
+        one_area = restricts_one_area(query)
+        rewrite(query)
+    except RecursionError as error:
+        raise AdqlError("The query is nested too deeply") from error
+    limit = query.args.get("limit")
+    return Translation(
+        tree=query,
+        columns=columns,
+        used={scan: tuple(names) for scan, names in resolver.used.items()},
+        reach=reach,
+        top=int(limit.expression.name) if limit is not None else None,
+        one_area=one_area,
+    )
+
+
+def _refuse_scisql(query: exp.Query) -> None:
+    for call in query.find_all(exp.Anonymous):
+        if FUNCTIONS[call.name.upper()].kind is Kind.SCISQL:
+            raise AdqlError.at(call, f"Unknown function {call.name}")
+
+
+def _refuse_subqueries(query: exp.Query) -> None:
+    for node in query.walk():
+        if isinstance(node, (exp.SetOperation, exp.CTE)) or (isinstance(node, exp.Select) and node is not query):
+            raise AdqlError.at(node, "Subqueries, WITH and set operations are not supported here")

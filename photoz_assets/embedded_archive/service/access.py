@@ -1,0 +1,81 @@
+"""Who may ask, and how often: the token, the rate limit, and the faults that hide the service."""
+
+import secrets
+import time
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from photoz_assets.embedded_archive.service.archive import Archive
+
+_WINDOW_SECONDS: Final = 60
+# Results lie here for a service that redirects to them: open to all, and to no token.
+BUCKET: Final = "/bucket"
+
+
+class AccessMiddleware:
+    """Lets a request through to the service, or answers it.
+
+    The capabilities and the availability need no token.
+    """
+
+    def __init__(self, app: ASGIApp, *, archive: Archive, token: str | None, root: str) -> None:
+        self._app = app
+        self._archive = archive
+        self._token = token
+        self._open = frozenset({f"{root}/capabilities", f"{root}/availability"})
+        self._times: deque[float] = deque()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request; pass everything else on."""
+        answer = self._refusal(Request(scope)) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        faults = self._archive.faults
+        if faults.html:
+            return HTMLResponse(
+                "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
+            )
+        if request.url.path.startswith(f"{BUCKET}/"):
+            return self._bucket_refusal(request)
+        if faults.unauthorized or not self._is_allowed(request):
+            return PlainTextResponse(
+                "Authentication is required: send a bearer token\n",
+                status_code=401,
+                headers={"WWW-Authenticate": 'Bearer realm="photoz-archive"'},
+            )
+        return self._rate_refusal()
+
+    def _bucket_refusal(self, request: Request) -> Response | None:
+        if "authorization" not in request.headers:
+            return None
+        return PlainTextResponse("Invalid credentials for this bucket\n", status_code=401)
+
+    def _is_allowed(self, request: Request) -> bool:
+        if self._token is None or request.url.path in self._open:
+            return True
+        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), self._token.encode())
+
+    def _rate_refusal(self) -> Response | None:
+        limit = self._archive.profile.requests_per_minute
+        if limit is None:
+            return None
+        now = time.monotonic()
+        while self._times and self._times[0] <= now - _WINDOW_SECONDS:
+            self._times.popleft()
+        if len(self._times) < limit:
+            self._times.append(now)
+            return None
+        again = datetime.now(UTC) + timedelta(seconds=_WINDOW_SECONDS - (now - self._times[0]) + 1)
+        return PlainTextResponse(
+            f"Rate limit of {limit} requests a minute exceeded\n",
+            status_code=429,
+            headers={"Retry-After": format_datetime(again, usegmt=True), "X-RateLimit-Limit": str(limit)},
+        )

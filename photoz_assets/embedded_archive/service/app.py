@@ -1,0 +1,333 @@
+"""The routes of the service: what comes in over HTTP, and what goes out. All else is elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_assets.embedded_archive.service import uws, vosi
+from photoz_assets.embedded_archive.service.access import BUCKET, AccessMiddleware
+from photoz_assets.embedded_archive.service.archive import Archive
+from photoz_assets.embedded_archive.service.errors import (
+    BadRequestError,
+    NotFoundError,
+    QueryStoppedError,
+    ServiceError,
+)
+from photoz_assets.embedded_archive.service.interruption import Interruption
+from photoz_assets.embedded_archive.service.jobs import FINAL, Job
+from photoz_assets.embedded_archive.service.parameters import collect, parse_query
+from photoz_assets.embedded_archive.service.votable import error_document
+
+_XML: Final = "text/xml"
+_VOTABLE: Final = "application/x-votable+xml"
+_ROOT: Final = "/tap"
+_POLL_SECONDS: Final = 0.05
+_DISCONNECT_POLL_SECONDS: Final = 1
+_FILE_CHUNK_BYTES: Final = 1 << 20
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class TapApplication:
+    """TAP over one archive."""
+
+    def __init__(self, archive: Archive, token: str | None) -> None:
+        self._archive = archive
+        self._profile = archive.profile
+        self._up_since = datetime.now(UTC)
+        self._jobs_path = archive.profile.jobs_path or f"{_ROOT}/async"
+        self._sync_slots = asyncio.Semaphore(8)
+        self.starlette = Starlette(
+            routes=list(self._routes()),
+            exception_handlers={AdqlError: self._refuse, ServiceError: self._refuse},
+        )
+        self.starlette.add_middleware(AccessMiddleware, archive=archive, token=token, root=_ROOT)
+
+    def _routes(self) -> Iterator[Route]:
+        job = f"{self._jobs_path}/{{job_id}}"
+        yield Route(_ROOT, self._root)
+        yield Route(f"{_ROOT}/capabilities", self._capabilities)
+        yield Route(f"{_ROOT}/availability", self._availability)
+        yield Route(f"{_ROOT}/tables", self._tables)
+        yield Route(f"{_ROOT}/tables/{{table}}", self._table)
+        yield Route(f"{_ROOT}/sync", self._sync, methods=["GET", "POST"])
+        yield Route(f"{_ROOT}/async", self._job_list, methods=["GET"])
+        yield Route(f"{_ROOT}/async", self._create, methods=["POST"])
+        yield Route(job, self._job, methods=["GET"])
+        yield Route(job, self._act, methods=["POST"])
+        yield Route(job, self._delete, methods=["DELETE"])
+        yield Route(f"{job}/phase", self._set_phase, methods=["POST"])
+        yield Route(f"{job}/parameters", self._set_parameters, methods=["POST"])
+        yield Route(f"{job}/destruction", self._set_destruction, methods=["POST"])
+        yield Route(f"{job}/executionduration", self._set_duration, methods=["POST"])
+        yield Route(f"{job}/results/result", self._result, methods=["GET"])
+        yield Route(f"{BUCKET}/{{job_id}}", self._bucket, methods=["GET"])
+        yield Route(f"{job}/error", self._error, methods=["GET"])
+        yield Route(f"{job}/{{part}}", self._part, methods=["GET"])
+
+    async def _root(self, request: Request) -> Response:
+        return PlainTextResponse(f"A TAP service; its capabilities: {_absolute(request, _ROOT)}/capabilities\n")
+
+    async def _capabilities(self, request: Request) -> Response:
+        document = await run_in_threadpool(vosi.capabilities_document, _absolute(request, _ROOT), self._profile)
+        return Response(document, media_type=_XML)
+
+    async def _availability(self, request: Request) -> Response:
+        del request
+        note = "An archive of simulated rows, embedded in photoz_assets"
+        return Response(vosi.availability_document(self._up_since, note), media_type=_XML)
+
+    async def _tables(self, request: Request) -> Response:
+        del request
+        return Response(await run_in_threadpool(vosi.tables_document, self._archive.schema), media_type=_XML)
+
+    async def _table(self, request: Request) -> Response:
+        schema, _, name = request.path_params["table"].partition(".")
+        table = self._archive.schema.catalog.find(schema, name)
+        if table is None:
+            raise NotFoundError(f"There is no table {schema}.{name}")
+        return Response(vosi.table_document(table), media_type=_XML)
+
+    async def _sync(self, request: Request) -> Response:
+        query = parse_query(await _parameters(request), self._profile)
+        interruption = Interruption()
+        await self._sync_slots.acquire()
+        try:
+            opening = asyncio.ensure_future(
+                run_in_threadpool(self._archive.open, query, interruption, self._profile.sync_limit_seconds)
+            )
+            while not (await asyncio.wait({opening}, timeout=_DISCONNECT_POLL_SECONDS))[0]:
+                if await request.is_disconnected():
+                    interruption.stop("The client went away")
+            stream = await opening
+        except BaseException:
+            self._sync_slots.release()
+            raise
+
+        def finish() -> None:
+            stream.close()
+            self._sync_slots.release()
+
+        body = self._body(self._archive.write(stream, query))
+        return _FinishedResponse(body, finish, query.format.content_type)
+
+    async def _body(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Send a result on, as far as the faults let it."""
+        left = self._archive.faults.truncate_after_bytes
+        async for chunk in iterate_in_threadpool(chunks):
+            if left is not None and len(chunk) >= left:
+                yield chunk[:left]
+                return
+            if left is not None:
+                left -= len(chunk)
+            yield chunk
+
+    async def _job_list(self, request: Request) -> Response:
+        asked = collect(request.query_params.multi_items())
+        phase = asked.get("PHASE")
+        jobs = [job for job in self._archive.jobs.all() if phase is None or job.phase.value == phase.upper()]
+        if "AFTER" in asked:
+            after = _time(asked["AFTER"])
+            jobs = [job for job in jobs if job.creation_time > after]
+        if "LAST" in asked:
+            jobs = jobs[: _whole_number("LAST", asked["LAST"])]
+        return Response(uws.job_list_document([(job, self._url(request, job)) for job in jobs]), media_type=_XML)
+
+    async def _create(self, request: Request) -> Response:
+        parameters = await _parameters(request)
+        run = parameters.pop("PHASE", "").upper() == "RUN"
+        job = await run_in_threadpool(self._archive.jobs.create, parameters)
+        if run:
+            await run_in_threadpool(self._archive.start, job)
+        return self._see(request, job)
+
+    async def _job(self, request: Request) -> Response:
+        job = self._find(request)
+        asked = collect(request.query_params.multi_items())
+        if "WAIT" in asked:
+            await self._wait(job, asked["WAIT"], asked.get("PHASE"))
+        return Response(uws.job_document(job, self._url(request, job), self._profile), media_type=_XML)
+
+    async def _wait(self, job: Job, wait: str, phase: str | None) -> None:
+        """Block until the phase changes or the time is over (UWS 1.1 sec. 2.2.1.1)."""
+        limit = self._profile.wait_limit_seconds
+        seconds = float(wait) if wait.lstrip("-").isdecimal() else limit
+        left = min(seconds, limit) if seconds >= 0 else limit
+        before = job.phase
+        if before in FINAL or (phase is not None and phase.upper() != before.value):
+            return
+        while job.phase is before and left > 0:
+            await asyncio.sleep(min(_POLL_SECONDS, left))
+            left -= _POLL_SECONDS
+
+    async def _act(self, request: Request) -> Response:
+        parameters = await _parameters(request)
+        if parameters.get("ACTION", "").upper() == "DELETE":
+            return await self._delete(request)
+        raise BadRequestError("Expected ACTION=DELETE")
+
+    async def _delete(self, request: Request) -> Response:
+        await run_in_threadpool(self._archive.delete, self._find(request))
+        return RedirectResponse(_absolute(request, f"{_ROOT}/async"), status_code=303)
+
+    async def _set_phase(self, request: Request) -> Response:
+        job = self._find(request)
+        phase = (await _parameters(request)).get("PHASE", "").upper()
+        action = {"RUN": self._archive.start, "ABORT": self._archive.abort}.get(phase)
+        if action is None:
+            raise BadRequestError(f"PHASE is {phase!r}; expected RUN or ABORT")
+        await run_in_threadpool(action, job)
+        return self._see(request, job)
+
+    async def _set_parameters(self, request: Request) -> Response:
+        job = self._find(request)
+        merged = job.parameters | await _parameters(request)
+        await run_in_threadpool(partial(self._archive.jobs.change, job, only_pending=True, parameters=merged))
+        return self._see(request, job)
+
+    async def _set_destruction(self, request: Request) -> Response:
+        """Bring the destruction time forward; it is never put off."""
+        job = self._find(request)
+        wanted = _time((await _parameters(request)).get("DESTRUCTION", ""))
+        await run_in_threadpool(partial(self._archive.jobs.change, job, destruction=min(wanted, job.destruction)))
+        return self._see(request, job)
+
+    async def _set_duration(self, request: Request) -> Response:
+        """Shorten the time that the job may run; it is never lengthened. 0 asks for the most."""
+        job = self._find(request)
+        wanted = _whole_number("EXECUTIONDURATION", (await _parameters(request)).get("EXECUTIONDURATION", ""))
+        limit = self._profile.execution_limit_seconds
+        await run_in_threadpool(
+            partial(
+                self._archive.jobs.change,
+                job,
+                only_pending=True,
+                execution_duration=min(wanted, limit) if wanted else limit,
+            )
+        )
+        return self._see(request, job)
+
+    async def _result(self, request: Request) -> Response:
+        job = self._find(request)
+        if self._profile.results_on_other_host and (other := _other_host(request.url)) is not None:
+            self._archive.jobs.result(job)
+            return RedirectResponse(str(other.replace(path=f"{BUCKET}/{job.id}")), status_code=303)
+        return self._file(job)
+
+    async def _bucket(self, request: Request) -> Response:
+        return self._file(self._find(request))
+
+    def _file(self, job: Job) -> Response:
+        path = self._archive.jobs.result(job)
+        headers = {}
+        if self._archive.faults.truncate_after_bytes is None:
+            headers["Content-Length"] = str(path.stat().st_size)
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(_FILE_CHUNK_BYTES):
+                    yield chunk
+
+        return StreamingResponse(self._body(chunks()), media_type=job.content_type, headers=headers)
+
+    async def _error(self, request: Request) -> Response:
+        job = self._find(request)
+        if job.error is None:
+            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no error")
+        return Response(error_document(job.error), media_type=_VOTABLE)
+
+    async def _part(self, request: Request) -> Response:
+        job = self._find(request)
+        url = self._url(request, job)
+        texts = {
+            "phase": job.phase.value,
+            "destruction": job.destruction.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "executionduration": str(job.execution_duration),
+            "quote": "",
+            "owner": "",
+        }
+        part = request.path_params["part"]
+        if part in texts:
+            return PlainTextResponse(texts[part])
+        if part == "parameters":
+            return Response(uws.parameters_document(job), media_type=_XML)
+        if part == "results":
+            return Response(uws.results_document(job, url, self._profile), media_type=_XML)
+        raise NotFoundError(f"A job has no {part!r}")
+
+    def _find(self, request: Request) -> Job:
+        return self._archive.jobs.get(request.path_params["job_id"])
+
+    def _url(self, request: Request, job: Job) -> str:
+        return f"{_absolute(request, self._jobs_path)}/{job.id}"
+
+    def _see(self, request: Request, job: Job) -> Response:
+        return RedirectResponse(self._url(request, job), status_code=303)
+
+    async def _refuse(self, request: Request, error: Exception) -> Response:
+        if not isinstance(error, (AdqlError, ServiceError)):
+            raise error
+        status = error.status if isinstance(error, ServiceError) else self._profile.error_status
+        if isinstance(error, QueryStoppedError):
+            status = self._profile.sync_limit_status
+        elif request.url.path == f"{_ROOT}/sync":
+            status = self._profile.error_status
+        return Response(error_document(self._archive.message(error)), status_code=status, media_type=_VOTABLE)
+
+
+class _FinishedResponse(StreamingResponse):
+    """A streamed answer that calls ``finish`` however it ends, also when the client goes away."""
+
+    def __init__(self, body: AsyncIterator[bytes], finish: Callable[[], None], media_type: str) -> None:
+        super().__init__(body, media_type=media_type)
+        self._finish = finish
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._finish()
+
+
+async def _parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of the URL and of the form together, names in upper case."""
+    pairs = list(request.query_params.multi_items())
+    if request.method == "POST":
+        form = await request.form()
+        pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    return collect(pairs)
+
+
+def _absolute(request: Request, path: str) -> str:
+    return str(request.url.replace(path=path, query="", fragment=""))
+
+
+def _other_host(url: URL) -> URL | None:
+    """Return the same URL under another name of this machine, or None where it has none."""
+    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(url.hostname or "")
+    return None if other is None else url.replace(hostname=other)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequestError(f"Time is {text!r}; expected ISO 8601, as 2026-01-31T12:00:00Z") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise BadRequestError(f"{name} is {text!r}; expected a whole number")
+    return int(text)

@@ -1,0 +1,209 @@
+"""What the service does with a query: translate, make the sky, run, encode; at once or as a job."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from vo_models.uws.types import ExecutionPhase as Phase
+
+from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_assets.embedded_archive.adql.reach import Footprint
+from photoz_assets.embedded_archive.adql.translator import Translation, translate
+from photoz_assets.embedded_archive.service.engine import Engine
+from photoz_assets.embedded_archive.service.errors import BadRequestError, ConflictError, ServiceError
+from photoz_assets.embedded_archive.service.faults import Faults
+from photoz_assets.embedded_archive.service.interruption import Interruption
+from photoz_assets.embedded_archive.service.jobs import ACTIVE, Job, JobStore
+from photoz_assets.embedded_archive.service.parameters import QueryRequest, parse_query
+from photoz_assets.embedded_archive.service.profile import Profile
+from photoz_assets.embedded_archive.service.schema import ArchiveSchema
+from photoz_assets.embedded_archive.service.stream import ResultStream
+
+logger = logging.getLogger(__name__)
+
+_RUNNING_AT_ONCE: Final = 4
+_HELD_SECONDS: Final = 0.3
+_STOPPED: Final = "The service is stopping"
+_ABORTED: Final = "The query was aborted"
+# What Rubin's chunks are to its tracts, so that a full scan shows in the totals.
+_CHUNKS_PER_TRACT: Final = 9
+
+
+class Archive:
+    """Runs queries, at once or as jobs, a few at a time."""
+
+    def __init__(
+        self, engine: Engine, schema: ArchiveSchema, footprint: Footprint, jobs: JobStore, profile: Profile
+    ) -> None:
+        self.profile = profile
+        self.schema = schema
+        self.jobs = jobs
+        self.faults = Faults()
+        self._engine = engine
+        self._footprint = footprint
+        self._slots = threading.BoundedSemaphore(profile.concurrent_queries or _RUNNING_AT_ONCE)
+        self._lock = threading.Lock()
+        self._running: dict[str, Interruption] = {}
+        self._threads: set[threading.Thread] = set()
+
+    def open(self, request: QueryRequest, interruption: Interruption, limit_seconds: float) -> ResultStream:
+        """Run a query to its first rows.
+
+        Raises
+        ------
+        AdqlError, ServiceError
+            It cannot run.
+        """
+        return self._open(request, interruption, limit_seconds, None)
+
+    def message(self, error: AdqlError | ServiceError) -> str:
+        """Return the text of an error as the client sees it."""
+        if self.profile.java_error_names and isinstance(error, (AdqlError, BadRequestError)):
+            kind = "IllegalArgumentException" if isinstance(error, AdqlError) else "UnsupportedOperationException"
+            return f"{kind}:{error}"
+        return str(error)
+
+    def write(self, stream: ResultStream, request: QueryRequest) -> Iterator[bytes]:
+        """Yield a result in the format that was asked for."""
+        yield from request.format.write(stream, self.profile)
+
+    def start(self, job: Job) -> None:
+        """Run a job, now or when there is room.
+
+        Raises
+        ------
+        ConflictError
+            The job has run already.
+        """
+        if not self.jobs.move(job, Phase.QUEUED):
+            raise ConflictError(f"Job {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
+        quota = self.profile.concurrent_queries
+        with self._lock:
+            running = len(self._running)
+            if quota is not None and running >= quota:
+                message = (
+                    f"Maximum running queries reached ({running} running, maximum {quota}); "
+                    "wait for a query to finish or cancel one"
+                )
+                self.jobs.move(job, Phase.ERROR, error=message)
+                return
+            interruption = self._running[job.id] = Interruption()
+            thread = threading.Thread(
+                target=self._run, args=(job, interruption), name=f"job-{job.id}", daemon=True
+            )
+            self._threads.add(thread)
+        thread.start()
+
+    def abort(self, job: Job) -> None:
+        """Stop a job that is not done; a job that is done stays as it is."""
+        self.jobs.move(job, Phase.ABORTED, error=_ABORTED)
+        self._stop(job, _ABORTED)
+
+    def delete(self, job: Job) -> None:
+        """Forget a job and its result; a running query stops where the profile says so."""
+        if self.profile.delete_cancels:
+            self.abort(job)
+        self.jobs.delete(job)
+
+    def close(self) -> None:
+        """Stop what runs and wait a little for it."""
+        with self._lock:
+            running, threads = list(self._running.values()), list(self._threads)
+        for interruption in running:
+            interruption.stop(_STOPPED)
+        for thread in threads:
+            thread.join(timeout=5)
+        self._engine.close()
+
+    def _stop(self, job: Job, reason: str) -> None:
+        with self._lock:
+            interruption = self._running.get(job.id)
+        if interruption is not None:
+            interruption.stop(reason)
+
+    def _run(self, job: Job, interruption: Interruption) -> None:
+        """Take a queued job to its end."""
+        try:
+            with self._slots:
+                if self.jobs.move(job, Phase.EXECUTING):
+                    self._execute(job, interruption)
+        except (AdqlError, ServiceError) as error:
+            self.jobs.move(job, Phase.ERROR, error=self.message(error))
+        except OSError:
+            # The folder of a job that was deleted while it ran is gone.
+            if not job.forgotten:
+                logger.exception("job %s could not store its result", job.id)
+                self.jobs.move(job, Phase.ERROR, error="The archive could not store the result")
+        finally:
+            # Whatever went wrong, nobody may wait for this job for ever.
+            if job.phase in ACTIVE:
+                self.jobs.move(job, Phase.ERROR, error="The archive failed to run the query")
+            with self._lock:
+                self._running.pop(job.id, None)
+                self._threads.discard(threading.current_thread())
+
+    def _execute(self, job: Job, interruption: Interruption) -> None:
+        request = parse_query(job.parameters, self.profile)
+        stream = self._open(request, interruption, job.execution_duration or 10**9, job)
+        name = f"result.{request.format.extension}"
+        staged = self.jobs.folder(job) / f"{name}.part"
+        try:
+            _store(self.write(stream, request), staged)
+        finally:
+            stream.close()
+        interruption.check()
+        if stream.failure is not None:
+            self.jobs.move(job, Phase.ERROR, error=stream.failure)
+            return
+        staged.replace(self.jobs.folder(job) / name)
+        reported = self.faults.report_rows
+        self.jobs.move(
+            job,
+            Phase.COMPLETED,
+            result_file=name,
+            content_type=request.format.content_type,
+            rows=stream.rows if reported is None else reported,
+            chunks_done=job.chunks_total,
+        )
+
+    def _open(
+        self, request: QueryRequest, interruption: Interruption, limit_seconds: float, job: Job | None
+    ) -> ResultStream:
+        translation = translate(
+            request.query,
+            self.schema.catalog,
+            self._footprint,
+            scisql=self.profile.scisql,
+            subqueries=self.profile.subqueries,
+        )
+        if job is not None:
+            self._plan(job, translation)
+        if request.max_rows:
+            self._engine.prepare(translation, interruption)
+        interruption.check()
+        return self._engine.run(
+            translation,
+            max_rows=request.max_rows,
+            interruption=interruption,
+            limit_seconds=limit_seconds,
+            faults=self.faults,
+        )
+
+    def _plan(self, job: Job, translation: Translation) -> None:
+        """Show what a job of Rubin's shows once it is planned: chunks in total, and the phase HELD."""
+        if self.profile.progress_in_job:
+            whole = self.profile.one_area_only and not translation.one_area
+            reached = [None] if whole else list(translation.reach.values())
+            tracts = max((len(self._footprint.tracts if r is None else r) for r in reached), default=0)
+            self.jobs.change(job, chunks_done=0, chunks_total=tracts * _CHUNKS_PER_TRACT)
+        if self.profile.held_phase and self.jobs.move(job, Phase.HELD):
+            threading.Event().wait(_HELD_SECONDS)
+            self.jobs.move(job, Phase.EXECUTING)
+
+
+def _store(chunks: Iterator[bytes], path: Path) -> None:
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)

@@ -1,0 +1,270 @@
+"""Runs translated queries on DuckDB: over the sky's Parquet files, TAP_SCHEMA and nothing else.
+
+One database in memory, locked after set-up: no file but the sky's can be read, no setting changed. Each query
+has a cursor of its own, so that stopping it stops no other.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Final, Protocol
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from photoz_assets.embedded_archive.adql.catalog import ColumnFacts
+from photoz_assets.embedded_archive.adql.macros import MACROS
+from photoz_assets.embedded_archive.adql.scopes import Scan
+from photoz_assets.embedded_archive.adql.translator import Translation
+from photoz_assets.embedded_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
+from photoz_assets.embedded_archive.service.faults import Faults
+from photoz_assets.embedded_archive.service.fields import result_fields
+from photoz_assets.embedded_archive.service.interruption import Interruption
+from photoz_assets.embedded_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema
+from photoz_assets.embedded_archive.service.stream import ResultStream
+
+logger = logging.getLogger(__name__)
+
+BATCH_ROWS: Final = 16_384
+# Above this density the whole sky is more than one query may ask for.
+WHOLE_SKY_DENSITY: Final = 0.05
+
+_DUCKDB_TYPES: Final = {
+    "boolean": exp.DType.BOOLEAN,
+    "short": exp.DType.SMALLINT,
+    "int": exp.DType.INT,
+    "long": exp.DType.BIGINT,
+    "float": exp.DType.FLOAT,
+    "double": exp.DType.DOUBLE,
+    "char": exp.DType.VARCHAR,
+}
+_SKY_NAMES: Final = {name.lower(): name for name in SKY_TABLES}
+
+
+class Sky(Protocol):
+    """The rows of the sky, made tract by tract."""
+
+    @property
+    def density(self) -> float:
+        """The share of the real source density."""
+
+    @property
+    def tracts(self) -> Iterable[int]:
+        """All tracts of the sky."""
+
+    def ensure(self, tracts: Iterable[int], *, on_made: Callable[[int], None] | None = None) -> None:
+        """Make the tracts that are not there, and tell of each."""
+
+    def files(self, table: str, tracts: Iterable[int]) -> list[Path]:
+        """Return the Parquet files of a table's tracts."""
+
+    def estimated_bytes(self, tracts: Iterable[int]) -> int:
+        """Return how much room the tracts take."""
+
+    def estimated_seconds(self, tracts: Iterable[int]) -> float:
+        """Return how long the tracts take to make."""
+
+
+class Engine:
+    """Runs queries over one sky."""
+
+    def __init__(
+        self,
+        schema: ArchiveSchema,
+        sky: Sky,
+        patches: pa.Table,
+        *,
+        sky_folder: Path,
+        scratch_folder: Path,
+        threads: int = 2,
+        memory_limit: str = "1GB",
+    ) -> None:
+        self._sky = sky
+        self._all_tracts = frozenset(sky.tracts)
+        tables = {("tap_schema", name): table for name, table in schema.rows().items()}
+        tables[DATA_SCHEMA, "coaddpatches"] = patches
+        self._held = frozenset(tables)
+        scratch_folder.mkdir(parents=True, exist_ok=True)
+        self._database = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads,
+                "memory_limit": memory_limit,
+                "temp_directory": str(scratch_folder),
+                # Division by zero is NULL, as in the databases of other archives.
+                "ieee_floating_point_ops": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        self._fill(tables)
+        for statement in MACROS:
+            self._database.execute(statement)
+        self._lock(sky_folder)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def prepare(self, translation: Translation, interruption: Interruption) -> None:
+        """Make the tracts that the query can reach.
+
+        Raises
+        ------
+        TooLargeError
+            It can reach all of a sky that is too dense for that.
+        QueryStoppedError
+            It was stopped between two tracts.
+        """
+        reached = {scan: reach for scan, reach in translation.reach.items() if self._is_sky(scan)}
+        if None in reached.values() and self._sky.density > WHOLE_SKY_DENSITY:
+            raise TooLargeError(self._too_large())
+        wanted = frozenset[int]().union(*(self._tracts(reach) for reach in reached.values()))
+        self._sky.ensure(sorted(wanted), on_made=lambda _: interruption.check())
+
+    def run(
+        self,
+        translation: Translation,
+        *,
+        max_rows: int,
+        interruption: Interruption,
+        limit_seconds: float,
+        faults: Faults,
+    ) -> ResultStream:
+        """Start a query and return its result when the first rows are there.
+
+        Raises
+        ------
+        QueryFailedError
+            DuckDB refused the query.
+        QueryStoppedError
+            It was stopped, or ran longer than ``limit_seconds``.
+        """
+        on_data = any(scan.table.schema != "tap_schema" for scan in translation.reach)
+        active = faults if on_data else Faults()
+        if active.error_text is not None:
+            raise QueryFailedError(active.error_text)
+        relations = {scan: self._relation(translation, scan, empty=max_rows == 0) for scan in translation.used}
+        sql = translation.sql(relations, max_rows + 1 if max_rows else 0)
+        cursor = self._database.cursor()
+        interruption.attach(cursor, limit_seconds, f"The query ran longer than {limit_seconds:g} s")
+
+        def close() -> None:
+            interruption.finish()
+            cursor.close()
+
+        try:
+            with _service_errors(interruption):
+                reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
+            source = self._batches(reader, interruption)
+            facts = [column.facts for column in translation.columns]
+            stream = _open_stream(reader.schema, source, facts, max_rows, active)
+        except ServiceError:
+            close()
+            raise
+        stream.on_close = close
+        stream.overflow = max_rows == 0 or active.overflow
+        return stream
+
+    def _batches(self, reader: pa.RecordBatchReader, interruption: Interruption) -> Iterator[pa.RecordBatch]:
+        while True:
+            with _service_errors(interruption):
+                interruption.check()
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    def _relation(self, translation: Translation, scan: Scan, *, empty: bool) -> exp.Query:
+        """Return the rows of one scan: the columns that the query uses, of the tracts that it can reach."""
+        used = set(translation.used[scan])
+        columns = [c for c in scan.table.columns if c.name in used] or list(scan.table.columns[:1])
+        key = (scan.table.schema.lower(), scan.table.name.lower())
+        if self._is_sky(scan):
+            tracts = sorted(self._tracts(translation.reach.get(scan)))
+            files = [] if empty else self._sky.files(_SKY_NAMES[key[1]], tracts)
+            if files:
+                listed = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
+                rows = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[listed]))
+                return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
+        elif key in self._held:
+            rows = exp.table_(key[1], db=key[0], quoted=True)
+            return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
+        return exp.select(*(_typed(exp.Null(), c) for c in columns)).where(exp.false())
+
+    def _is_sky(self, scan: Scan) -> bool:
+        return scan.table.schema == DATA_SCHEMA and scan.table.name.lower() in _SKY_NAMES
+
+    def _tracts(self, reach: frozenset[int] | None) -> frozenset[int]:
+        return self._all_tracts if reach is None else reach & self._all_tracts
+
+    def _too_large(self) -> str:
+        gigabytes = self._sky.estimated_bytes(self._all_tracts) / 1e9
+        minutes = self._sky.estimated_seconds(self._all_tracts) / 60
+        return (
+            f"The query can reach all {len(self._all_tracts)} tracts: at density {self._sky.density:g} the "
+            f"archive would have to make {gigabytes:.1f} GB in about {minutes:.0f} min. Expected a condition on "
+            "tract, objectId or a region with numbers for its place and size; a query of everything works up to "
+            f"density {WHOLE_SKY_DENSITY:g}"
+        )
+
+    def _fill(self, tables: dict[tuple[str, str], pa.Table]) -> None:
+        for (schema, name), rows in tables.items():
+            self._database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            self._database.register("incoming", rows)
+            self._database.execute(f'CREATE TABLE "{schema}"."{name}" AS FROM incoming')
+            self._database.unregister("incoming")
+
+    def _lock(self, sky_folder: Path) -> None:
+        self._database.execute("SET python_enable_replacements = false")
+        self._database.execute("SET allowed_directories = $folders", {"folders": [str(sky_folder)]})
+        self._database.execute("SET enable_external_access = false")
+        self._database.execute("SET lock_configuration = true")
+
+
+@contextmanager
+def _service_errors(interruption: Interruption) -> Iterator[None]:
+    """Turn DuckDB's errors into the service's, without what they may tell of this machine."""
+    try:
+        yield
+    # Through Arrow's reader, DuckDB's errors arrive as OSError or ArrowException.
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        interruption.check()
+        if isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.PermissionException)):
+            logger.exception("a query failed inside DuckDB")
+            raise QueryFailedError("The database failed to run the query") from error
+        raise QueryFailedError(f"The database refused the query: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _open_stream(
+    schema: pa.Schema,
+    source: Iterator[pa.RecordBatch],
+    facts: list[ColumnFacts | None],
+    max_rows: int,
+    faults: Faults,
+) -> ResultStream:
+    """Read the first batch, so that a query which fails at once fails before its answer has begun."""
+    batches = source if faults.rewrite is None else map(faults.rewrite, source)
+    first = next(batches, None)
+    if first is None:
+        return ResultStream(result_fields(schema, facts), iter(()), max_rows)
+    by_field = dict(zip(schema, facts, strict=True))
+    kept = [by_field.get(field) for field in first.schema]
+    return ResultStream(result_fields(first.schema, kept), chain([first], batches), max_rows)
+
+
+def _quoted(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
+
+
+def _typed(value: exp.Expr, column: ColumnFacts) -> exp.Expr:
+    """Give a value the type that the catalog promises; DuckDB drops a cast to the type that it has."""
+    return exp.alias_(exp.cast(value, _DUCKDB_TYPES[column.datatype]), _quoted(column.name))

@@ -1,0 +1,43 @@
+"""What the service can be told to do wrong, so that a client's defences can be tried over real HTTP.
+
+Nothing on the web reaches these: they are an attribute of the server object.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """Misbehaviour, all off by default.
+
+    Those that concern a result are left out for queries of TAP_SCHEMA alone, so that a client can still find
+    out what the service offers.
+
+    Attributes
+    ----------
+    rewrite
+        Applied to each batch of a result before it is encoded; may change values, columns and types.
+    overflow
+        Marks the result as cut off though it is complete.
+    report_rows
+        The row count that the job names instead of the true one.
+    truncate_after_bytes
+        Ends the body of a result after that many bytes, as if it were complete.
+    error_text
+        Ends the query in ERROR with that text.
+    html
+        Answers every request with an HTML page and status 200.
+    unauthorized
+        Answers every request with status 401.
+    """
+
+    rewrite: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+    overflow: bool = False
+    report_rows: int | None = None
+    truncate_after_bytes: int | None = None
+    error_text: str | None = None
+    html: bool = False
+    unauthorized: bool = False

@@ -1,0 +1,59 @@
+"""Where the rows of the embedded sky lie: which of its tracts a region of the sky can touch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from photoz_assets.embedded_archive.adql.reach import Tracts
+from photoz_assets.science.skymap import DC2, SkyBox
+
+# Primary rows lie in their tract's inner region, to the scatter of a measured position.
+_PRIMARY_MARGIN_DEG: Final = 2 / 3600
+# Other rows lie anywhere on their tract's square of patches, whose corners stand out this far at most.
+_OUTER_MARGIN_DEG: Final = 0.2
+_FULL_CIRCLE_DEG: Final = 360
+_NEARLY_POLE_DEG: Final = 89.9
+
+
+@dataclass(frozen=True)
+class SkyFootprint:
+    """The tracts of a sky; angles in degrees, ICRS."""
+
+    tracts: Tracts
+    tract_of_object_id: Callable[[int], int]
+
+    def of_object(self, object_id: int) -> Tracts:
+        """Return the tract of an object id; empty where the sky has no such tract."""
+        return self.tracts & {self.tract_of_object_id(object_id)}
+
+    def in_circle(self, lon: float, lat: float, radius: float, *, primary: bool) -> Tracts:
+        """Return the tracts that can have rows within ``radius`` of a position."""
+        if not all(map(math.isfinite, (lon, lat, radius))):
+            return frozenset()
+        widened = radius + _margin(primary=primary)
+        return frozenset(t for t in self.tracts if DC2.inner_box(t).meets_cone(lon, lat, widened))
+
+    def in_box(self, lon_min: float, lat_min: float, lon_max: float, lat_max: float, *, primary: bool) -> Tracts:
+        """Return the tracts that can have rows in a box; ``lon_max`` may be the smaller, across RA 0."""
+        margin = _margin(primary=primary)
+        width = lon_max - lon_min if lon_max - lon_min >= _FULL_CIRCLE_DEG else (lon_max - lon_min) % 360
+        asked = SkyBox(lon_min, lon_min + width, lat_min, lat_max)
+        return frozenset(tract for tract in self.tracts if _meets(DC2.inner_box(tract), asked, margin))
+
+
+def _margin(*, primary: bool) -> float:
+    return _PRIMARY_MARGIN_DEG if primary else _OUTER_MARGIN_DEG
+
+
+def _meets(box: SkyBox, asked: SkyBox, margin: float) -> bool:
+    """Tell whether a tract's box, widened by ``margin``, meets the box that a query asks for."""
+    if asked.dec_min > box.dec_max + margin or asked.dec_max < box.dec_min - margin:
+        return False
+    farthest = min(max(abs(box.dec_min), abs(box.dec_max)) + margin, _NEARLY_POLE_DEG)
+    ra_margin = margin / math.cos(math.radians(farthest))
+    west, east = box.ra_min - ra_margin, box.ra_max + ra_margin
+    width = asked.ra_max - asked.ra_min
+    starts_inside = (asked.ra_min - west) % 360 <= east - west
+    reaches_inside = (west - asked.ra_min) % 360 <= width
+    return width >= _FULL_CIRCLE_DEG or starts_inside or reaches_inside

@@ -1,0 +1,185 @@
+"""The formats of a result: one table, from what a request may call a format to what writes it."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from photoz_assets.embedded_archive.service import votable
+from photoz_assets.embedded_archive.service.errors import BadRequestError
+from photoz_assets.embedded_archive.service.profile import Profile
+from photoz_assets.embedded_archive.service.stream import ResultStream
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+_VOTABLE: Final = "application/x-votable+xml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of results.
+
+    ``names`` are what a request may write, the first being the MIME type that is declared; ``content_type``
+    that of the answer.
+    """
+
+    names: tuple[str, ...]
+    content_type: str
+    extension: str
+    ivo_id: str | None
+    write: Callable[[ResultStream, Profile], Iterator[bytes]]
+
+
+def _binary2(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+    return votable.write_binary2(stream, numbered=profile.numbered_field_ids)
+
+
+def _tabledata(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+    return votable.write_tabledata(stream, numbered=profile.numbered_field_ids)
+
+
+class _Chunks(io.RawIOBase):
+    """A file that keeps what is written to it until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "Buffer") -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        return len(part)
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+def _delimited(delimiter: str) -> Callable[[ResultStream, Profile], Iterator[bytes]]:
+    def write(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+        del profile
+        chunks = _Chunks()
+        schema = pa.schema([field.arrow for field in stream.fields])
+        options = pa_csv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+        with pa_csv.CSVWriter(pa.PythonFile(chunks, "w"), schema, write_options=options) as writer:
+            for batch in stream.batches():
+                writer.write_batch(batch)
+                yield chunks.take()
+        yield chunks.take()
+        if stream.failure is not None:
+            # The format has no place for an error; a broken transfer is better than a short table.
+            raise ConnectionAbortedError(stream.failure)
+
+    return write
+
+
+def _parquet(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+    """Write Parquet with the VOTable header that VOParquet 1.0 puts into the file's metadata."""
+    chunks = _Chunks()
+    schema = pa.schema([_parquet_field(field.arrow, profile) for field in stream.fields])
+    with pq.ParquetWriter(pa.PythonFile(chunks, "w"), schema, use_dictionary=False) as writer:
+        for batch in stream.batches():
+            columns = [
+                _one_element_lists(column) if pa.types.is_list(field.type) else column
+                for column, field in zip(batch.columns, schema, strict=True)
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            yield chunks.take()
+        header = votable.header_document(
+            stream.fields,
+            numbered=profile.numbered_field_ids,
+            overflow=stream.overflow and not profile.parquet_string_lists,
+        )
+        writer.add_key_value_metadata(
+            {"IVOA.VOTable-Parquet.version": "1.0", "IVOA.VOTable-Parquet.content": header.decode()}
+        )
+        if stream.failure is not None:
+            raise ConnectionAbortedError(stream.failure)
+    yield chunks.take()
+
+
+def _parquet_field(field: "pa.Field[pa.DataType]", profile: Profile) -> "pa.Field[pa.DataType]":
+    if profile.parquet_string_lists and pa.types.is_string(field.type):
+        return field.with_type(pa.list_(pa.string()))
+    return field
+
+
+def _one_element_lists(column: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(range(len(column) + 1), pa.int32()), column)
+
+
+FORMATS: Final = {
+    "binary2": Format(
+        names=(
+            f"{_VOTABLE};serialization=binary2",
+            "votable/b2",
+            "votable",
+            _VOTABLE,
+            "text/xml",
+            "application/xml",
+        ),
+        content_type=f"{_VOTABLE};serialization=binary2",
+        extension="xml",
+        ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-binary2",
+        write=_binary2,
+    ),
+    "tabledata": Format(
+        names=(f"{_VOTABLE};serialization=tabledata", "votable/td"),
+        content_type=f"{_VOTABLE};serialization=tabledata",
+        extension="xml",
+        ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-td",
+        write=_tabledata,
+    ),
+    "csv": Format(
+        names=("text/csv", "csv"),
+        content_type="text/csv;header=present",
+        extension="csv",
+        ivo_id=None,
+        write=_delimited(","),
+    ),
+    "tsv": Format(
+        names=("text/tab-separated-values", "tsv"),
+        content_type="text/tab-separated-values",
+        extension="tsv",
+        ivo_id=None,
+        write=_delimited("\t"),
+    ),
+    "parquet": Format(
+        names=("application/vnd.apache.parquet", "parquet", "application/x-parquet"),
+        content_type="application/vnd.apache.parquet",
+        extension="parquet",
+        ivo_id=None,
+        write=_parquet,
+    ),
+}
+
+_PLAIN_VOTABLE: Final = frozenset({"votable", _VOTABLE, "text/xml", "application/xml"})
+
+
+def find_format(name: str | None, profile: Profile) -> Format:
+    """Return the format that a request calls ``name``, or the default.
+
+    Raises
+    ------
+    BadRequestError
+        There is no such format.
+    """
+    if name is None:
+        return FORMATS[profile.default_format]
+    wanted = name.lower().replace(" ", "")
+    if wanted in _PLAIN_VOTABLE:
+        return FORMATS[profile.default_format]
+    for key, candidate in FORMATS.items():
+        if wanted == candidate.content_type or wanted in candidate.names:
+            return FORMATS["binary2"] if profile.votable_always_binary2 and key != "parquet" else candidate
+    known = ", ".join(candidate.names[0] for candidate in FORMATS.values())
+    raise BadRequestError(f"Unknown format {name!r}; expected one of {known}")

@@ -1,0 +1,211 @@
+"""Jobs as UWS 1.1 knows them, and the folder that keeps them.
+
+Each job is a folder with ``job.json`` and, when it is done, its result. Nothing here runs a query or speaks
+HTTP. A job that a killed server left running is found in ERROR when the folder is opened again.
+"""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from vo_models.uws.types import ExecutionPhase as Phase
+
+from photoz_assets.embedded_archive.service.errors import ConflictError, NotFoundError
+
+RETENTION: Final = timedelta(days=7)
+
+ACTIVE: Final = frozenset({Phase.QUEUED, Phase.EXECUTING, Phase.HELD, Phase.SUSPENDED})
+FINAL: Final = frozenset({Phase.COMPLETED, Phase.ERROR, Phase.ABORTED})
+
+_NEXT: Final = {
+    Phase.PENDING: {Phase.QUEUED, Phase.ABORTED},
+    Phase.QUEUED: {Phase.EXECUTING, Phase.ERROR, Phase.ABORTED},
+    Phase.EXECUTING: {Phase.HELD, Phase.COMPLETED, Phase.ERROR, Phase.ABORTED},
+    Phase.HELD: {Phase.EXECUTING, Phase.ERROR, Phase.ABORTED},
+}
+
+
+@dataclass
+class Job:
+    """One job. Times are UTC; ``execution_duration`` is in seconds."""
+
+    id: str
+    parameters: dict[str, str]
+    creation_time: datetime
+    destruction: datetime
+    execution_duration: int
+    phase: Phase = Phase.PENDING
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    error: str | None = None
+    result_file: str | None = None
+    content_type: str | None = None
+    rows: int | None = None
+    chunks_done: int | None = None
+    chunks_total: int | None = None
+    # Deleted while it ran, by a service whose DELETE does not stop the query.
+    forgotten: bool = field(default=False, compare=False)
+
+    @property
+    def run_id(self) -> str | None:
+        """What the client calls the job."""
+        return self.parameters.get("RUNID")
+
+
+class JobStore:
+    """The jobs of one folder. Safe for threads; one process at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        execution_duration: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._folder = folder
+        self._execution_duration = execution_duration
+        self._now = now
+        self._lock = threading.RLock()
+        self._jobs: dict[str, Job] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for job_folder in sorted(folder.iterdir()):
+            self._load(job_folder)
+
+    def create(self, parameters: dict[str, str]) -> Job:
+        """Make a job in phase PENDING."""
+        self.sweep()
+        now = self._now()
+        job = Job(uuid4().hex[:16], parameters, now, now + RETENTION, self._execution_duration)
+        with self._lock:
+            self._jobs[job.id] = job
+            self.folder(job).mkdir()
+            self._save(job)
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises
+        ------
+        NotFoundError
+            There is none of that id, or its destruction time has passed.
+        """
+        self.sweep()
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            raise NotFoundError(f"There is no job {job_id!r}")
+        return job
+
+    def all(self) -> list[Job]:
+        """Return all jobs, the newest first."""
+        self.sweep()
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.creation_time, reverse=True)
+
+    def folder(self, job: Job) -> Path:
+        """Return where a job's result lies."""
+        return self._folder / job.id
+
+    def result(self, job: Job) -> Path:
+        """Return the file of a job's result.
+
+        Raises
+        ------
+        NotFoundError
+            The job has none.
+        """
+        if job.phase is not Phase.COMPLETED or job.result_file is None:
+            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no result")
+        return self.folder(job) / job.result_file
+
+    def move(self, job: Job, phase: Phase, **changes: object) -> bool:
+        """Bring a job into ``phase`` with ``changes`` to its record; return whether its phase allowed that."""
+        with self._lock:
+            if phase not in _NEXT.get(job.phase, ()):
+                return False
+            now = self._now()
+            if phase is Phase.EXECUTING and job.start_time is None:
+                job.start_time = now
+            if phase in FINAL:
+                job.end_time = now
+            for name, value in changes.items():
+                setattr(job, name, value)
+            job.phase = phase
+            self._save(job)
+            return True
+
+    def change(self, job: Job, *, only_pending: bool = False, **changes: object) -> None:
+        """Change a job's record.
+
+        Raises
+        ------
+        ConflictError
+            It may change only in PENDING, and is not.
+        """
+        with self._lock:
+            if only_pending and job.phase is not Phase.PENDING:
+                raise ConflictError(
+                    f"Job {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
+                )
+            for name, value in changes.items():
+                setattr(job, name, value)
+            self._save(job)
+
+    def delete(self, job: Job) -> None:
+        """Forget a job and its result."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
+            job.forgotten = True
+        shutil.rmtree(self.folder(job), ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Forget the jobs whose destruction time has passed."""
+        now = self._now()
+        with self._lock:
+            passed = [job for job in self._jobs.values() if job.destruction <= now and job.phase not in ACTIVE]
+        for job in passed:
+            self.delete(job)
+
+    def _save(self, job: Job) -> None:
+        if job.forgotten:
+            return
+        staged = self.folder(job) / "job.json.part"
+        staged.write_text(json.dumps(dict(_record(job)), indent=1), encoding="utf-8")
+        staged.replace(self.folder(job) / "job.json")
+
+    def _load(self, job_folder: Path) -> None:
+        try:
+            record = json.loads((job_folder / "job.json").read_text(encoding="utf-8"))
+            job = _job(record)
+        except (OSError, ValueError, TypeError):
+            # A folder without a whole record is what a server killed while it created the job leaves.
+            shutil.rmtree(job_folder, ignore_errors=True)
+            return
+        self._jobs[job.id] = job
+        if job.phase in ACTIVE:
+            self.move(job, Phase.ERROR, error="The service stopped while the query ran; send it again")
+        elif job.phase is Phase.COMPLETED and not (job_folder / str(job.result_file)).is_file():
+            self.delete(job)
+
+
+def _record(job: Job) -> Iterator[tuple[str, Any]]:
+    for name, value in asdict(job).items():
+        yield name, value.isoformat() if isinstance(value, datetime) else value
+
+
+def _job(record: dict[str, Any]) -> Job:
+    times = {"creation_time", "destruction", "start_time", "end_time"}
+    known = {entry.name for entry in fields(Job)}
+    values: dict[str, Any] = {
+        name: datetime.fromisoformat(value) if name in times and value else value
+        for name, value in record.items()
+        if name in known
+    }
+    return Job(**{**values, "phase": Phase(record["phase"])})

@@ -1,0 +1,172 @@
+"""The server: an archive's folder, its service and a thread that answers HTTP on loopback."""
+
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+
+from photoz_assets.embedded_archive.service.app import TapApplication
+from photoz_assets.embedded_archive.service.archive import Archive
+from photoz_assets.embedded_archive.service.engine import Engine
+from photoz_assets.embedded_archive.service.faults import Faults
+from photoz_assets.embedded_archive.service.footprint import SkyFootprint
+from photoz_assets.embedded_archive.service.jobs import JobStore
+from photoz_assets.embedded_archive.service.place import ServerPlace
+from photoz_assets.embedded_archive.service.profile import Profile
+from photoz_assets.embedded_archive.service.schema import load_schema
+from photoz_assets.embedded_archive.sky.store import SKY_VERSION, SkyStore, coadd_patches, tract_of_object_id
+
+_START_SECONDS: Final = 10
+_FRIENDLY: Final = Profile.friendly()
+_NO_FAULTS: Final = Faults()
+
+
+class ArchiveServer:
+    """The embedded archive as a server in this process; a context manager that starts and stops it.
+
+    Parameters
+    ----------
+    data_dir
+        Where its rows, jobs and results lie; made if it is missing.
+    density
+        Share of the real DC2 source density that the sky has.
+    host, port
+        Where it listens; port 0 takes a free one.
+    profile
+        How it behaves.
+    faults
+        What it does wrong; ``faults`` can be set while it runs.
+    tracts
+        The sky's tracts; all of DP0.2's by default.
+    token
+        Bearer token that every request but those for capabilities and availability needs.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        density: float = 0.01,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        profile: Profile = _FRIENDLY,
+        faults: Faults = _NO_FAULTS,
+        tracts: tuple[int, ...] | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._data_dir = data_dir
+        self._density = density
+        self._host = host
+        self._port = port
+        self._profile = profile
+        self._faults = faults
+        self._tracts = tracts
+        self._token = token
+        self._archive: Archive | None = None
+        self._place: ServerPlace | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL of the TAP service, while it runs."""
+        return f"http://{self._host}:{self._port}/tap"
+
+    @property
+    def faults(self) -> Faults:
+        """What the server does wrong."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults = faults
+        if self._archive is not None:
+            self._archive.faults = faults
+
+    def start(self) -> None:
+        """Start to answer.
+
+        Raises
+        ------
+        OSError
+            The port is taken, or the folder cannot be written.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+            self._port = listener.getsockname()[1]
+            self._archive = self._open_archive()
+        except BaseException:
+            listener.close()
+            raise
+        application = TapApplication(self._archive, self._token)
+        config = uvicorn.Config(
+            application.starlette, log_config=None, lifespan="off", timeout_graceful_shutdown=3, access_log=False
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="photoz-archive", daemon=True
+        )
+        self._thread.start()
+        self._await_start()
+
+    def stop(self) -> None:
+        """Stop to answer, and whatever runs; more than once does no harm."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=_START_SECONDS)
+        if self._archive is not None:
+            self._archive.close()
+        if self._place is not None:
+            self._place.release()
+        self._server = self._thread = self._archive = self._place = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _open_archive(self) -> Archive:
+        sky_folder = self._data_dir / "sky"
+        sky_folder.mkdir(parents=True, exist_ok=True)
+        sky = SkyStore(sky_folder, density=self._density, tracts=self._tracts)
+        identity = (
+            f"Embedded archive, simulated: a DC2-like sky (density {sky.density:g}, seed {sky.seed}, "
+            f"version {SKY_VERSION}) with the tables of DP0.2; no row of it was observed or is Rubin's."
+        )
+        self._place = place = ServerPlace(self._data_dir / "servers")
+        schema = load_schema(
+            identity,
+            lower_case=self._profile.lower_case_names,
+            booleans_as_short=self._profile.booleans_as_short,
+        )
+        patches = coadd_patches()
+        engine = Engine(schema, sky, patches, sky_folder=sky_folder, scratch_folder=place.scratch_folder)
+        footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
+        jobs = JobStore(place.jobs_folder, execution_duration=self._profile.execution_limit_seconds)
+        archive = Archive(engine, schema, footprint, jobs, self._profile)
+        archive.faults = self._faults
+        return archive
+
+    def _await_start(self) -> None:
+        server, thread = self._server, self._thread
+        waited = threading.Event()
+        for _ in range(int(_START_SECONDS / 0.01)):
+            if server is not None and server.started:
+                return
+            if thread is not None and not thread.is_alive():
+                break
+            waited.wait(0.01)
+        self.stop()
+        raise OSError(f"The archive did not start on {self._host}:{self._port}")

@@ -1,0 +1,257 @@
+"""VOTable 1.4 documents: header and footer by an XML writer, rows vectorised, errors as documents."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pybase64
+from numpy.typing import NDArray
+
+from photoz_assets.embedded_archive.service.fields import Field, xml_text
+from photoz_assets.embedded_archive.service.stream import ResultStream
+
+NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+_LINE_CHARACTERS: Final = 64
+_LINE_BYTES: Final = 48  # what 64 characters of base64 hold
+
+Bytes = NDArray[np.uint8]
+_Body = Callable[[ResultStream], Iterator[bytes]]
+
+
+class _Document:
+    """A VOTable under construction; ``take`` hands out what was written since the last time."""
+
+    def __init__(self) -> None:
+        self._buffer = io.BytesIO()
+        self._xml = XMLGenerator(self._buffer, encoding="UTF-8", short_empty_elements=True)
+        self._open: list[str] = []
+
+    def start(self, name: str, attributes: dict[str, str] | None = None) -> None:
+        self._xml.startElement(name, AttributesImpl({k: xml_text(v) for k, v in (attributes or {}).items()}))
+        self._open.append(name)
+
+    def end(self) -> None:
+        self._xml.endElement(self._open.pop())
+
+    def element(self, name: str, attributes: dict[str, str], text: str = "") -> None:
+        self.start(name, attributes)
+        self._xml.characters(xml_text(text))
+        self.end()
+        self._xml.ignorableWhitespace("\n")
+
+    def begin(self) -> None:
+        self._xml.startDocument()
+        self.start("VOTABLE", {"version": "1.4", "xmlns": NAMESPACE})
+        self.start("RESOURCE", {"type": "results"})
+        self._xml.ignorableWhitespace("\n")
+
+    def status(self, value: str, text: str = "") -> None:
+        self.element("INFO", {"name": "QUERY_STATUS", "value": value}, text)
+
+    def fields(self, fields: Sequence[Field], *, numbered: bool) -> None:
+        for index, field in enumerate(fields):
+            identity = {"ID": f"col_{index}"} if numbered else {}
+            self.start("FIELD", identity | field.attributes)
+            if field.facts and field.facts.description:
+                self.element("DESCRIPTION", {}, field.facts.description)
+            self.end()
+            self._xml.ignorableWhitespace("\n")
+
+    def newline(self) -> None:
+        self._xml.ignorableWhitespace("\n")
+
+    def finish(self) -> None:
+        while self._open:
+            self.end()
+        self.newline()
+
+    def take(self) -> bytes:
+        written = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return written
+
+
+def error_document(message: str) -> bytes:
+    """Write the VOTable that reports an error (DALI 1.1 sec. 4.4)."""
+    document = _Document()
+    document.begin()
+    document.status("ERROR", message)
+    document.finish()
+    return document.take()
+
+
+def header_document(fields: Sequence[Field], *, numbered: bool, overflow: bool) -> bytes:
+    """Write a VOTable that describes the fields and holds no rows, as VOParquet files carry it."""
+    document = _Document()
+    document.begin()
+    document.status("OK")
+    document.start("TABLE")
+    document.newline()
+    document.fields(fields, numbered=numbered)
+    document.end()
+    if overflow:
+        document.status("OVERFLOW")
+    document.finish()
+    return document.take()
+
+
+def write_binary2(stream: ResultStream, *, numbered: bool) -> Iterator[bytes]:
+    """Yield a VOTable in BINARY2, rows in base64 lines of 64 characters."""
+    yield from _write(stream, ("BINARY2", "STREAM"), _base64_lines, numbered=numbered)
+
+
+def write_tabledata(stream: ResultStream, *, numbered: bool) -> Iterator[bytes]:
+    """Yield a VOTable in TABLEDATA."""
+    yield from _write(stream, ("TABLEDATA",), _table_rows, numbered=numbered)
+
+
+def _write(stream: ResultStream, containers: tuple[str, ...], body: _Body, *, numbered: bool) -> Iterator[bytes]:
+    document = _Document()
+    document.begin()
+    document.status("OK")
+    document.start("TABLE")
+    document.newline()
+    document.fields(stream.fields, numbered=numbered)
+    document.start("DATA")
+    for container in containers:
+        document.start(container, {"encoding": "base64"} if container == "STREAM" else None)
+    document.newline()
+    yield document.take()
+    yield from body(stream)
+    for _ in (*containers, "DATA", "TABLE"):
+        document.end()
+    document.newline()
+    if stream.failure is not None:
+        document.status("ERROR", stream.failure)
+    elif stream.overflow:
+        document.status("OVERFLOW")
+    document.finish()
+    yield document.take()
+
+
+def _base64_lines(stream: ResultStream) -> Iterator[bytes]:
+    carry = b""
+    for batch in stream.batches():
+        data = carry + encode_rows(batch, stream.fields)
+        whole = len(data) - len(data) % _LINE_BYTES
+        if whole:
+            encoded = np.frombuffer(pybase64.b64encode(data[:whole]), np.uint8).reshape(-1, _LINE_CHARACTERS)
+            lines = np.empty((len(encoded), _LINE_CHARACTERS + 1), np.uint8)
+            lines[:, :-1] = encoded
+            lines[:, -1] = ord("\n")
+            yield lines.tobytes()
+        carry = data[whole:]
+    if carry:
+        yield pybase64.b64encode(carry) + b"\n"
+
+
+def encode_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
+    """Encode a batch as BINARY2 rows, without base64.
+
+    Each row starts with a bit per column, most significant first, set where the value is NULL
+    (VOTable 1.4 sec. 5.4).
+    """
+    nulls = np.packbits(
+        np.stack([column.is_null().to_numpy(zero_copy_only=False) for column in batch.columns], axis=1), axis=1
+    )
+    variable = [field.primitive.numpy is None and field.fixed_bytes is None for field in fields]
+    if not any(variable):
+        return _fixed_rows([nulls, *(_fixed_cells(c, f) for c, f in zip(batch.columns, fields, strict=True))])
+    cells: list[Bytes | tuple[NDArray[np.int64], Bytes]] = [nulls]
+    for column, field, varies in zip(batch.columns, fields, variable, strict=True):
+        cells.append(_text_cells(column) if varies else _fixed_cells(column, field))
+    return _variable_rows(cells, batch.num_rows)
+
+
+def _fixed_rows(cells: Sequence[Bytes]) -> bytes:
+    return np.concatenate(cells, axis=1).tobytes()
+
+
+def _variable_rows(cells: Sequence["Bytes | tuple[NDArray[np.int64], Bytes]"], rows: int) -> bytes:
+    """Lay out rows whose lengths differ: each text behind its length as a 4-byte integer."""
+    widths = [np.full(rows, cell.shape[1]) if isinstance(cell, np.ndarray) else cell[0] + 4 for cell in cells]
+    ends = np.cumsum(np.sum(widths, axis=0)) if rows else np.zeros(0, np.int64)
+    out = np.zeros(int(ends[-1]) if rows else 0, np.uint8)
+    position = ends - np.sum(widths, axis=0)
+    for cell, width in zip(cells, widths, strict=True):
+        if isinstance(cell, np.ndarray):
+            out[position[:, None] + np.arange(cell.shape[1])] = cell
+        else:
+            lengths, text = cell
+            counts = lengths.astype(">i4").view(np.uint8).reshape(-1, 4)
+            out[position[:, None] + np.arange(4)] = counts
+            starts = np.repeat(position + 4 - (np.cumsum(lengths) - lengths), lengths)
+            out[starts + np.arange(len(text))] = text
+        position = position + width
+    return out.tobytes()
+
+
+def _fixed_cells(column: pa.Array, field: Field) -> Bytes:
+    """Return a column's values as big-endian bytes, shape (rows, width); NULL is 0, NaN or NUL."""
+    width = field.fixed_bytes
+    if width is not None:
+        return _padded_text(column, width)
+    datatype = field.primitive.datatype
+    if datatype == "boolean":
+        flags = np.where(
+            pc.fill_null(column, pa.scalar(value=False)).to_numpy(zero_copy_only=False), ord("T"), ord("F")
+        )
+        values = np.where(column.is_null().to_numpy(zero_copy_only=False), 0, flags).astype("u1")
+    else:
+        filled = column.fill_null(np.nan if datatype in {"float", "double"} else 0)
+        values = filled.to_numpy(zero_copy_only=False).astype(field.primitive.numpy)
+    return np.ascontiguousarray(values).view(np.uint8).reshape(len(column), -1)
+
+
+def _text_cells(column: pa.Array) -> tuple[NDArray[np.int64], Bytes]:
+    """Return the texts' lengths in bytes and their bytes one after the other; NULL has length 0."""
+    lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    joined = pc.fill_null(column.cast(pa.binary()), b"")
+    offsets = np.frombuffer(joined.buffers()[1], np.int32)[joined.offset : joined.offset + len(joined) + 1]
+    data = joined.buffers()[2]
+    if data is None or not len(joined):
+        return lengths, np.zeros(0, np.uint8)
+    return lengths, np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+
+
+def _padded_text(column: pa.Array, width: int) -> Bytes:
+    """Return texts as rows of ``width`` bytes, cut or padded with NUL."""
+    lengths, text = _text_cells(column)
+    out = np.zeros((len(lengths), width), np.uint8)
+    if len(text):
+        starts = np.cumsum(lengths) - lengths
+        places = np.arange(width)
+        inside = places < lengths[:, None]
+        out[inside] = text[np.minimum(starts[:, None] + places, len(text) - 1)[inside]]
+    return out
+
+
+def _table_rows(stream: ResultStream) -> Iterator[bytes]:
+    for batch in stream.batches():
+        if not batch.num_rows:
+            continue
+        cells = [_xml_cells(column) for column in batch.columns]
+        rows = pc.binary_join_element_wise(*cells, "</TD><TD>")
+        lines = pc.binary_join_element_wise("<TR><TD>", rows, "</TD></TR>\n", "")
+        yield b"".join(pa.array(lines).cast(pa.binary()).to_pylist())
+
+
+def _xml_cells(column: pa.Array) -> pa.Array:
+    """Return the text of each value as it stands in a TD element; NULL is empty."""
+    if pa.types.is_string(column.type):
+        text = pc.replace_substring_regex(column, "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]", "")
+        for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = pc.replace_substring(text, plain, escaped)
+    else:
+        text = column.cast(pa.string())
+        if pa.types.is_floating(column.type):
+            # VOTable spells the special values otherwise than Arrow.
+            for arrow, votable in (("^-inf$", "-Inf"), ("^inf$", "+Inf"), ("^nan$", "NaN")):
+                text = pc.replace_substring_regex(text, arrow, votable)
+    return pc.fill_null(text, "")

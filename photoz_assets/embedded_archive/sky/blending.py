@@ -1,0 +1,87 @@
+"""Which true sources the images show as one, and where its light seems to come from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_assets.embedded_archive.sky.crowding import absorbers
+from photoz_assets.embedded_archive.sky.photometry import flux_error
+from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
+from photoz_assets.embedded_archive.sky.truth import Sources
+from photoz_assets.science.skymap import DC2
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+I_BAND: Final = 3
+# Sources nearer than this are seen as one; those nearer than the other share a parent.
+_MERGING_ARCSEC: Final = 1.0
+_BLENDING_ARCSEC: Final = 2.5
+# What is fainter than this in every band is taken for undetectable before any noise is drawn for it.
+_HOPELESS_SNR: Final = 1.5
+_CENTROID_FLOOR_ARCSEC: Final = 0.010
+_CENTROID_SCALE_ARCSEC: Final = 0.45
+_SEEING_ARCSEC: Final = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blobs:
+    """Spots of light that may be detected, a row each; positions are as measured, in the tract's pixels.
+
+    ``source`` is the row of the brightest true source in it, ``flux`` in nJy, shape (n, 6), the light of all,
+    ``group`` the same number for those that overlap.
+    """
+
+    source: IntArray
+    group: IntArray
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+
+
+def blend(recipe: Recipe, sources: Sources) -> Blobs:
+    """Merge the sources that the images do not resolve, and measure where the light comes from."""
+    brightness = sources.flux[:, I_BAND].astype(np.float64)
+    into = absorbers(sources.x, sources.y, brightness, _pixels(recipe, _MERGING_ARCSEC))
+    flux = _summed(sources.flux, into)
+    x, y = _centroids(recipe, sources, into, brightness)
+    snr = np.max(flux / flux_error(flux), axis=1)
+    seen = np.flatnonzero((into == np.arange(len(into))) & (snr > _HOPELESS_SNR))
+    scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / DC2.pixel_scale_arcsec
+    shift_x, shift_y = scatter * recipe.generator(Stage.CENTROIDS).standard_normal((2, len(seen)))
+    x, y, flux = x[seen] + shift_x, y[seen] + shift_y, flux[seen]
+    group = absorbers(x, y, flux[:, I_BAND], _pixels(recipe, _BLENDING_ARCSEC))
+    return Blobs(source=seen, group=group, x=x, y=y, flux=flux)
+
+
+def _pixels(recipe: Recipe, distance_arcsec: float) -> float:
+    """Give a distance of crowded sources in pixels; in a thinner sky it grows so that as many are blended."""
+    return distance_arcsec / DC2.pixel_scale_arcsec * recipe.crowding_scale
+
+
+def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
+    """Add the light of the absorbed to that of their absorbers, shape (n, 6)."""
+    total = flux.astype(np.float64)
+    lost = np.flatnonzero(into != np.arange(len(into)))
+    np.add.at(total, into[lost], total[lost])
+    return total
+
+
+def _centroids(
+    recipe: Recipe, sources: Sources, into: IntArray, brightness: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Shift the absorbers to the centre of light, by what it would be at DC2's crowding."""
+    total = np.bincount(into, weights=brightness, minlength=len(into))
+    centres = []
+    for position in (sources.x, sources.y):
+        moment = np.bincount(into, weights=brightness * (position - position[into]), minlength=len(into))
+        centres.append(position + moment / np.where(total > 0, total, 1) / recipe.crowding_scale)
+    return centres[0], centres[1]
+
+
+def _centroid_scatter(radius_arcsec: FloatArray, snr: FloatArray) -> FloatArray:
+    """Give the random error of positions per axis in arcsec: a floor, and noise that grows with the size."""
+    extended = np.sqrt(1 + (radius_arcsec / _SEEING_ARCSEC) ** 2)
+    return np.asarray(np.hypot(_CENTROID_FLOOR_ARCSEC, _CENTROID_SCALE_ARCSEC * extended / snr))

@@ -1,0 +1,32 @@
+"""Identifiers of rows: they are unique on the whole sky and say which tract a row is in.
+
+An ``objectId`` packs the tract into its highest bits, then the patch (7 bits, enough for 100), then the row
+within the tract (41 bits): the same order as the archive's own, though not the same numbers. A truth's ``id`` is
+the tract followed by eight decimal digits.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+
+_PATCH_BITS: Final = 7
+_ROW_BITS: Final = 41
+_TRUTHS_PER_TRACT: Final = 10**8
+
+
+def object_ids(tract: int, patch: IntArray, row: IntArray) -> IntArray:
+    """Give the objectIds of rows of a tract; they ascend with the patch, then with the row."""
+    return (np.int64(tract) << (_PATCH_BITS + _ROW_BITS)) | (patch << _ROW_BITS) | row
+
+
+def tract_of_object_id(object_id: int) -> int:
+    """Give the tract of an objectId; of a number that is none, one that no sky has."""
+    return object_id >> (_PATCH_BITS + _ROW_BITS)
+
+
+def truth_ids(tract: int, count: int) -> IntArray:
+    """Give the ids of the truths of a tract, ascending."""
+    return np.int64(tract) * _TRUTHS_PER_TRACT + np.arange(count)

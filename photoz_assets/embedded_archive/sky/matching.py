@@ -1,0 +1,146 @@
+"""Rows of TruthSummary and MatchesTruth: the true sources of a tract and which object each was found as.
+
+A true source is matched to the primary object in which it is the brightest, if that lies within half an
+arcsecond and has a cModel flux in any band. One that a brighter one outshines has no object.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from photoz_assets.bands import BANDS
+from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, TRUTH_SUMMARY
+from photoz_assets.embedded_archive.sky.crowding import close_pairs
+from photoz_assets.embedded_archive.sky.identifiers import truth_ids
+from photoz_assets.embedded_archive.sky.measurement import NO_ROW
+from photoz_assets.embedded_archive.sky.objects import Objects
+from photoz_assets.embedded_archive.sky.photometry import magnitude_of_flux
+from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
+from photoz_assets.embedded_archive.sky.truth import STAR, Sources
+from photoz_assets.science.skymap import DC2
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Number = TypeVar("Number", bound=np.generic)
+
+_MATCH_RADIUS_ARCSEC: Final = 0.5
+# Truths fainter than this in r are not looked for (DP0.2 cuts at 27 too).
+_CANDIDATE_LIMIT_MAG: Final = 27.0
+# DP0.2 has 719.6 of 764.8 million truths in MatchesTruth; the others here are unmatched ones.
+_ABSENT_SHARE: Final = 0.059
+_POSITION_ERROR_ARCSEC: Final = 0.05
+_R_BAND: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """The match of each truth of a tract, in the truths' order; what an unmatched one lacks is 0."""
+
+    is_listed: BoolArray
+    is_candidate: BoolArray
+    is_matched: BoolArray
+    count: IntArray
+    object_id: IntArray
+    chisq: FloatArray
+    num_finite: IntArray
+
+
+def match(recipe: Recipe, truths: Sources, objects: Objects) -> Matches:
+    """Match the truths of a tract, which are the first of the measured sources, to its objects."""
+    found = objects.detections
+    is_candidate = magnitude_of_flux(truths.flux[:, _R_BAND]) < _CANDIDATE_LIMIT_MAG
+    eligible = objects.is_primary & ~objects.is_missing.all(axis=1)
+    rows = np.flatnonzero(eligible & (found.source != NO_ROW) & (found.source < len(truths)))
+    source = found.source[rows]
+    offsets_arcsec = DC2.pixel_scale_arcsec * np.stack(
+        [found.x[rows] - truths.x[source], found.y[rows] - truths.y[source]], axis=1
+    )
+    near = is_candidate[source] & (np.hypot(*offsets_arcsec.T) < _MATCH_RADIUS_ARCSEC)
+    rows, source, offsets_arcsec = rows[near], source[near], offsets_arcsec[near]
+    is_finite = ~objects.is_missing[rows]
+    residual = (found.cmodel_flux[rows] - truths.flux[source]) / found.cmodel_error[rows]
+    chisq = (residual**2 * is_finite).sum(axis=1) + ((offsets_arcsec / _POSITION_ERROR_ARCSEC) ** 2).sum(axis=1)
+    is_matched = np.zeros(len(truths), bool)
+    is_matched[source] = True
+    absent = _ABSENT_SHARE * len(truths) / max(len(truths) - len(rows), 1)
+    return Matches(
+        is_listed=is_matched | (recipe.generator(Stage.MATCHES).random(len(truths)) >= absent),
+        is_candidate=is_candidate,
+        is_matched=is_matched,
+        count=np.where(is_candidate, _neighbours(truths, objects), 0),
+        object_id=_spread(objects.object_id[rows], source, len(truths)),
+        chisq=_spread(chisq, source, len(truths)),
+        num_finite=_spread(is_finite.sum(axis=1) + 2, source, len(truths)),
+    )
+
+
+def _spread(values: NDArray[Number], places: IntArray, count: int) -> NDArray[Number]:
+    """Put values in their places among zeros."""
+    spread = np.zeros(count, values.dtype)
+    spread[places] = values
+    return spread
+
+
+def _neighbours(truths: Sources, objects: Objects) -> IntArray:
+    """Count the primary objects within the match radius of each truth."""
+    found = objects.detections
+    x, y = (
+        np.concatenate([true, measured[objects.is_primary]])
+        for true, measured in ((truths.x, found.x), (truths.y, found.y))
+    )
+    first, second = close_pairs(x, y, _MATCH_RADIUS_ARCSEC / DC2.pixel_scale_arcsec)
+    lower, upper = np.minimum(first, second), np.maximum(first, second)
+    mixed = (lower < len(truths)) & (upper >= len(truths))
+    return np.bincount(lower[mixed], minlength=len(truths))
+
+
+def truth_table(recipe: Recipe, truths: Sources, rows: slice) -> pa.Table:
+    """Give some of the truths of a tract in the columns of TruthSummary."""
+    part = truths.take(rows)
+    ids = truth_ids(recipe.tract, len(truths))[rows]
+    nothing = np.full(len(part), -1)
+    columns: dict[str, pa.Array] = _identifier_columns(ids, part) | {
+        "host_galaxy": pa.array(nothing),
+        "ra": pa.array(part.ra_deg),
+        "dec": pa.array(part.dec_deg),
+        "redshift": pa.array(part.redshift.astype(np.float32)),
+        "is_variable": pa.array(np.zeros(len(part), np.int32)),
+        "is_pointsource": pa.array((part.truth_type == STAR).astype(np.int32)),
+        "mag_r": pa.array(magnitude_of_flux(part.flux[:, _R_BAND]).astype(np.float32)),
+        # These galaxies are drawn, not taken from cosmoDC2: they have no place in it.
+        "cosmodc2_hp": pa.array(nothing),
+        "cosmodc2_id": pa.array(nothing),
+        "truth_type": pa.array(part.truth_type.astype(np.int64)),
+    }
+    for number, band in enumerate(BANDS):
+        columns[f"flux_{band}"] = pa.array(part.flux[:, number])
+        columns[f"flux_{band}_noMW"] = pa.array(part.flux_without_dust[:, number])
+    return pa.table([columns[field.name] for field in TRUTH_SUMMARY], schema=TRUTH_SUMMARY)
+
+
+def match_table(recipe: Recipe, truths: Sources, matches: Matches, rows: slice) -> pa.Table:
+    """Give those of some of the truths that are listed, in the columns of MatchesTruth."""
+    listed = np.arange(len(truths))[rows]
+    listed = listed[matches.is_listed[listed]]
+    part = truths.take(listed)
+    unmatched = ~matches.is_matched[listed]
+    columns: dict[str, pa.Array] = _identifier_columns(truth_ids(recipe.tract, len(truths))[listed], part) | {
+        "match_objectId": pa.array(matches.object_id[listed], mask=unmatched),
+        "match_candidate": pa.array(matches.is_candidate[listed]),
+        "match_count": pa.array(matches.count[listed].astype(np.int32)),
+        "match_chisq": pa.array(matches.chisq[listed], mask=unmatched),
+        "match_n_chisq_finite": pa.array(matches.num_finite[listed].astype(np.int32), mask=unmatched),
+        "truth_type": pa.array(part.truth_type.astype(np.int32)),
+    }
+    return pa.table([columns[field.name] for field in MATCHES_TRUTH], schema=MATCHES_TRUTH)
+
+
+def _identifier_columns(ids: IntArray, truths: Sources) -> dict[str, pa.Array]:
+    text = pc.cast(pa.array(ids), pa.string())
+    kind = pc.cast(pa.array(truths.truth_type), pa.string())
+    return {"id": text, "id_truth_type": pc.binary_join_element_wise(text, kind, "_")}

@@ -1,0 +1,158 @@
+"""Rows of Object: measurements with their identifiers, flags, shapes and the values that pipelines leave out."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from photoz_assets.bands import BANDS
+from photoz_assets.embedded_archive.sky.columns import OBJECT
+from photoz_assets.embedded_archive.sky.identifiers import object_ids
+from photoz_assets.embedded_archive.sky.measurement import NO_ROW, Detections
+from photoz_assets.embedded_archive.sky.photometry import DETECTION_SNR
+from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
+from photoz_assets.science.skymap import DC2
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+# Pipelines leave out values of one band, of all bands (edges, failed fits), or all that needs a PSF flux.
+_MISSING_BAND_SHARE: Final = 0.003
+_MISSING_ALL_SHARE: Final = 0.003
+_MISSING_PSF_SHARE: Final = 0.01
+# How often galaxies look like points, and stars extended, at a signal-to-noise ratio.
+_SNR: Final = (1.0, 6.0, 15.0, 37.0, 94.0, 240.0)
+_GALAXY_AS_POINT: Final = (0.45, 0.25, 0.15, 0.08, 0.03, 0.01)
+_STAR_AS_EXTENDED: Final = (0.5, 0.4, 0.2, 0.05, 0.02, 0.01)
+# The reference band is the first of these in which an object is detected.
+_REFERENCE_ORDER: Final = (3, 2, 4, 5, 1, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """Detections with all that the table says of them; bands of shape (n, 6)."""
+
+    tract: int
+    detections: Detections
+    object_id: IntArray
+    parent_id: IntArray
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    is_patch_inner: BoolArray
+    is_tract_inner: BoolArray
+    is_primary: BoolArray
+    reference_band: IntArray
+    is_missing: BoolArray
+    is_psf_missing: BoolArray
+    extendedness: FloatArray
+    blendedness: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+
+def describe(recipe: Recipe, detections: Detections) -> Objects:
+    """Complete the detections of a tract."""
+    rng = recipe.generator(Stage.FLAGS)
+    count = len(detections)
+    ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, detections.x, detections.y)
+    object_id = object_ids(recipe.tract, detections.patch, np.arange(count))
+    is_patch_inner = DC2.patch_of(recipe.tract, ra_deg, dec_deg) == detections.patch
+    is_tract_inner = DC2.tract_of(ra_deg, dec_deg) == recipe.tract
+    missing_all = rng.random(count) < _MISSING_ALL_SHARE
+    missing_psf = rng.random(count) < _MISSING_PSF_SHARE
+    detected = detections.cmodel_flux > DETECTION_SNR * detections.cmodel_error
+    order = np.array(_REFERENCE_ORDER)
+    has_parent = detections.parent != NO_ROW
+    return Objects(
+        tract=recipe.tract,
+        detections=detections,
+        object_id=object_id,
+        parent_id=np.where(has_parent, object_id[detections.parent], 0),
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        is_patch_inner=is_patch_inner,
+        is_tract_inner=is_tract_inner,
+        is_primary=is_patch_inner & is_tract_inner & (detections.num_children == 0) & ~detections.is_sky,
+        reference_band=order[np.argmax(detected[:, order], axis=1)],
+        is_missing=(rng.random((count, 6)) < _MISSING_BAND_SHARE) | missing_all[:, None],
+        is_psf_missing=np.repeat((missing_all | missing_psf)[:, None], 6, axis=1),
+        extendedness=_extendedness(detections, rng),
+        blendedness=_blendedness(detections),
+    )
+
+
+def _extendedness(detections: Detections, rng: np.random.Generator) -> FloatArray:
+    """Say 1 for extended and 0 for points per band, wrongly the more often the fainter they are."""
+    snr = np.log10(np.maximum(detections.signal / detections.cmodel_error, 1.0))
+    nodes = np.log10(_SNR)
+    extended = detections.is_extended[:, None]
+    wrong = np.where(extended, np.interp(snr, nodes, _GALAXY_AS_POINT), np.interp(snr, nodes, _STAR_AS_EXTENDED))
+    return np.asarray(extended ^ (rng.random(snr.shape) < wrong), np.float64)
+
+
+def _blendedness(detections: Detections) -> FloatArray:
+    """Give half the share of the parent's light that is not the object's own; 0 for what has no parent."""
+    parent = detections.parent
+    total = np.where((parent == NO_ROW)[:, None], detections.signal, detections.signal[parent])
+    # Sky objects have no light to share.
+    return np.asarray(0.5 * (1 - detections.signal / np.where(total > 0, total, np.inf)) * (total > 0))
+
+
+def object_table(objects: Objects, rows: slice) -> pa.Table:
+    """Give some of the rows in the columns of Object."""
+    found = objects.detections
+    columns: dict[str, pa.Array] = {
+        "objectId": pa.array(objects.object_id[rows]),
+        "coord_ra": pa.array(objects.ra_deg[rows]),
+        "coord_dec": pa.array(objects.dec_deg[rows]),
+        "tract": pa.array(np.full_like(objects.object_id[rows], objects.tract)),
+        "patch": pa.array(found.patch[rows]),
+        "parentObjectId": pa.array(objects.parent_id[rows]),
+        "deblend_nChild": pa.array(found.num_children[rows].astype(np.int32)),
+        "detect_fromBlend": pa.array(found.parent[rows] != NO_ROW),
+        "detect_isPatchInner": pa.array(objects.is_patch_inner[rows]),
+        "detect_isTractInner": pa.array(objects.is_tract_inner[rows]),
+        "detect_isPrimary": pa.array(objects.is_primary[rows]),
+        "merge_peak_sky": pa.array(found.is_sky[rows]),
+        "refBand": pa.DictionaryArray.from_arrays(
+            pa.array(objects.reference_band[rows].astype(np.int8)), pa.array(BANDS)
+        ).cast(pa.string()),
+    }
+    reference = objects.reference_band[rows][:, None]
+    shape, no_shape = (
+        np.take_along_axis(values[rows], reference, axis=1)[:, 0]
+        for values in (objects.extendedness, objects.is_psf_missing)
+    )
+    columns["refExtendedness"] = pa.array(shape, mask=no_shape)
+    for number, band in enumerate(BANDS):
+        columns |= _band_columns(objects, rows, number, band)
+    return pa.table([columns[field.name] for field in OBJECT], schema=OBJECT)
+
+
+def _band_columns(objects: Objects, rows: slice, number: int, band: str) -> dict[str, pa.Array]:
+    found = objects.detections
+    missing, psf_missing = (values[rows, number] for values in (objects.is_missing, objects.is_psf_missing))
+    measured: dict[str, tuple[NDArray[np.floating], BoolArray]] = {
+        "psfFlux": (found.psf_flux, psf_missing),
+        "psfFluxErr": (found.psf_error, psf_missing),
+        "cModelFlux": (found.cmodel_flux, missing),
+        "cModelFluxErr": (found.cmodel_error, missing),
+        "extendedness": (objects.extendedness, psf_missing),
+        "blendedness": (objects.blendedness, missing),
+    }
+    flags = {
+        "psfFlux_flag": psf_missing,
+        "cModel_flag": missing,
+        "extendedness_flag": psf_missing,
+        "blendedness_flag": missing,
+    }
+    columns = {
+        name: pa.array(values[rows, number].astype(np.float64), mask=mask)
+        for name, (values, mask) in measured.items()
+    }
+    columns |= {name: pa.array(flag) for name, flag in flags.items()}
+    return {f"{band}_{name}": column for name, column in columns.items()}

@@ -1,0 +1,48 @@
+"""What a tract of the simulated sky is made from, and the random numbers that belong to it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stage(IntEnum):
+    """The purposes of random numbers: each has its own stream, so that a change of one leaves the others.
+
+    The numbers are part of what a seed means: new stages are added at the end.
+    """
+
+    GALAXY_POSITIONS = 0
+    GALAXIES = 1
+    STAR_POSITIONS = 2
+    STARS = 3
+    OVERLAP_GALAXY_POSITIONS = 4
+    OVERLAP_GALAXIES = 5
+    OVERLAP_STAR_POSITIONS = 6
+    OVERLAP_STARS = 7
+    CENTROIDS = 8
+    FLUXES = 9
+    FLAGS = 10
+    SKY_OBJECTS = 11
+    MATCHES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A tract of a sky: the whole input of its rows besides the packaged population.
+
+    ``density`` is the share of the source density of DC2, in (0, 1].
+    """
+
+    tract: int
+    seed: int
+    density: float
+
+    def generator(self, stage: Stage) -> np.random.Generator:
+        """Start the stream of random numbers of a stage; it depends on seed, tract and stage alone."""
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.tract, stage])))
+
+    @property
+    def crowding_scale(self) -> float:
+        """How much farther apart sources lie than in DC2, so that distances over it blend as many as there."""
+        return float(self.density**-0.5)

@@ -1,0 +1,192 @@
+"""The store of simulated rows: Parquet files of each tract, made when they are first needed.
+
+A tract is a folder of three files, one a table, that appears whole by a rename or not at all. The lock of a
+tract keeps two processes from making it twice; the kernel drops it with the process, so that a killed maker
+leaves nothing but a folder that nobody reads and the next maker of the tract removes.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.embedded_archive.sky.coadds import coadd_patches
+from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
+from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
+from photoz_assets.embedded_archive.sky.matching import match, match_table, truth_table
+from photoz_assets.embedded_archive.sky.measurement import measure
+from photoz_assets.embedded_archive.sky.objects import describe, object_table
+from photoz_assets.embedded_archive.sky.recipe import Recipe
+from photoz_assets.embedded_archive.sky.truth import Sources, draw_overlap, draw_truths
+
+__all__ = ["SKY_VERSION", "TABLES", "SkyStore", "coadd_patches", "tract_of_object_id"]
+
+# Changes when the rows that a seed and a density give change.
+SKY_VERSION: Final = "1"
+
+TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
+
+_ROWS_PER_GROUP: Final = 65_536
+# Measured at densities from 0.01 to 1: what a tract takes at density 1, and what it costs in time at any.
+_TRACT_BYTES: Final = 370_000_000
+_TRACT_SECONDS: Final = 30.0
+_TRACT_OVERHEAD_SECONDS: Final = 0.1
+
+
+class SkyStore:
+    """The rows of a simulated sky below a folder, keyed by seed, density and version.
+
+    Parameters
+    ----------
+    folder
+        Where the rows of all skies lie; made when the first tract is.
+    density
+        The share of the source density of DC2, in (0, 1].
+    seed
+        The same seed gives the same rows.
+    tracts
+        The tracts that the sky has, of those that DP0.2 has; by default all of them.
+
+    Raises
+    ------
+    ValueError
+        The density is out of range, the seed is negative, or DP0.2 lacks one of the tracts.
+    """
+
+    def __init__(
+        self, folder: Path, *, density: float = 0.01, seed: int = 1, tracts: tuple[int, ...] | None = None
+    ) -> None:
+        if not 0 < density <= 1:
+            raise ValueError(f"density is {density}: it must be above 0 and at most 1, which is that of DC2")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: it must not be negative")
+        if foreign := sorted(set(tracts or ()) - set(TRACTS)):
+            raise ValueError(f"DP0.2 has no objects in tracts {foreign}")
+        self.density = density
+        self.seed = seed
+        self.tracts = TRACTS if tracts is None else tuple(sorted(set(tracts)))
+        self._folder = folder / f"seed={seed},density={density!r},version={SKY_VERSION}"
+
+    def ensure(self, tracts: Iterable[int], *, on_made: Callable[[int], None] | None = None) -> None:
+        """Make those of the tracts that are missing.
+
+        Parameters
+        ----------
+        on_made
+            Is told of each tract that this call has made.
+
+        Raises
+        ------
+        ValueError
+            The sky lacks one of the tracts.
+        OSError
+            The rows cannot be written.
+        """
+        for tract in self._missing(tracts):
+            if self._make(tract) and on_made is not None:
+                on_made(tract)
+
+    def files(self, table: str, tracts: Iterable[int]) -> list[Path]:
+        """List the files that hold a table's rows of some tracts.
+
+        Raises
+        ------
+        ValueError
+            The sky lacks the table or one of the tracts.
+        FileNotFoundError
+            One of the tracts has not been made.
+        """
+        if table not in TABLES:
+            raise ValueError(f"there is no table {table}: the sky has {', '.join(TABLES)}")
+        if missing := self._missing(tracts := tuple(tracts)):
+            raise FileNotFoundError(f"tracts {missing} have not been made")
+        return [self._place(tract) / f"{table}.parquet" for tract in self._known(tracts)]
+
+    def estimated_bytes(self, tracts: Iterable[int]) -> int:
+        """Estimate what those of the tracts that are missing will take on disk."""
+        return round(len(self._missing(tracts)) * _TRACT_BYTES * self.density)
+
+    def estimated_seconds(self, tracts: Iterable[int]) -> float:
+        """Estimate how long one core will make those of the tracts that are missing."""
+        return len(self._missing(tracts)) * (_TRACT_OVERHEAD_SECONDS + _TRACT_SECONDS * self.density)
+
+    def _known(self, tracts: Iterable[int]) -> list[int]:
+        wanted = set(tracts)
+        if unknown := sorted(wanted - set(self.tracts)):
+            raise ValueError(f"the sky has no tracts {unknown}")
+        return sorted(wanted)
+
+    def _missing(self, tracts: Iterable[int]) -> list[int]:
+        return [tract for tract in self._known(tracts) if not self._place(tract).is_dir()]
+
+    def _place(self, tract: int) -> Path:
+        return self._folder / str(tract)
+
+    def _make(self, tract: int) -> bool:
+        """Make a tract, unless somebody else has by the time it is our turn."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self._folder / f"{tract}.unfinished"
+        with _locked(self._folder / f"{tract}.lock"):
+            if self._place(tract).is_dir():
+                return False
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            _write_tract(Recipe(tract=tract, seed=self.seed, density=self.density), unfinished)
+            _flush_folder(unfinished)
+            unfinished.rename(self._place(tract))
+            _flush_folder(self._folder)
+        return True
+
+
+def _write_tract(recipe: Recipe, folder: Path) -> None:
+    """Make the rows of a tract and write a file for each table into a folder."""
+    truths = draw_truths(recipe)
+    sources = Sources.concatenate(truths, draw_overlap(recipe))
+    objects = describe(recipe, measure(recipe, sources))
+    matches = match(recipe, truths, objects)
+    _write(folder / "Object.parquet", OBJECT, len(objects), lambda rows: object_table(objects, rows))
+    _write(
+        folder / "TruthSummary.parquet", TRUTH_SUMMARY, len(truths), lambda rows: truth_table(recipe, truths, rows)
+    )
+    _write(
+        folder / "MatchesTruth.parquet",
+        MATCHES_TRUTH,
+        len(truths),
+        lambda rows: match_table(recipe, truths, matches, rows),
+    )
+
+
+def _write(path: Path, schema: pa.Schema, count: int, table: Callable[[slice], pa.Table]) -> None:
+    """Write rows group by group, through to the disk."""
+    with path.open("wb") as file:
+        with pq.ParquetWriter(
+            file, schema, compression="zstd", compression_level=1, use_dictionary=False
+        ) as writer:
+            for start in range(0, count, _ROWS_PER_GROUP):
+                writer.write_table(table(slice(start, start + _ROWS_PER_GROUP)), row_group_size=_ROWS_PER_GROUP)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file for the time of a block, waiting for whoever holds it; it stays behind, empty."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

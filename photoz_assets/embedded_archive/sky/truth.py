@@ -1,0 +1,180 @@
+"""The true sources of a tract: where galaxies and stars lie, how bright they are with and without dust.
+
+A tract's truths lie in its inner region. Around it, in the border that the tract's images cover too, lie
+sources that belong to neighbouring tracts. Those are drawn anew for each tract, from the same population: they
+give the border its objects, but are not the neighbour's own.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude
+from photoz_assets.embedded_archive.sky.population import magnitudes_of_colours, packaged_population
+from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
+from photoz_assets.science.skymap import DC2, SkyBox
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+GALAXY: Final = 1
+STAR: Final = 2
+
+# Brings the selected galaxies per square degree to those that DP0.2 has in the seed's field (168,800).
+_GALAXY_SCALE: Final = 1.07
+_STARS_PER_DEG2: Final = 50_000
+_STAR_LIMITS_MAG: Final = (16.0, 26.0)
+_STAR_SLOPE_DEX_PER_MAG: Final = 0.1
+# Stars are turn-off stars or M dwarfs: their share, mean g-i and its scatter.
+_STAR_KINDS: Final = ((0.55, 0.5, 0.25), (0.45, 2.3, 0.5))
+_LOCUS_SCATTER_MAG: Final = 0.03
+# Main sequence: the colours u-g, r-i, i-z and z-y at values of g-i, after the SDSS locus.
+_LOCUS_GI: Final = (-0.5, 0.5, 1.0, 1.7, 2.3, 3.0, 4.0)
+_LOCUS_UG: Final = (0.9, 1.0, 1.6, 2.4, 2.5, 2.6, 2.6)
+_LOCUS_RI: Final = (-0.15, 0.1, 0.22, 0.45, 0.9, 1.5, 2.3)
+_LOCUS_IZ: Final = (-0.08, 0.03, 0.1, 0.22, 0.45, 0.8, 1.2)
+_LOCUS_ZY: Final = (-0.05, 0.0, 0.04, 0.1, 0.2, 0.35, 0.6)
+# Extinction in ugrizy over E(B-V).
+_EXTINCTION: Final = (4.8, 3.6, 2.7, 2.1, 1.6, 1.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """True sources, a row each; fluxes in nJy of shape (n, 6), positions on the sky and in the tract's pixels."""
+
+    ra_deg: FloatArray
+    dec_deg: FloatArray
+    x: FloatArray
+    y: FloatArray
+    truth_type: NDArray[np.int8]
+    redshift: FloatArray
+    flux: NDArray[np.float32]
+    flux_without_dust: NDArray[np.float32]
+    radius_arcsec: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.ra_deg)
+
+    def take(self, rows: slice | NDArray[np.int64]) -> Self:
+        """Give some of the rows."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    @classmethod
+    def concatenate(cls, *parts: "Sources") -> Self:
+        """Join sources, in order."""
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """What a source is before it has a place: magnitudes in ugrizy free of dust, half-light radius."""
+
+    truth_type: int
+    redshift: FloatArray
+    magnitudes: FloatArray
+    radius_arcsec: FloatArray
+
+
+def draw_truths(recipe: Recipe) -> Sources:
+    """Draw the sources within a tract's inner region, patch after patch."""
+    box = DC2.inner_box(recipe.tract)
+    parts = []
+    for draw, per_deg2, positions, kinds in (
+        (_galaxies, _galaxies_per_deg2(), Stage.GALAXY_POSITIONS, Stage.GALAXIES),
+        (_stars, _STARS_PER_DEG2, Stage.STAR_POSITIONS, Stage.STARS),
+    ):
+        rng = recipe.generator(positions)
+        count = rng.poisson(per_deg2 * recipe.density * box.area_deg2)
+        ra_deg, dec_deg = _uniform_on_sky(box, count, rng)
+        parts.append(_place(recipe, ra_deg, dec_deg, draw(count, recipe.generator(kinds))))
+    sources = Sources.concatenate(*parts)
+    patch = DC2.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg)
+    return sources.take(np.argsort(patch, kind="stable"))
+
+
+def draw_overlap(recipe: Recipe) -> Sources:
+    """Draw sources in the border of a tract, outside of its inner region."""
+    box = DC2.inner_box(recipe.tract)
+    side = DC2.patches_per_side * DC2.patch_inner_pixels
+    area_deg2 = (side * DC2.pixel_scale_arcsec / 3600) ** 2
+    parts = []
+    for draw, per_deg2, positions, kinds in (
+        (_galaxies, _galaxies_per_deg2(), Stage.OVERLAP_GALAXY_POSITIONS, Stage.OVERLAP_GALAXIES),
+        (_stars, _STARS_PER_DEG2, Stage.OVERLAP_STAR_POSITIONS, Stage.OVERLAP_STARS),
+    ):
+        rng = recipe.generator(positions)
+        # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
+        x, y = rng.uniform(-0.5, side - 0.5, (2, rng.poisson(per_deg2 * recipe.density * area_deg2)))
+        ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, x, y)
+        outside = ~box.contains(ra_deg, dec_deg)
+        kind = draw(int(outside.sum()), recipe.generator(kinds))
+        parts.append(_place(recipe, ra_deg[outside], dec_deg[outside], kind))
+    return Sources.concatenate(*parts)
+
+
+def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
+    """Give E(B-V) of the dust in front of positions: smooth, between 0.005 and 0.03."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    waves = np.sin(7 * ra + 3 * dec) + np.sin(11 * dec - 5 * ra + 1.0) + np.sin(17 * ra + 13 * dec + 2.0)
+    return np.asarray(0.0175 + 0.0125 * waves / 3)
+
+
+def _galaxies_per_deg2() -> float:
+    return packaged_population().per_deg2 * _GALAXY_SCALE
+
+
+def _uniform_on_sky(box: SkyBox, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    ra_deg = np.mod(rng.uniform(box.ra_min, box.ra_max, count), 360.0)
+    low, high = np.sin(np.radians([box.dec_min, box.dec_max]))
+    return ra_deg, np.degrees(np.arcsin(rng.uniform(low, high, count)))
+
+
+def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
+    extinction = reddening_mag(ra_deg, dec_deg)[:, None] * np.array(_EXTINCTION)
+    x, y = DC2.sky_to_pixel(recipe.tract, ra_deg, dec_deg)
+    return Sources(
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        x=x,
+        y=y,
+        truth_type=np.full(len(ra_deg), kind.truth_type, np.int8),
+        redshift=kind.redshift,
+        flux=flux_of_magnitude(kind.magnitudes + extinction).astype(np.float32),
+        flux_without_dust=flux_of_magnitude(kind.magnitudes).astype(np.float32),
+        radius_arcsec=kind.radius_arcsec,
+    )
+
+
+def _galaxies(count: int, rng: np.random.Generator) -> _Kind:
+    drawn = packaged_population().draw(count, rng)
+    # Fainter galaxies look smaller; not fitted to anything.
+    typical_arcsec = 0.45 * 10 ** (-0.1 * (drawn.magnitudes[:, 3] - 23))
+    return _Kind(
+        truth_type=GALAXY,
+        redshift=drawn.redshift,
+        magnitudes=drawn.magnitudes,
+        radius_arcsec=typical_arcsec * 10 ** rng.normal(0, 0.15, count),
+    )
+
+
+def _stars(count: int, rng: np.random.Generator) -> _Kind:
+    low, high = (10 ** (_STAR_SLOPE_DEX_PER_MAG * limit) for limit in _STAR_LIMITS_MAG)
+    i_mag = np.log10(rng.uniform(low, high, count)) / _STAR_SLOPE_DEX_PER_MAG
+    dwarf = rng.random(count) >= _STAR_KINDS[0][0]
+    mean, scatter = (np.where(dwarf, _STAR_KINDS[1][n], _STAR_KINDS[0][n]) for n in (1, 2))
+    g_i = mean + scatter * rng.standard_normal(count)
+    u_g, r_i, i_z, z_y = (
+        np.interp(g_i, _LOCUS_GI, colour) for colour in (_LOCUS_UG, _LOCUS_RI, _LOCUS_IZ, _LOCUS_ZY)
+    )
+    colours = np.stack([u_g, g_i - r_i, r_i, i_z, z_y], axis=1)
+    colours += _LOCUS_SCATTER_MAG * rng.standard_normal(colours.shape)
+    return _Kind(
+        truth_type=STAR,
+        redshift=np.zeros(count),
+        magnitudes=magnitudes_of_colours(i_mag, colours),
+        radius_arcsec=np.zeros(count),
+    )

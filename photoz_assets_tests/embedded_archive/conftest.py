@@ -1,0 +1,38 @@
+"""What the archive's own tests share: its rows, read without it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyvo
+import pytest
+
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.embedded_archive.sky.store import SkyStore
+from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
+
+
+@dataclass(frozen=True)
+class SkyRows:
+    """The rows behind the archive as data frames, straight from the files."""
+
+    objects: pd.DataFrame
+    truths: pd.DataFrame
+    matches: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def sky_rows(sky_folder: Path) -> SkyRows:
+    store = SkyStore(sky_folder / "sky", density=DENSITY, tracts=FIELD_TRACTS)
+    store.ensure(FIELD_TRACTS)
+
+    def read(table: str) -> pd.DataFrame:
+        parts = [pd.read_parquet(file, dtype_backend="numpy_nullable") for file in store.files(table, FIELD_TRACTS)]
+        return pd.concat(parts, ignore_index=True)
+
+    return SkyRows(read("Object"), read("TruthSummary"), read("MatchesTruth"))
+
+
+@pytest.fixture(scope="session")
+def tap(archive: ArchiveServer) -> pyvo.dal.TAPService:
+    return pyvo.dal.TAPService(archive.url)
