@@ -28,7 +28,7 @@ from photoz_assets.tap.transport import ArchiveSession
 
 _COMPLETED: Final = "COMPLETED"
 _ENDED: Final = frozenset({_COMPLETED, "ERROR", "ABORTED", "ARCHIVED"})
-_LONGEST_POLL_SECONDS: Final = 50.0  # below the 60 s that Rubin caps WAIT at, and below our read timeout
+_LONGEST_POLL_SECONDS: Final = 10.0  # whoever watches wants to hear of a long query now and then
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _PAUSE_GROWTH: Final = 1.5

@@ -70,7 +70,7 @@ def test_wait_passes_through_every_phase_that_is_no_end(server: FaultyServer, ma
 def test_wait_asks_the_archive_to_hold_its_answer_but_never_long(server: FaultyServer, make_job: MakeJob) -> None:
     server.answer("GET", JOB, state("EXECUTING"), state("COMPLETED"))
     make_job().wait(86_400)
-    assert [request.parameters["WAIT"] for request in server.asked("GET", JOB)] == ["50", "50"]
+    assert [request.parameters["WAIT"] for request in server.asked("GET", JOB)] == ["10", "10"]
 
 
 def test_wait_on_a_service_that_ignores_wait_slows_down(

@@ -1,0 +1,65 @@
+"""What the archive says of itself: its tables, and the columns of those that we use."""
+
+from typing import Final
+
+import dagster as dg
+
+from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins
+from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
+from photoz_assets.queries import tap_columns_query, tap_tables_query
+from photoz_assets.resources import ArchiveResource
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.staging import StagedTable
+
+_CODE_VERSION: Final = "1"
+
+# The archive's own tables: lineage starts there, and nothing here materializes them.
+ARCHIVE_TABLES: Final = [
+    dg.AssetSpec(name.split("."), description=text, group_name="archive", kinds={"tap"}, owners=OWNERS)
+    for name, text in {
+        TABLE_ALIASES["mt"]: "Match information for the truth entries, at the archive",
+        TABLE_ALIASES["ts"]: "Truth entries of the simulation, noiseless positions and fluxes, at the archive",
+        TABLE_ALIASES["obj"]: "Objects detected and measured on the deep coadded images, at the archive",
+        "tap_schema.tables": "The tables that the archive lists",
+        "tap_schema.columns": "The columns that the archive lists",
+    }.items()
+]
+
+
+@dg.asset(
+    group_name="archive",
+    kinds={"tap", "parquet"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    deps=origins(TAP_TABLES),
+    metadata=declared(TAP_TABLES),
+)
+def tap_tables(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
+) -> dg.MaterializeResult[StagedTable]:
+    """Every table that the archive serves, with its description: TAP_SCHEMA.tables (TAP 1.1 sec. 4)."""
+    with failing_in_one_line():
+        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+        staged = inquirer.ask_now(TAP_TABLES, tap_tables_query(), code_version=_CODE_VERSION)
+    return dg.MaterializeResult(value=staged)
+
+
+@dg.asset(
+    group_name="archive",
+    kinds={"tap", "parquet"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    deps=origins(TAP_COLUMNS),
+    metadata=declared(TAP_COLUMNS),
+)
+def tap_columns(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
+) -> dg.MaterializeResult[StagedTable]:
+    """The columns of the tables that we use: datatype, unit, UCD, description, from TAP_SCHEMA.columns."""
+    used = {name.lower() for name in USED_TABLES}
+    with failing_in_one_line():
+        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+        listed = inquirer.archive.declared(ARCHIVE_SCHEMA).tables.values()
+        spelled = [table.name for table in listed if table.name.lower() in used]
+        staged = inquirer.ask_now(TAP_COLUMNS, tap_columns_query(spelled), code_version=_CODE_VERSION)
+    return dg.MaterializeResult(value=staged)

@@ -1,0 +1,134 @@
+"""The diagnostics: statistics and figures of a tract, of the field and of the survey."""
+
+from dataclasses import asdict
+from typing import Final
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, selections
+from photoz_assets.checks import mixed_selections
+from photoz_assets.conditions import FOLLOW, FOLLOW_SETTLED_TRACTS
+from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
+from photoz_assets.ingest import derived_provenance
+from photoz_assets.partitions import TRACT_PARTITIONS
+from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.lake import Lake, connect
+from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.staging import StagedTable, stage
+
+_CODE_VERSION: Final = "1"
+_KINDS: Final = {"duckdb", "parquet", "matplotlib"}
+
+
+@dg.asset(
+    group_name="diagnostics",
+    kinds=_KINDS,
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    partitions_def=TRACT_PARTITIONS,
+    metadata=declared(DIAGNOSTICS),
+    automation_condition=FOLLOW,
+)
+def diagnostics(
+    context: dg.AssetExecutionContext, lake: LakeResource, matched_galaxies: duckdb.DuckDBPyRelation
+) -> dg.MaterializeResult[StagedTable]:
+    """How well one tract's galaxies are measured: statistics for each band and the notebook's six figures."""
+    tract = int(context.partition_key)
+    source = lake.lake.provenance("matched_galaxies", tract)
+    return _diagnosed(context, lake.lake, DIAGNOSTICS, matched_galaxies, source)
+
+
+@dg.asset(
+    group_name="diagnostics",
+    kinds=_KINDS,
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    metadata=declared(FIELD_DIAGNOSTICS),
+    automation_condition=FOLLOW,
+)
+def field_diagnostics(
+    context: dg.AssetExecutionContext, lake: LakeResource, field_galaxies: duckdb.DuckDBPyRelation
+) -> dg.MaterializeResult[StagedTable]:
+    """How well the field's galaxies are measured: statistics for each band and the notebook's own figures."""
+    source = lake.lake.provenance("field_galaxies")
+    return _diagnosed(context, lake.lake, FIELD_DIAGNOSTICS, field_galaxies, source)
+
+
+def _diagnosed(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    contract: Contract,
+    galaxies: duckdb.DuckDBPyRelation,
+    source: Provenance,
+) -> dg.MaterializeResult[StagedTable]:
+    """Compute and draw one sample's diagnostics, as a tract's and the field's are alike."""
+    from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
+
+    summary = sample_summary(galaxies)
+    title = source.region or f"Tract {source.tract}"
+    caption = figures.Caption(title=title, origin=origin(source), num_galaxies=summary.num_galaxies)
+    provenance = derived_provenance(
+        contract,
+        code_version=_CODE_VERSION,
+        run_id=context.run.run_id,
+        of=source,
+        tract=source.tract,
+        region=source.region,
+    )
+    with failing_in_one_line():
+        images = {name: draw(galaxies, caption) for name, draw in figures.GALAXY_FIGURES.items()}
+        thumbnails = drawn(lake, contract.table, images, source.tract)
+        staged = stage(lake, contract, [band_statistics(galaxies, contract)], lambda: provenance)
+    return dg.MaterializeResult(value=staged, metadata={**asdict(summary), **thumbnails})
+
+
+@dg.asset(
+    group_name="diagnostics",
+    kinds=_KINDS,
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    deps=["matched_galaxies"],
+    metadata=declared(SURVEY_DIAGNOSTICS),
+    automation_condition=FOLLOW_SETTLED_TRACTS,
+)
+def survey_diagnostics(
+    context: dg.AssetExecutionContext, lake: LakeResource, tracts: pa.Table
+) -> dg.MaterializeResult[StagedTable]:
+    """The state of the survey: which tracts are held, and how deep, dense and well matched each is.
+
+    Over all tracts in the lake: number counts, n(z), and the statistics of the tracts on the sky.
+    """
+    from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
+
+    store = lake.lake
+    held = store.tracts("matched_galaxies")
+    if not held:
+        raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
+    if mixed := mixed_selections(selections(store, held)):
+        raise dg.Failure(mixed, allow_retries=False)
+    galaxies = connect(store.root).view("matched_galaxies")
+    source = store.provenance("matched_galaxies", held[0])
+    provenance = derived_provenance(
+        SURVEY_DIAGNOSTICS, code_version=_CODE_VERSION, run_id=context.run.run_id, of=source, region="Survey"
+    )
+    statistics = survey_statistics(galaxies, tracts)
+    count = pc.sum(statistics.column("num_galaxies")).as_py()
+    title = f"Survey, {len(held)} of {tracts.num_rows} tracts"
+    caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
+    with failing_in_one_line():
+        images = {name: draw(galaxies, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
+        thumbnails = drawn(store, "survey_diagnostics", images)
+        staged = stage(store, SURVEY_DIAGNOSTICS, [statistics], lambda: provenance)
+    return dg.MaterializeResult(
+        value=staged,
+        metadata={
+            "galaxies": count,
+            "tracts_held": len(held),
+            "completeness": len(held) / tracts.num_rows,
+            **thumbnails,
+        },
+    )

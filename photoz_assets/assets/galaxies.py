@@ -1,0 +1,166 @@
+"""The galaxies: the triple join of matches, truth and objects per tract, and the seed's field cut out of it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import dagster as dg
+import duckdb
+from pydantic import Field as Setting
+
+from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins, refuse_failed, selections
+from photoz_assets.checks import (
+    FIELD_CHECKS,
+    MATCHED_GALAXIES_CHECKS,
+    check_result,
+    failed,
+    field_complete,
+    key_rules,
+    passed,
+    row_rules,
+    statistic_rules,
+)
+from photoz_assets.conditions import FOLLOW_SETTLED_TRACTS
+from photoz_assets.contracts import FIELD_GALAXIES, MATCHED_GALAXIES
+from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.ingest import Question, derived_provenance
+from photoz_assets.partitions import TRACT_PARTITIONS
+from photoz_assets.queries import BOX_FUNCTION, matched_galaxies_count_query, matched_galaxies_query
+from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.science.field import Field
+from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.selection import Selection
+from photoz_assets.storage.audit import Verdict, audit
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.staging import StagedTable, spill_folder, stage
+from photoz_assets.tap.errors import ContractViolation, Truncated
+from photoz_assets.tap.service import Archive
+
+MATCHED_GALAXIES_CODE_VERSION: Final = "1"
+_FIELD_CODE_VERSION: Final = "1"
+_BATCH_ROWS: Final = 65_536
+
+_Checked = Iterator[dg.Output[StagedTable] | dg.AssetCheckResult]
+
+
+@dg.asset(
+    group_name="galaxies",
+    kinds={"tap", "parquet", "duckdb"},
+    owners=OWNERS,
+    code_version=MATCHED_GALAXIES_CODE_VERSION,
+    partitions_def=TRACT_PARTITIONS,
+    deps=origins(MATCHED_GALAXIES),
+    metadata=declared(MATCHED_GALAXIES),
+    check_specs=MATCHED_GALAXIES_CHECKS,
+    output_required=False,
+)
+def matched_galaxies(
+    context: dg.AssetExecutionContext,
+    archive: ArchiveResource,
+    lake: LakeResource,
+    selection: SelectionResource,
+) -> _Checked:
+    """True galaxies matched to primary objects of one tract, with fluxes, magnitudes and redshifts.
+
+    MatchesTruth x TruthSummary x Object of DP0.2, inside the magnitude cuts. The first 28 columns are those of
+    the notebook this project grew from, under its names; then follows what an audit, a judgement of the match
+    and a photo-z estimator need besides. Published only if every blocking check holds.
+    """
+    tract = int(context.partition_key)
+    with failing_in_one_line():
+        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+        wanted = selection.selection()
+        question = _question(inquirer.archive, tract, wanted)
+        try:
+            with inquirer.ask(question) as staged:
+                verdicts = _audited(staged, wanted, tract)
+                yield from map(check_result, verdicts)
+                refuse_failed(f"matched_galaxies of tract {tract}", verdicts)
+                yield dg.Output(staged)
+        except ContractViolation as error:
+            yield check_result(failed("contract", error))
+            raise
+        except Truncated as error:
+            yield check_result(failed("complete", error))
+            raise
+
+
+def _question(archive: Archive, tract: int, selection: Selection) -> Question:
+    box_function = BOX_FUNCTION.lower() in archive.offer().functions
+    return Question(
+        contract=MATCHED_GALAXIES,
+        adql=matched_galaxies_query(tract, selection, box_function=box_function),
+        count_adql=matched_galaxies_count_query(tract, selection, box_function=box_function),
+        complete=with_magnitudes,
+        code_version=MATCHED_GALAXIES_CODE_VERSION,
+        tract=tract,
+        selection=selection,
+    )
+
+
+def _audited(staged: StagedTable, selection: Selection, tract: int) -> list[Verdict]:
+    """Hold a staged tract against all checks; that it is complete was seen when it was received."""
+    counts = {"rows": staged.rows, "rows_counted_by_the_archive": staged.provenance.rows_declared}
+    return [
+        passed("complete", f"{staged.rows:,} rows, as many as the archive counts", counts),
+        *audit(
+            staged.path,
+            spill=spill_folder(staged.path),
+            rows=row_rules(selection, tract),
+            keys=key_rules(),
+            statistics=statistic_rules(),
+        ),
+    ]
+
+
+class FieldConfig(dg.Config):
+    """The cone to cut out; by default the seed's."""
+
+    ra_deg: float = Setting(default=62.0, ge=0, lt=360, description="Right ascension of the centre, ICRS")
+    dec_deg: float = Setting(default=-37.0, ge=-90, le=90, description="Declination of the centre, ICRS")
+    radius_deg: float = Setting(default=0.5, gt=0, le=20, description="Radius of the cone")
+    allow_missing: bool = Setting(
+        default=False, description="Publish what is there even if tracts that the cone touches are missing"
+    )
+
+    @property
+    def field(self) -> Field:
+        """The cone."""
+        return Field(ra_deg=self.ra_deg, dec_deg=self.dec_deg, radius_deg=self.radius_deg)
+
+
+@dg.asset(
+    group_name="galaxies",
+    kinds={"parquet", "duckdb"},
+    owners=OWNERS,
+    code_version=_FIELD_CODE_VERSION,
+    deps=[matched_galaxies],
+    metadata=declared(FIELD_GALAXIES),
+    check_specs=FIELD_CHECKS,
+    output_required=False,
+    automation_condition=FOLLOW_SETTLED_TRACTS,
+)
+def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake: LakeResource) -> _Checked:
+    """The galaxies of one cone, by default the seed's field: cut out of the lake by true position.
+
+    Made of the tracts whose inner region meets the cone widened by 2 arcsec. Nothing is published while one
+    of them is missing, unless the configuration allows it.
+    """
+    store = lake.lake
+    needed = config.field.tracts(TRACTS)
+    held = set(store.tracts("matched_galaxies")).intersection(needed)
+    verdict = field_complete(needed, selections(store, held), allow_missing=config.allow_missing)
+    yield check_result(verdict)
+    refuse_failed(str(config.field), [verdict])
+    with failing_in_one_line():
+        files = [str(store.table("matched_galaxies", tract)) for tract in sorted(held)]
+        galaxies = duckdb.connect().read_parquet(files, hive_partitioning=False)
+        provenance = derived_provenance(
+            FIELD_GALAXIES,
+            code_version=_FIELD_CODE_VERSION,
+            run_id=context.run.run_id,
+            of=store.provenance("matched_galaxies", min(held)),
+            region=str(config.field),
+        )
+        rows = config.field.cut(galaxies).to_arrow_reader(_BATCH_ROWS)
+        staged = stage(store, FIELD_GALAXIES, rows, lambda: provenance)
+        yield dg.Output(staged, metadata={"field": str(config.field), "tracts": sorted(held)})

@@ -1,0 +1,95 @@
+"""What the asset shells share: how they are declared, and how they fail."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from photoz_assets.checks import column_schema, is_warning
+from photoz_assets.contracts import Contract
+from photoz_assets.selection import SelectionError
+from photoz_assets.storage.audit import Verdict
+from photoz_assets.storage.lake import ForeignArchiveError, Lake
+from photoz_assets.storage.provenance import Provenance
+from photoz_assets.tap.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OWNERS: Final = ["team:photoz"]
+
+STAYS: Final = "The last good table stays as it was."
+
+
+def declared(contract: Contract) -> Mapping[str, Any]:
+    """Give the definition metadata of a stored asset."""
+    return {"dagster/column_schema": column_schema(contract), "dagster/table_name": contract.table}
+
+
+def origins(contract: Contract) -> list[dg.AssetKey]:
+    """List the archive's tables that a contract's columns come from, as asset keys."""
+    tables = {origin.rpartition(".")[0] for column in contract for origin in column.derived_from}
+    return [dg.AssetKey(table.split(".")) for table in sorted(tables) if "." in table]
+
+
+@contextmanager
+def failing_in_one_line() -> Iterator[None]:
+    """Turn what can go wrong outside this program into one clear failure that Dagster does not retry.
+
+    Transient faults were retried where they happened (``tap.retry``).
+
+    Raises
+    ------
+    dagster.Failure
+        With what happened, to what, and what to do next.
+    """
+    try:
+        yield
+    except (ArchiveError, ForeignArchiveError, SelectionError) as error:
+        raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}", allow_retries=False) from error
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        raise dg.Failure(
+            f"the disk failed{where}: {error.strerror}. Free some space, or point PHOTOZ_DATA_DIR elsewhere. "
+            f"{STAYS}",
+            allow_retries=False,
+        ) from error
+
+
+def refuse_failed(name: str, verdicts: Iterable[Verdict]) -> None:
+    """Refuse a table if a blocking check failed.
+
+    Raises
+    ------
+    dagster.Failure
+        Naming the failed checks and what they found.
+    """
+    failed = [verdict for verdict in verdicts if not verdict.passed and not is_warning(verdict.check)]
+    if failed:
+        found = "; ".join(f"{verdict.check}: {verdict.summary}" for verdict in failed)
+        raise dg.Failure(f"{name} is refused by its checks. {found}. {STAYS}", allow_retries=False)
+
+
+def origin(provenance: Provenance) -> str:
+    """Give the words by which figures say where their data come from."""
+    return provenance.archive.label if provenance.archive else "origin unknown"
+
+
+def drawn(lake: Lake, asset: str, figures: Mapping[str, "Figure"], tract: int | None = None) -> dict[str, Any]:
+    """Save an asset's figures; give a thumbnail and the place of each as metadata."""
+    from photoz_assets.science.figures import save, thumbnail_markdown  # noqa: PLC0415 - matplotlib is slow to load
+
+    metadata: dict[str, Any] = {}
+    for name, figure in figures.items():
+        path = lake.figure(asset, name, tract)
+        save(figure, path)
+        metadata[name] = dg.MetadataValue.md(thumbnail_markdown(path))
+        metadata[f"{name}_file"] = dg.MetadataValue.path(path)
+    return metadata
+
+
+def selections(lake: Lake, tracts: Iterable[int]) -> dict[int, str]:
+    """Tell of which selection each stored tract is, in words."""
+    provenances = {tract: lake.provenance("matched_galaxies", tract) for tract in sorted(tracts)}
+    return {tract: found.selection.text if found.selection else "" for tract, found in provenances.items()}

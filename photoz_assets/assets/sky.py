@@ -1,0 +1,136 @@
+"""The sky: where the archive's objects lie, tract by tract and patch by patch."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, origins
+from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
+from photoz_assets.conditions import FOLLOW
+from photoz_assets.contracts import PATCHES, SKYINFO, TRACTS, Contract
+from photoz_assets.data.dp02 import TRACTS as PACKAGED_TRACTS
+from photoz_assets.ingest import Question, derived_provenance
+from photoz_assets.queries import skyinfo_count_query, skyinfo_query
+from photoz_assets.resources import ArchiveResource
+from photoz_assets.science.tessellation import patch_table, tract_table
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.staging import StagedTable, stage
+from photoz_assets.tap.errors import ContractViolation, Truncated
+
+_CODE_VERSION: Final = "1"
+
+
+@dg.asset(
+    group_name="sky",
+    kinds={"tap", "parquet"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    deps=origins(SKYINFO),
+    metadata=declared(SKYINFO),
+    check_specs=SKYINFO_CHECKS,
+    output_required=False,
+)
+def skyinfo(
+    context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
+) -> Iterator[dg.Output[StagedTable] | dg.AssetCheckResult]:
+    """Where the objects of each tract and patch lie and how many there are: Object grouped by tract and patch.
+
+    The grouping reads the archive's whole Object table, so it is asked as a job and kept.
+    """
+    question = Question(
+        contract=SKYINFO,
+        adql=skyinfo_query(),
+        count_adql=skyinfo_count_query(),
+        complete=lambda batch: batch,
+        code_version=_CODE_VERSION,
+    )
+    with failing_in_one_line():
+        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+        try:
+            with inquirer.ask(question) as staged:
+                rows = {"rows": staged.rows, "rows_counted_by_the_archive": staged.provenance.rows_declared}
+                tracts = pq.read_table(staged.path, columns=["tract"]).column("tract")
+                yield check_result(passed("contract", "the columns are the contract's", {}))
+                yield check_result(passed("complete", f"{staged.rows:,} tracts and patches", rows))
+                yield check_result(known_tracts(tracts.to_pylist(), PACKAGED_TRACTS))
+                yield dg.Output(staged)
+        except ContractViolation as error:
+            yield check_result(failed("contract", error))
+            raise
+        except Truncated as error:
+            yield check_result(failed("complete", error))
+            raise
+
+
+def _from_skyinfo(
+    context: dg.AssetExecutionContext, lake: Lake, contract: Contract, table: pa.Table
+) -> StagedTable:
+    provenance = derived_provenance(
+        contract, code_version=_CODE_VERSION, run_id=context.run.run_id, of=lake.provenance("skyinfo")
+    )
+    return stage(lake, contract, [table], lambda: provenance)
+
+
+@dg.asset(
+    group_name="sky",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    metadata=declared(TRACTS),
+    automation_condition=FOLLOW,
+)
+def tracts(
+    context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table
+) -> dg.MaterializeResult[StagedTable]:
+    """Each tract with objects: its centre and inner region by the Rings skymap, its mean position and counts."""
+    with failing_in_one_line():
+        return dg.MaterializeResult(
+            value=_from_skyinfo(context, lake.lake, TRACTS, tract_table(skyinfo)),
+            metadata={"tracts": len(skyinfo.column("tract").unique())},
+        )
+
+
+@dg.asset(
+    group_name="sky",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    metadata=declared(PATCHES),
+    automation_condition=FOLLOW,
+)
+def patches(
+    context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table
+) -> dg.MaterializeResult[StagedTable]:
+    """Each patch with objects: the polygon of its inner region by the Rings skymap, and its count."""
+    with failing_in_one_line():
+        return dg.MaterializeResult(
+            value=_from_skyinfo(context, lake.lake, PATCHES, patch_table(skyinfo)),
+            metadata={"patches": skyinfo.num_rows},
+        )
+
+
+@dg.asset(
+    group_name="sky",
+    kinds={"matplotlib"},
+    owners=OWNERS,
+    code_version=_CODE_VERSION,
+    automation_condition=FOLLOW,
+)
+def sky_map(lake: LakeResource, tracts: pa.Table, patches: pa.Table) -> dg.MaterializeResult[None]:
+    """Every tract and patch on the sky, tracts labelled, patches coloured by their number of objects."""
+    from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
+
+    store = lake.lake
+    caption = figures.Caption(
+        title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
+        origin=origin(store.provenance("tracts")),
+        num_galaxies=sum(tracts.column("num_objects").to_pylist()),
+    )
+    with failing_in_one_line():
+        return dg.MaterializeResult(
+            metadata=drawn(store, "sky_map", {"sky_map": figures.sky_map(tracts, patches, caption)})
+        )

@@ -1,0 +1,71 @@
+"""The command line: ``photoz``. What a command does stands in the module of its name."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    """End with one line instead of a traceback where a setting makes no sense."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _load_dotenv() -> None:
+    """Read ``.env`` of the current folder as Dagster does; what is set already wins."""
+    from dotenv import load_dotenv  # noqa: PLC0415 - the other commands do without
+
+    load_dotenv(".env", override=False)
+
+
+@click.group()
+@click.version_option(package_name="photoz_assets")
+def main() -> None:
+    """Photo-z data of the Rubin archive as Dagster assets."""
+
+
+@main.command()
+def demo() -> None:
+    """Run the main job end to end and say where everything lies; exit 0 only if all of it holds."""
+    _load_dotenv()
+    import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+
+    from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - as above
+
+    with _without_traceback(), dg.DagsterInstance.get() as instance:
+        problems = run_demo(instance, click.echo)
+        click.echo(closing_table())
+    for problem in problems:
+        click.secho(problem, fg="red", err=True)
+    if problems:
+        sys.exit(1)
+    click.echo("Everything holds. `make ui` shows it on http://127.0.0.1:3000.")
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default="workspace.yaml",
+    show_default=True,
+    help="Dagster workspace to show.",
+)
+def ui(host: str, port: int, workspace: Path) -> None:
+    """Start the Dagster UI, its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive."""
+    _load_dotenv()
+    from photoz_assets.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
+
+    try:
+        serve(host=host, port=port, workspace=workspace, say=click.echo)
+    except UiError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("The Dagster UI has ended.")

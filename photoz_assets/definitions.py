@@ -1,0 +1,62 @@
+"""The code location: every asset, check, job and schedule, put together in one place and by name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import dagster as dg
+
+from photoz_assets.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
+from photoz_assets.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
+from photoz_assets.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.assets.sky import patches, sky_map, skyinfo, tracts
+from photoz_assets.automation import JOBS, SCHEDULES, SENSORS
+from photoz_assets.progress import progress_logger
+from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
+
+
+def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Put the code location together.
+
+    Parameters
+    ----------
+    resources
+        Resources to use in the place of the usual ones of the same name: ``archive``, ``lake``,
+        ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
+    """
+    given = dict(resources or {})
+    lake = given.setdefault("lake", LakeResource())
+    if not isinstance(lake, LakeResource):
+        raise TypeError(f"the resource 'lake' must be a LakeResource, not {type(lake).__name__}")
+    usual = {
+        "archive": ArchiveResource(),
+        "io_manager": LakeIOManager(lake=lake),
+        "selection": SelectionResource(),
+    }
+    return dg.Definitions(
+        assets=[
+            *ARCHIVE_TABLES,
+            tap_tables,
+            tap_columns,
+            skyinfo,
+            tracts,
+            patches,
+            sky_map,
+            matched_galaxies,
+            field_galaxies,
+            diagnostics,
+            field_diagnostics,
+            survey_diagnostics,
+        ],
+        resources={**usual, **given},
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        # A tract's steps are a chain: a process for each costs seconds and buys nothing. A deployment that
+        # wants one pod a run chooses its run launcher instead.
+        executor=dg.in_process_executor,
+    )
+
+
+defs: Final = build_definitions()

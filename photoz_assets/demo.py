@@ -1,0 +1,164 @@
+"""The demo: the main job from the archive to the figures, with progress, and a table of what lies where.
+
+It runs the job ``demo`` in parts in this process, on the instance and lake that the UI shows, and judges the
+end by what is in the lake.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from photoz_assets.assets.galaxies import FieldConfig
+from photoz_assets.contracts import CONTRACTS
+from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.definitions import build_definitions
+from photoz_assets.environment import data_dir
+from photoz_assets.storage.lake import Lake
+
+Say = Callable[[str], None]
+
+_ARCHIVE: Final = ("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
+_TRACT: Final = ("matched_galaxies", "diagnostics")
+_FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some assets to materialize in one run, for one tract or for none."""
+
+    title: str
+    assets: tuple[str, ...]
+    tract: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the closing table; ``rows`` is None where the asset has no table."""
+
+    asset: str
+    tract: int | None
+    rows: int | None
+    figures: int
+    path: Path
+
+
+def parts(field: FieldConfig) -> list[Part]:
+    """List what the demo runs: the archive, the tracts that the field touches, the field and the survey."""
+    needed = field.field.tracts(TRACTS)
+    return [
+        Part(title="the archive's listing and the sky", assets=_ARCHIVE),
+        *(Part(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
+        Part(title=f"{field.field}, and the survey so far", assets=_FIELD),
+    ]
+
+
+def run_demo(instance: dg.DagsterInstance, say: Say) -> list[str]:
+    """Materialize every asset, the tracts that the field touches, and say how it goes.
+
+    Returns
+    -------
+    list[str]
+        What did not hold, a line each: failed steps, failed checks, files that are missing or of another run.
+    """
+    job = build_definitions().resolve_job_def("demo")
+    listed = parts(FieldConfig())
+    problems: list[str] = []
+    runs: dict[Part, str] = {}
+    for number, part in enumerate(listed, start=1):
+        say(f"[{number}/{len(listed)}] {part.title}: {', '.join(part.assets)}")
+        result = job.execute_in_process(
+            run_config=_run_config(part),
+            instance=instance,
+            partition_key=None if part.tract is None else str(part.tract),
+            asset_selection=[dg.AssetKey(asset) for asset in part.assets],
+            raise_on_error=False,
+            tags={"photoz/demo": part.title},
+        )
+        runs[part] = result.run_id
+        problems += _problems(result, part, say)
+    return problems + _missing(Lake(data_dir()), runs)
+
+
+def table(lake: Lake) -> Iterator[Row]:
+    """List what the lake holds of the demo's assets."""
+    for part in parts(FieldConfig()):
+        for asset in part.assets:
+            path = lake.table(asset, part.tract)
+            rows = pq.read_metadata(path).num_rows if path.exists() else None
+            folder = lake.figure(asset, "any", part.tract).parent
+            figures = len(list(folder.glob("*.png")))
+            yield Row(
+                asset=asset,
+                tract=part.tract,
+                rows=rows,
+                figures=figures,
+                path=folder if rows is None else path,
+            )
+
+
+def _run_config(part: Part) -> dict[str, Any]:
+    config: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
+    if "field_galaxies" in part.assets:
+        config["ops"] = {"field_galaxies": {"config": {"allow_missing": False}}}
+    return config
+
+
+def _problems(result: dg.ExecuteInProcessResult, part: Part, say: Say) -> list[str]:
+    """Say what a run's checks found, and list what failed."""
+    found = []
+    for evaluation in result.get_asset_check_evaluations():
+        mark = "ok  " if evaluation.passed else "FAIL"
+        say(f"    {mark} {evaluation.check_name}: {evaluation.description}")
+        if not evaluation.passed:
+            found.append(f"{part.title}: check {evaluation.check_name}: {evaluation.description}")
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        failure = event.step_failure_data
+        told = failure.user_failure_data.description if failure.user_failure_data else None
+        reason = told or (failure.error.message.strip() if failure.error else "unknown")
+        found.append(f"{part.title}: {event.step_key} failed: {reason}")
+    if not result.success and not found:
+        found.append(f"{part.title}: run {result.run_id} failed")
+    return found
+
+
+def _missing(lake: Lake, runs: dict[Part, str]) -> list[str]:
+    """List the tables and figures that the lake lacks, or that are not of these runs."""
+    found = []
+    for part, run_id in runs.items():
+        for asset in part.assets:
+            if asset in CONTRACTS:
+                path = lake.table(asset, part.tract)
+                if not path.exists() or lake.provenance(asset, part.tract).run_id != run_id:
+                    found.append(f"{part.title}: {path} was not made")
+    return found
+
+
+def closing_table() -> str:
+    """Write what the lake holds of the demo's assets, a line each, for the terminal."""
+    lake = Lake(data_dir())
+    lines = [("asset", "tract", "rows", "figures", "where")]
+    for row in table(lake):
+        tract, rows = str(row.tract or ""), "" if row.rows is None else f"{row.rows:,}"
+        lines.append((row.asset, tract, rows, str(row.figures or ""), _short(row.path)))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    formatted = [
+        f"{asset:<{widths[0]}}  {tract:<{widths[1]}}  {rows:>{widths[2]}}  {figures:>{widths[3]}}  {where}"
+        for asset, tract, rows, figures, where in lines
+    ]
+    label = lake.provenance("skyinfo").archive if lake.table("skyinfo").exists() else None
+    return "\n".join(
+        [
+            "",
+            *formatted,
+            f"{label.label if label else 'no archive'}; figures lie in {_short(lake.root / 'figures')}",
+        ]
+    )
+
+
+def _short(path: Path) -> str:
+    """Name a path from the current folder, if it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,100 @@
+"""What runs are given: the archive, the lake (in ``storage.io_manager``) and the selection.
+
+All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
+from the environment alone, so that no page of the UI and no run record holds it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from photoz_assets import environment
+from photoz_assets.ingest import Inquirer, Terms
+from photoz_assets.selection import Selection
+from photoz_assets.storage.lake import Lake
+from photoz_assets.tap.service import Archive
+
+
+class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
+    """The archive that a run asks: the one at ``PHOTOZ_TAP_URL``, else the embedded one, started here."""
+
+    url: str | None = Field(
+        default=None, description="TAP base URL; by default PHOTOZ_TAP_URL, else the embedded archive"
+    )
+    max_concurrent_queries: int = Field(
+        default=4, ge=1, le=12, description="Queries at a time of all runs on this machine; the quota is 12"
+    )
+    deadline_hours: float = Field(default=6.0, gt=0, description="A query that takes longer is aborted")
+    max_rows: int = Field(default=20_000_000, ge=1, description="Rows of a result (MAXREC)")
+    result_format: Literal["binary2", "parquet"] = Field(
+        default="binary2", description="parquet spares a third of the bytes where the archive offers it"
+    )
+
+    _embedded: Any = PrivateAttr(default=None)
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(
+            queries=self.max_concurrent_queries,
+            deadline_seconds=self.deadline_hours * 3600,
+            max_rows=self.max_rows,
+        )
+
+    def inquirer(self, lake: Lake, *, run_id: str, say: Callable[[str], None]) -> Inquirer:
+        """Give what asks the archive for a lake's tables, in the name of a run.
+
+        Raises
+        ------
+        ValueError
+            The environment's settings of the embedded archive make no sense.
+        """
+        url = self.url or environment.tap_url()
+        archive = Archive(
+            url or self._embedded_url(),
+            token=environment.tap_token() if url else None,
+            run_id=run_id,
+            on_event=say,
+            prefer_parquet=self.result_format == "parquet",
+        )
+        return Inquirer(archive=archive, lake=lake, run_id=run_id, terms=self._terms, say=say)
+
+    def _embedded_url(self) -> str:
+        """Start the embedded archive in this process, once, and give its URL."""
+        if self._embedded is None:
+            # Only here does the pipeline know of the archive that comes with it.
+            from photoz_assets.embedded_archive.service.server import ArchiveServer  # noqa: PLC0415 - heavy
+
+            server = ArchiveServer(environment.archive_dir(), density=environment.archive_density())
+            server.start()
+            self._embedded = server
+        return str(self._embedded.url)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """Stop the embedded archive, if it was started here."""
+        if self._embedded is not None:
+            self._embedded.stop()
+            self._embedded = None
+
+
+class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
+    """Which galaxies are wanted; a selection that makes no sense fails before anything is asked."""
+
+    bright_limit_mag: float = Field(default=17.0, description="AB magnitudes must be above this, excluded")
+    faint_limit_mag: float = Field(default=26.0, description="AB magnitudes must be below this, excluded")
+    bands: list[str] = Field(default=["g", "r", "i"], description="Bands whose cModel magnitudes are cut")
+
+    def selection(self) -> Selection:
+        """Give the selection.
+
+        Raises
+        ------
+        SelectionError
+            It makes no sense.
+        """
+        return Selection(
+            bright_limit_mag=self.bright_limit_mag,
+            faint_limit_mag=self.faint_limit_mag,
+            bands=tuple(self.bands),
+        )

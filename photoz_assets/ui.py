@@ -1,0 +1,181 @@
+"""The Dagster UI with all that it needs: web page, daemon and, while no archive is named, the embedded one.
+
+Three processes that start and end together. Each line that they print is prefixed with the name of its process.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import requests
+
+from photoz_assets import environment
+
+Say = Callable[[str], None]
+
+_READY_SECONDS: Final = 120.0
+_GRACE_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.3
+_LAST_LINES: Final = 15
+
+
+class UiError(RuntimeError):
+    """The UI cannot start or has ended; the text says why and what to do."""
+
+
+@dataclass
+class Part:
+    """One process of the UI and the last lines that it printed."""
+
+    name: str
+    process: "subprocess.Popen[str]"
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+
+    def stop(self) -> None:
+        """Ask it to end, with its children; end it if it does not."""
+        self._signal(signal.SIGTERM)
+        try:
+            self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # It leads a process group of its own; what it started ends with it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+class Parts:
+    """The processes of the UI; a context manager that ends them all, the last started first."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._running: list[Part] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for part in reversed(self._running):
+            part.stop()
+
+    def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Part:
+        """Start a command of this environment and pass on what it prints."""
+        executable = Path(sys.executable).with_name(command[0])
+        process = subprocess.Popen(  # noqa: S603 - the project's own commands
+            [str(executable), *command[1:]],
+            env=dict(variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        part = Part(name=name, process=process)
+        self._running.append(part)
+        threading.Thread(target=self._relay, args=(part,), daemon=True).start()
+        return part
+
+    def check(self) -> None:
+        """See that all parts are running.
+
+        Raises
+        ------
+        UiError
+            One has ended, with the last that it printed.
+        """
+        for part in self._running:
+            if (code := part.process.poll()) is not None:
+                said = "\n".join(part.last)
+                raise UiError(f"the {part.name} has ended with exit code {code}. Its last words:\n{said}")
+
+    def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
+        """Wait until something is so, while all parts run.
+
+        Raises
+        ------
+        UiError
+            It takes too long, or a part has ended.
+        """
+        deadline = time.monotonic() + _READY_SECONDS
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise UiError(f"{what} did not answer within {_READY_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _relay(self, part: Part) -> None:
+        for line in part.process.stdout or ():
+            part.last.append(line.rstrip())
+            self._say(f"[{part.name}] {line.rstrip()}")
+
+
+def serve(*, host: str, port: int, workspace: Path, say: Say) -> None:
+    """Run the UI until it is interrupted or a part of it ends.
+
+    Raises
+    ------
+    UiError
+        The port is taken, or a part ended or did not start.
+    """
+    _refuse_taken(host, port)
+    signal.signal(signal.SIGTERM, _interrupt)
+    url = f"http://{host}:{port}"
+    with Parts(say) as parts:
+        variables = dict(os.environ)
+        if environment.tap_url() is None:
+            variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
+        named = ["-w", str(workspace)]
+        parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
+        parts.start("daemon", ["dagster-daemon", "run", *named], variables)
+        parts.wait_for("the page", lambda: _answers(url))
+        say(f"The Dagster UI is at {url} - Ctrl-C ends it.")
+        while True:
+            parts.check()
+            time.sleep(_POLL_SECONDS)
+
+
+def _embedded_archive(parts: Parts, variables: Mapping[str, str]) -> str:
+    """Start the embedded archive as a server for all runs; give its URL, the first that it prints."""
+    command = ["photoz-archive", "--port", "0", "--data-dir", str(environment.archive_dir())]
+    part = parts.start("archive", [*command, "--density", str(environment.archive_density())], variables)
+
+    def printed() -> list[str]:
+        return re.findall(r"http://\S+", " ".join(part.last))
+
+    parts.wait_for("the embedded archive", lambda: bool(printed()))
+    return printed()[0]
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UiError(
+                f"{host}:{port} cannot be had ({error.strerror}): end what listens there, or take another port: "
+                f".venv/bin/photoz ui --port {port + 1}"
+            ) from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/server_info", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler
+    raise KeyboardInterrupt

@@ -1,0 +1,41 @@
+"""What tests share: real embedded archives over HTTP, and runs of the real definitions against them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+
+from photoz_assets_tests.runs import Runs
+
+# The seed's field touches these three.
+FIELD_TRACTS = (3637, 3638, 3831)
+DENSITY = 0.004
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep what the developer's shell says out of the tests."""
+    for name in ("PHOTOZ_TAP_URL", "PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN", "PHOTOZ_ARCHIVE_DENSITY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "lake"))
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", str(tmp_path / "archive"))
+
+
+@pytest.fixture(scope="session")
+def sky_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made tracts that the session's archives share."""
+    return tmp_path_factory.mktemp("archive")
+
+
+@pytest.fixture(scope="session")
+def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
+    """The embedded archive with the tracts of the seed's field; tests leave it as they found it."""
+    with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as server:
+        yield server
+
+
+@pytest.fixture
+def runs(archive: ArchiveServer, tmp_path: Path) -> Runs:
+    """Runs of the real definitions against the archive, on a lake and an instance of their own."""
+    return Runs(archive.url, tmp_path / "lake")

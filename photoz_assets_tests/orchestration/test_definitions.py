@@ -1,0 +1,147 @@
+"""The code location: it loads with nothing set and nothing reachable, and is what the README says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from photoz_assets.contracts import CONTRACTS
+from photoz_assets.definitions import build_definitions
+
+ROOT = Path(__file__).parents[2]
+
+GRAPH = {
+    "tap_tables": "archive",
+    "tap_columns": "archive",
+    "skyinfo": "sky",
+    "tracts": "sky",
+    "patches": "sky",
+    "sky_map": "sky",
+    "matched_galaxies": "galaxies",
+    "field_galaxies": "galaxies",
+    "diagnostics": "diagnostics",
+    "field_diagnostics": "diagnostics",
+    "survey_diagnostics": "diagnostics",
+}
+
+# Prints what a code location holds, with every socket refused and nothing in the environment.
+LISTING = """
+import socket
+def refused(*arguments, **keywords):
+    raise OSError("no network at load")
+socket.socket.connect = refused
+from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: F401
+from photoz_assets.definitions import defs
+print(*sorted(key.to_user_string() for key in defs.resolve_asset_graph().materializable_asset_keys))
+"""
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions()
+
+
+def _specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {
+        spec.key.to_user_string(): spec
+        for asset in definitions.assets or []
+        if isinstance(asset, dg.AssetsDefinition) and asset.is_executable
+        for spec in asset.specs
+    }
+
+
+def test_graph_has_the_designed_assets_in_their_groups(definitions: dg.Definitions) -> None:
+    assert {name: spec.group_name for name, spec in _specs(definitions).items()} == GRAPH
+
+
+def test_every_asset_is_described_owned_versioned_and_of_a_kind(definitions: dg.Definitions) -> None:
+    for spec in _specs(definitions).values():
+        assert spec.description
+        assert spec.owners
+        assert spec.code_version
+        assert spec.kinds
+
+
+def test_every_table_shows_its_columns_with_units_before_any_run(definitions: dg.Definitions) -> None:
+    for name, spec in _specs(definitions).items():
+        if name in CONTRACTS:
+            schema = spec.metadata["dagster/column_schema"]
+            assert [column.name for column in schema.columns] == list(CONTRACTS[name].names)
+    columns = _specs(definitions)["matched_galaxies"].metadata["dagster/column_schema"].columns
+    assert next(column for column in columns if column.name == "ts_ra").description.endswith("[deg]")
+
+
+def test_tracts_are_partitions_ascending(definitions: dg.Definitions) -> None:
+    partitions = _specs(definitions)["matched_galaxies"].partitions_def
+    assert partitions is not None
+    keys = partitions.get_partition_keys()
+    assert len(keys) == 157
+    assert [keys[0], keys[-1]] == ["2897", "5074"]
+    assert keys == sorted(keys, key=int)
+
+
+def test_checks_are_declared_with_their_partitions_and_block(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    declared = {
+        (key.asset_key.to_user_string(), key.name): graph.get_check_spec(key) for key in graph.asset_check_keys
+    }
+    blocking = {name for (asset, name), spec in declared.items() if asset == "matched_galaxies" and spec.blocking}
+    assert blocking == {
+        "magnitude_cuts",
+        "true_primary_galaxies",
+        "complete",
+        "unique_matches",
+        "finite_values",
+        "contract",
+    }
+    assert declared["field_galaxies", "field_complete"].blocking
+    assert not declared["skyinfo", "known_tracts"].blocking
+    for (asset, _), spec in declared.items():
+        assert (spec.partitions_def is not None) == (asset == "matched_galaxies")
+
+
+def test_schedules_and_sensors_are_off_until_turned_on(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "refresh_archive_weekly",
+        "refresh_tracts_daily",
+    }
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+    assert {"refresh_archive", "refresh_tracts", "demo"} <= {job.name for job in repository.get_all_jobs()}
+
+
+def test_definitions_load_without_network_and_environment(tmp_path: Path) -> None:
+    listed = subprocess.run(
+        [sys.executable, "-c", LISTING],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert listed.stdout.split() == sorted(GRAPH)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["-w", "workspace.yaml"], []], ids=["workspace", "pyproject"])
+def test_both_routes_into_the_code_location_validate(arguments: list[str], tmp_path: Path) -> None:
+    dagster = Path(sys.executable).with_name("dagster")
+    validated = subprocess.run(
+        [dagster, "definitions", "validate", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert validated.returncode == 0, validated.stderr[-2000:]
+    assert "All code locations passed validation" in validated.stdout + validated.stderr

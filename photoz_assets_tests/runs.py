@@ -1,0 +1,113 @@
+"""Runs of the real definitions, and what they left in the event log."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from photoz_assets.definitions import build_definitions
+from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.lake import Lake
+
+
+@dataclass(frozen=True)
+class Check:
+    """One evaluation of a check."""
+
+    name: str
+    passed: bool
+    partition: str | None
+    severity: dg.AssetCheckSeverity
+    metadata: dict[str, Any]
+    description: str
+
+    @property
+    def offending_rows(self) -> list[dict[str, Any]]:
+        """The rows that the check shows."""
+        return [dict(record.data) for record in self.metadata["offending_rows"].records]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a run."""
+
+    result: dg.ExecuteInProcessResult
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        """The evaluations, by check."""
+        return {
+            found.check_name: Check(
+                name=found.check_name,
+                passed=found.passed,
+                partition=found.partition,
+                severity=found.severity,
+                metadata={name: value.value for name, value in found.metadata.items()},
+                description=found.description or "",
+            )
+            for found in self.result.get_asset_check_evaluations()
+        }
+
+    @property
+    def failure(self) -> str:
+        """The words of the failure of the first step that failed."""
+        [first, *_] = self.result.filter_events(lambda event: event.is_step_failure)
+        data = first.step_failure_data
+        assert data.user_failure_data is not None, data.error
+        return str(data.user_failure_data.description)
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        """The metadata of an asset's materialization."""
+        [event] = self.result.asset_materializations_for_node(asset)
+        return {name: value.value for name, value in event.metadata.items()}
+
+    @property
+    def materialized(self) -> set[tuple[str, str | None]]:
+        """The assets that were materialized, with their partitions."""
+        return {
+            (event.asset_key.to_user_string(), event.partition)
+            for event in self.result.get_asset_materialization_events()
+            if event.asset_key
+        }
+
+
+class Runs:
+    """Materializes assets of the real definitions against one archive and lake."""
+
+    def __init__(self, url: str, data_dir: Path) -> None:
+        self.url = url
+        self.lake = Lake(data_dir)
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def __call__(
+        self,
+        *assets: str,
+        tract: int | None = None,
+        selection: SelectionResource | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> Run:
+        """Materialize some assets in one run, failing or not."""
+        definitions = build_definitions(
+            resources={
+                "archive": ArchiveResource(url=self.url),
+                "lake": LakeResource(data_dir=str(self.lake.root)),
+                "selection": selection or SelectionResource(),
+            }
+        )
+        job = definitions.resolve_job_def("demo")
+        ops = {name: {"config": settings} for name, settings in (config or {}).items()}
+        return Run(
+            job.execute_in_process(
+                run_config={"ops": ops},
+                instance=self.instance,
+                partition_key=str(tract) if tract else None,
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                raise_on_error=False,
+            )
+        )

@@ -1,0 +1,57 @@
+"""The queries of the notebook that this project grew from, word for word."""
+
+_COLUMNS = (
+    "mt.id_truth_type AS mt_id_truth_type, "
+    "mt.match_objectId AS mt_match_objectId, "
+    "ts.ra AS ts_ra, "
+    "ts.dec AS ts_dec, "
+    "ts.truth_type AS ts_truth_type, "
+    "ts.mag_r AS ts_mag_r, "
+    "ts.is_pointsource AS ts_is_pointsource, "
+    "ts.redshift AS ts_redshift, "
+    "ts.flux_u AS ts_flux_u, "
+    "ts.flux_g AS ts_flux_g, "
+    "ts.flux_r AS ts_flux_r, "
+    "ts.flux_i AS ts_flux_i, "
+    "ts.flux_z AS ts_flux_z, "
+    "ts.flux_y AS ts_flux_y, "
+    "obj.coord_ra AS obj_coord_ra, "
+    "obj.coord_dec AS obj_coord_dec, "
+    "obj.u_cModelFlux AS obj_u_cModelFlux, "
+    "obj.g_cModelFlux AS obj_g_cModelFlux, "
+    "obj.r_cModelFlux AS obj_r_cModelFlux, "
+    "obj.i_cModelFlux AS obj_i_cModelFlux, "
+    "obj.z_cModelFlux AS obj_z_cModelFlux, "
+    "obj.y_cModelFlux AS obj_y_cModelFlux, "
+    "scisql_nanojanskyToAbMag(obj.u_cModelFlux) AS obj_u_cModelMag, "
+    "scisql_nanojanskyToAbMag(obj.g_cModelFlux) AS obj_g_cModelMag, "
+    "scisql_nanojanskyToAbMag(obj.r_cModelFlux) AS obj_r_cModelMag, "
+    "scisql_nanojanskyToAbMag(obj.i_cModelFlux) AS obj_i_cModelMag, "
+    "scisql_nanojanskyToAbMag(obj.z_cModelFlux) AS obj_z_cModelMag, "
+    "scisql_nanojanskyToAbMag(obj.y_cModelFlux) AS obj_y_cModelMag "
+)
+
+SEED_QUERY = (
+    f"SELECT {_COLUMNS}"
+    "FROM dp02_dc2_catalogs.MatchesTruth AS mt "
+    "JOIN dp02_dc2_catalogs.TruthSummary AS ts ON mt.id_truth_type = ts.id_truth_type "
+    "JOIN dp02_dc2_catalogs.Object AS obj ON mt.match_objectId = obj.objectId "
+    "WHERE CONTAINS(POINT('ICRS', ts.ra, ts.dec), CIRCLE('ICRS',62, -37, 0.5)) = 1 "
+    "AND ts.truth_type = 1 "
+    "AND obj.detect_isPrimary = 1 "
+    "AND scisql_nanojanskyToAbMag(obj.g_cModelFlux) > 17 "
+    "AND scisql_nanojanskyToAbMag(obj.g_cModelFlux) < 26 "
+    "AND scisql_nanojanskyToAbMag(obj.r_cModelFlux) > 17 "
+    "AND scisql_nanojanskyToAbMag(obj.r_cModelFlux) < 26 "
+    "AND scisql_nanojanskyToAbMag(obj.i_cModelFlux) > 17 "
+    "AND scisql_nanojanskyToAbMag(obj.i_cModelFlux) < 26 "
+    "AND obj.refExtendedness IS NOT NULL "
+)
+
+TABLES_QUERY = "SELECT description, table_name FROM TAP_SCHEMA.`tables`"
+
+SKYINFO_QUERY = (
+    "select tract,patch,         min(coord_ra) as minRA,         max(coord_ra) as maxRA,         "
+    "min(coord_dec) as minDEC,         max(coord_dec) as maxDEC ,         avg(coord_ra) as meanRA,         "
+    "avg(coord_dec) as meanDEC,         count(*) as num         from dp02_dc2_catalogs.Object group by tract,patch"
+)
