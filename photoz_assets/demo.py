@@ -80,6 +80,9 @@ def run_demo(instance: dg.DagsterInstance, say: Say) -> list[str]:
         )
         runs[part] = result.run_id
         problems += _problems(result, part, say)
+        if not result.success:
+            # What follows is made of this.
+            return problems
     return problems + _missing(Lake(data_dir()), runs)
 
 

@@ -39,7 +39,7 @@ _COUNT_SCHEMA: Final = pa.schema([pa.field("num_rows", pa.int64())])
 # Above the one row that there is: a result that fills its MAXREC counts as cut off.
 _COUNT_MAXREC: Final = 10
 # A full quota or a broken download passes; an archive in maintenance is for the next refresh.
-_POLICY: Final = RetryPolicy(attempts=6, total_seconds=1800.0, first_delay_seconds=5.0)
+_POLICY: Final = RetryPolicy(attempts=5, total_seconds=600.0, first_delay_seconds=5.0)
 _ROWS_BETWEEN_WORDS: Final = 500_000
 _SECONDS_BETWEEN_WORDS: Final = 9.0
 _VERSIONED: Final = ("photoz_assets", "dagster", "duckdb", "pyarrow", "pyvo")

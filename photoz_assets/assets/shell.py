@@ -48,10 +48,12 @@ def failing_in_one_line() -> Iterator[None]:
         yield
     except (ArchiveError, ForeignArchiveError, SelectionError) as error:
         raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}", allow_retries=False) from error
+    except ConnectionError:
+        raise
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise dg.Failure(
-            f"the disk failed{where}: {error.strerror}. Free some space, or point PHOTOZ_DATA_DIR elsewhere. "
+            f"the disk failed{where}: {error.strerror or error}. Free some space, or point PHOTOZ_DATA_DIR elsewhere. "
             f"{STAYS}",
             allow_retries=False,
         ) from error
