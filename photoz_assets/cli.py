@@ -1,11 +1,15 @@
 """The command line: ``photoz``. What a command does stands in the module of its name."""
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from photoz_assets import environment
 
 
 @contextmanager
@@ -17,11 +21,16 @@ def _without_traceback() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _load_dotenv() -> None:
-    """Read ``.env`` of the current folder as Dagster does; what is set already wins."""
-    from dotenv import load_dotenv  # noqa: PLC0415 - the other commands do without
-
-    load_dotenv(".env", override=False)
+def _settle_environment() -> Path:
+    """Take ``.env`` of the current folder, name Dagster's folder and see that it is set up; give it."""
+    environment.load_env_file(Path.cwd())
+    home = environment.dagster_home()
+    os.environ["DAGSTER_HOME"] = str(home)
+    home.mkdir(parents=True, exist_ok=True)
+    settings = environment.checkout_root() / "deploy" / "dagster.yaml"
+    if settings.is_file() and not (home / "dagster.yaml").exists():
+        shutil.copyfile(settings, home / "dagster.yaml")
+    return home
 
 
 @click.group()
@@ -33,14 +42,15 @@ def main() -> None:
 @main.command()
 def demo() -> None:
     """Run the main job end to end and say where everything lies; exit 0 only if all of it holds."""
-    _load_dotenv()
-    import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+    with _without_traceback():
+        _settle_environment()
+        import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
 
-    from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - as above
+        from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - as above
 
-    with _without_traceback(), dg.DagsterInstance.get() as instance:
-        problems = run_demo(instance, click.echo)
-        click.echo(closing_table())
+        with dg.DagsterInstance.get() as instance:
+            problems = run_demo(instance, click.echo)
+            click.echo(closing_table())
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
@@ -54,17 +64,19 @@ def demo() -> None:
 @click.option(
     "--workspace",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default="workspace.yaml",
-    show_default=True,
-    help="Dagster workspace to show.",
+    default=None,
+    help="Dagster workspace to show; by default the checkout's.",
 )
-def ui(host: str, port: int, workspace: Path) -> None:
+@click.option("--until-parent-ends", is_flag=True, help="End with the process that started this one.")
+def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool) -> None:
     """Start the Dagster UI, its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive."""
-    _load_dotenv()
     from photoz_assets.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
 
     try:
-        serve(host=host, port=port, workspace=workspace, say=click.echo)
+        with _without_traceback():
+            home = _settle_environment()
+            shown = (workspace or environment.checkout_root() / "workspace.yaml").resolve()
+            serve(host=host, port=port, workspace=shown, home=home, with_parent=until_parent_ends, say=click.echo)
     except UiError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

@@ -60,8 +60,10 @@ class Part:
 class Parts:
     """The processes of the UI; a context manager that ends them all, the last started first."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, folder: Path) -> None:
         self._say = say
+        # Not where a `.env` lies: Dagster would let it win over what the caller has set.
+        self._folder = folder
         self._running: list[Part] = []
 
     def __enter__(self) -> Self:
@@ -77,6 +79,7 @@ class Parts:
         process = subprocess.Popen(  # noqa: S603 - the project's own commands
             [str(executable), *command[1:]],
             env=dict(variables),
+            cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -121,8 +124,21 @@ class Parts:
             self._say(f"[{part.name}] {line.rstrip()}")
 
 
-def serve(*, host: str, port: int, workspace: Path, say: Say) -> None:
+def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: bool, say: Say) -> None:
     """Run the UI until it is interrupted or a part of it ends.
+
+    Parameters
+    ----------
+    host, port
+        Where the page answers.
+    workspace
+        The Dagster workspace to show.
+    home
+        Dagster's folder; the processes run there.
+    with_parent
+        Whether to end with the process that started this one too.
+    say
+        Is told each line that the processes print.
 
     Raises
     ------
@@ -132,7 +148,8 @@ def serve(*, host: str, port: int, workspace: Path, say: Say) -> None:
     _refuse_taken(host, port)
     signal.signal(signal.SIGTERM, _interrupt)
     url = f"http://{host}:{port}"
-    with Parts(say) as parts:
+    parent = os.getppid()
+    with Parts(say, home) as parts:
         variables = dict(os.environ)
         if environment.tap_url() is None:
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
@@ -141,7 +158,7 @@ def serve(*, host: str, port: int, workspace: Path, say: Say) -> None:
         parts.start("daemon", ["dagster-daemon", "run", *named], variables)
         parts.wait_for("the page", lambda: _answers(url))
         say(f"The Dagster UI is at {url} - Ctrl-C ends it.")
-        while True:
+        while not (with_parent and os.getppid() != parent):
             parts.check()
             time.sleep(_POLL_SECONDS)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from photoz_assets.embedded_archive.service.server import ArchiveServer
 
+from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
 
 # The seed's field touches these three.

@@ -115,7 +115,7 @@ def survey_diagnostics(
     provenance = derived_provenance(
         SURVEY_DIAGNOSTICS, code_version=_CODE_VERSION, run_id=context.run.run_id, of=source, region="Survey"
     )
-    statistics = survey_statistics(galaxies, tracts)
+    statistics = survey_statistics(galaxies, tracts, held=held)
     count = pc.sum(statistics.column("num_galaxies")).as_py()
     title = f"Survey, {len(held)} of {tracts.num_rows} tracts"
     caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)

@@ -53,8 +53,8 @@ def failing_in_one_line() -> Iterator[None]:
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise dg.Failure(
-            f"the disk failed{where}: {error.strerror or error}. Free some space, or point PHOTOZ_DATA_DIR elsewhere. "
-            f"{STAYS}",
+            f"the disk failed{where}: {error.strerror or error}. "
+            f"Free some space, or point PHOTOZ_DATA_DIR elsewhere. {STAYS}",
             allow_retries=False,
         ) from error
 

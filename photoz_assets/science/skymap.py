@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+_TURN_DEG: Final = 360.0
+_POLE_DEG: Final = 90.0
+
 
 def angular_separation_deg(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> FloatArray:
     """Give the angle between two positions in degrees, by Vincenty's formula, stable at any distance."""
@@ -39,11 +42,14 @@ class SkyBox:
     dec_max: float
 
     def contains(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which positions lie inside, the lower edges included."""
-        east = np.mod(np.asarray(ra, float) - self.ra_min, 360.0)
+        """Tell which positions lie inside, the lower edges included, and the north pole in its cap."""
+        width = self.ra_max - self.ra_min
         latitude = np.asarray(dec, float)
+        # The remainder of a tiny negative angle rounds to a whole turn, so that a full circle is not left to it.
+        east = np.mod(np.asarray(ra, float) - self.ra_min, 360.0)
+        within_ra = (east < width) | (width >= _TURN_DEG)
         return np.asarray(
-            (east < self.ra_max - self.ra_min) & (latitude >= self.dec_min) & (latitude < self.dec_max)
+            within_ra & (latitude >= self.dec_min) & ((latitude < self.dec_max) | (self.dec_max >= _POLE_DEG))
         )
 
     def meets_cone(self, ra: float, dec: float, radius_deg: float) -> bool:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyvo
 import pytest
+import pyvo
 
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.embedded_archive.sky.store import SkyStore
@@ -27,7 +27,9 @@ def sky_rows(sky_folder: Path) -> SkyRows:
     store.ensure(FIELD_TRACTS)
 
     def read(table: str) -> pd.DataFrame:
-        parts = [pd.read_parquet(file, dtype_backend="numpy_nullable") for file in store.files(table, FIELD_TRACTS)]
+        parts = [
+            pd.read_parquet(file, dtype_backend="numpy_nullable") for file in store.files(table, FIELD_TRACTS)
+        ]
         return pd.concat(parts, ignore_index=True)
 
     return SkyRows(read("Object"), read("TruthSummary"), read("MatchesTruth"))

@@ -139,6 +139,17 @@ def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) 
     assert ("no galaxies to show" in words) == (rows == 0)
 
 
+@pytest.mark.parametrize(
+    "origin", ["an archive for $1 and $x_{", "a very long word of an archive " * 4 + "simulated"]
+)
+def test_caption_shows_an_archives_words_whole(origin: str) -> None:
+    figure = GALAXY_FIGURES["r_magnitudes"](_relation(galaxies(3)), Caption("Tract 3638", origin, 3))
+    figure.draw_without_rendering()
+    (caption,) = [text for text in figure.texts if origin in text.get_text()]
+    extent = caption.get_window_extent()
+    assert 0 <= extent.x0 < extent.x1 <= figure.bbox.width
+
+
 def test_r_magnitudes_compare_the_true_with_the_measured_r_band() -> None:
     measured: dict[str, Any] = {
         f"obj_{band}_cModelMag": [mag] for band, mag in {"g": 27.03, "r": 21.53, "i": 19.03}.items()

@@ -1,5 +1,7 @@
 """The Rings skymap against published values, astropy and its own promise to tile the sky."""
 
+from itertools import pairwise
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -105,7 +107,7 @@ def test_inner_boxes_cover_the_sphere_exactly_once() -> None:
     boxes = [DC2.inner_box(tract) for tract in range(DC2.num_tracts)]
     assert sum(box.area_deg2 for box in boxes) == pytest.approx(129_600 / np.pi, rel=1e-12)
     inner = boxes[1:-1]
-    for here, there in zip(inner[:-1], inner[1:], strict=True):
+    for here, there in pairwise(inner):
         same_ring = here.dec_min == there.dec_min
         assert not same_ring or here.ra_max == pytest.approx(there.ra_min, abs=1e-10)
         assert same_ring or here.dec_max == there.dec_min

@@ -96,6 +96,7 @@ class Engine:
                 "temp_directory": str(scratch_folder),
                 # Division by zero is NULL, as in the databases of other archives.
                 "ieee_floating_point_ops": False,
+                "error_on_division_by_zero": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },

@@ -86,7 +86,8 @@ def _parquet(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
     """Write Parquet with the VOTable header that VOParquet 1.0 puts into the file's metadata."""
     chunks = _Chunks()
     schema = pa.schema([_parquet_field(field.arrow, profile) for field in stream.fields])
-    with pq.ParquetWriter(pa.PythonFile(chunks, "w"), schema, use_dictionary=False) as writer:
+    # Whether rows were cut off is known at the end only, and a stored Arrow schema would hide what comes after it.
+    with pq.ParquetWriter(pa.PythonFile(chunks, "w"), schema, use_dictionary=False, store_schema=False) as writer:
         for batch in stream.batches():
             columns = [
                 _one_element_lists(column) if pa.types.is_list(field.type) else column

@@ -211,13 +211,16 @@ def _fixed_cells(column: pa.Array, field: Field) -> Bytes:
 
 def _text_cells(column: pa.Array) -> tuple[NDArray[np.int64], Bytes]:
     """Return the texts' lengths in bytes and their bytes one after the other; NULL has length 0."""
-    lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    joined = pc.fill_null(column.cast(pa.binary()), b"")
-    offsets = np.frombuffer(joined.buffers()[1], np.int32)[joined.offset : joined.offset + len(joined) + 1]
-    data = joined.buffers()[2]
-    if data is None or not len(joined):
-        return lengths, np.zeros(0, np.uint8)
-    return lengths, np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    filled = pc.fill_null(column, "")
+    if not pc.all(pc.string_is_ascii(filled)).as_py():
+        # A VOTable char is ASCII (VOTable 1.4 sec. 2.1).
+        filled = pc.replace_substring_regex(filled, r"[^\x00-\x7f]", "?")
+    if not len(filled):
+        return np.zeros(0, np.int64), np.zeros(0, np.uint8)
+    _, offsets_buffer, data = filled.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32)[filled.offset : filled.offset + len(filled) + 1]
+    text = np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return np.diff(offsets).astype(np.int64), text
 
 
 def _padded_text(column: pa.Array, width: int) -> Bytes:

@@ -14,7 +14,7 @@ THUMBNAIL_LIMIT_BYTES: Final = 60_000
 
 # A thumbnail is embedded as text: base64 makes four bytes of three, and an alt text stands before it.
 _PNG_LIMIT_BYTES: Final = 44_000
-# Tried in turn until the PNG is small enough; a width below a full figure's text is the last resort.
+# Tried in turn until the PNG is small enough: text stays readable down to a width of 480.
 _WIDTHS_AND_COLORS: Final = ((720, 256), (600, 256), (600, 64), (480, 64), (480, 32), (360, 16), (240, 8))
 _ALT_TEXT_KEY: Final = "Description"
 

@@ -30,7 +30,7 @@ GREY: Final = "#5f6368"
 DENSITY: Final = "viridis_r"
 COUNT_LABEL: Final = "galaxies per bin"
 
-_HEADER_INCHES: Final = 0.85
+_HEADER_INCHES: Final = 0.95
 _LINE_INCHES: Final = 0.36
 _MARGIN_INCHES: Final = 0.15
 _FRAME_WIDTH: Final = 1.4
@@ -81,6 +81,9 @@ def new_figure(
         fontsize=CAPTION_PT,
         color=GREY,
         va="top",
+        wrap=True,
+        # An archive's words are no mathematics, whatever signs they hold.
+        parse_math=False,
     )
     figure.set_label(f"{alt_text} {caption.title}, {number}; {caption.origin}.")
     return figure

@@ -1,0 +1,41 @@
+# Run from anywhere as `make -C CHECKOUT TARGET`. Each target that needs .venv builds it first, if it is not current.
+# PYTHON=... names the interpreter, ARGS=... adds to the command, PORT=... is the page's port of `make ui`.
+
+python := .venv/bin/python
+# A PORT that merely stands in the environment is somebody else's.
+port := $(if $(filter command,$(origin PORT)),--port $(PORT))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test check bench venv constraints clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
+
+demo: venv ## materialize every asset for the field of the seed notebook, run every check, say what lies where
+	@exec .venv/bin/photoz demo $(ARGS)
+
+ui: venv ## the Dagster UI on http://127.0.0.1:3000, its daemon and, unless PHOTOZ_TAP_URL is set, the embedded archive
+	@exec .venv/bin/photoz ui --until-parent-ends $(port) $(ARGS)
+
+test: venv ## the whole test suite
+	@exec $(python) -m pytest -n auto --dist loadfile $(ARGS)
+
+check: venv ## lint, format and strict types
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+bench: venv ## the benchmarks
+	@exec $(python) -m benchmarks $(ARGS)
+
+venv: ## only .venv
+	@PYTHON="$(PYTHON)" sh tools/setup.sh
+
+constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
+	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; $(python) -m pip freeze --exclude-editable; } >constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove .venv and caches; tables, the embedded archive's rows and Dagster's history stay
+	rm -rf .venv .venv.lock build dist photoz_assets.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""What ADQL means in DuckDB's words, and what the columns of its result are."""
+
+import pytest
+from sqlglot import exp
+
+from photoz_assets.embedded_archive.adql.translator import Translation, translate
+from photoz_assets.embedded_archive.service.footprint import SkyFootprint
+from photoz_assets.embedded_archive.service.schema import load_schema
+
+CATALOG = load_schema("simulated").catalog
+FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)
+
+
+def translated(query: str) -> Translation:
+    return translate(query, CATALOG, FOOTPRINT)
+
+
+def sql(query: str) -> str:
+    return str(translated(query).tree.sql(dialect="duckdb"))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("t.TABLE_NAME", '"t"."table_name" AS "TABLE_NAME"'),
+        ('t."table_name"', '"t"."table_name" AS "table_name"'),
+        ("t.`table_name`", '"t"."table_name" AS "table_name"'),
+        ("COUNT(*)", 'COUNT(*) AS "count"'),
+        ("COUNT(DISTINCT utype) AS n", 'COUNT(DISTINCT "t"."utype") AS "n"'),
+        ("2.5", '2.5e0 AS "column_1"'),
+        ("144.5439770745925", '144.5439770745925e0 AS "column_1"'),
+        ("1e3", '1000.0e0 AS "column_1"'),
+        ("-3", '-3 AS "column_1"'),
+        ("LOG(2)", 'ADQL_LN(2) AS "log"'),
+        ("LOG10(2)", 'ADQL_LOG10(2) AS "log10"'),
+        ("POWER(2, 3)", 'POW(2, 3) AS "power"'),
+        ("TRUNCATE(2.567, 1)", 'ADQL_TRUNCATE(2.567e0, 1) AS "truncate"'),
+        ("PI()", 'PI() AS "pi"'),
+        ("'it''s'", "'it''s' AS \"column_1\""),
+        ("'a' || utype", '\'a\' || "t"."utype" AS "column_1"'),
+        ("CAST(table_index AS DOUBLE PRECISION)", 'CAST("t"."table_index" AS DOUBLE) AS "column_1"'),
+        ("table_index AS minRA", '"t"."table_index" AS "minRA"'),
+        (
+            "DISTANCE(POINT('ICRS', 1, 2), POINT('ICRS', 3, 4))",
+            'ADQL_SEPARATION(1, 2, 3, 4) AS "distance"',
+        ),
+        ("DISTANCE(1, 2, 3, 4)", 'ADQL_SEPARATION(1, 2, 3, 4) AS "distance"'),
+        ("COORD1(POINT(1, 2))", '1 AS "coord1"'),
+        (
+            "CONTAINS(POINT(1, 2), CIRCLE(POINT(3, 4), 5))",
+            'CAST((ADQL_IN_CIRCLE(1, 2, 3, 4, 5)) AS INT) AS "contains"',
+        ),
+    ],
+)
+def test_expression_becomes_duckdbs(query: str, expected: str) -> None:
+    assert sql(f"SELECT {query} FROM TAP_SCHEMA.tables AS t") == f'SELECT {expected} FROM scan_0 AS "t"'
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("CONTAINS(POINT('ICRS', o.coord_ra, o.coord_dec), CIRCLE('ICRS', 62, -37, 0.5)) = 1", "{circle}"),
+        ("1 = CONTAINS(POINT('ICRS', o.coord_ra, o.coord_dec), CIRCLE('ICRS', 62, -37, 0.5))", "{circle}"),
+        ("INTERSECTS(CIRCLE(62, -37, 0.5), POINT(o.coord_ra, o.coord_dec)) = 1", "{circle}"),
+        ("scisql_s2PtInCircle(o.coord_ra, o.coord_dec, 62, -37, 0.5) = 1", "{circle}"),
+        ("CONTAINS(POINT(o.coord_ra, o.coord_dec), CIRCLE(62, -37, 0.5)) = 0", "CAST({circle} AS INT) = 0"),
+        ("NOT CONTAINS(POINT(o.coord_ra, o.coord_dec), CIRCLE(62, -37, 0.5)) = 1", "NOT {circle}"),
+        ("o.detect_isPrimary = 1", '"o"."detect_isPrimary" = 1'),
+        ("o.refExtendedness IS NOT NULL", 'NOT "o"."refExtendedness" IS NULL'),
+        ("tract BETWEEN 1 AND 2 OR tract IN (3, 4)", '"o"."tract" BETWEEN 1 AND 2 OR "o"."tract" IN (3, 4)'),
+        ("refBand LIKE 'g%' AND refBand ILIKE 'G'", '"o"."refBand" LIKE \'g%\' AND "o"."refBand" ILIKE \'G\''),
+    ],
+)
+def test_condition_becomes_duckdbs(condition: str, expected: str) -> None:
+    circle = '(ADQL_IN_CIRCLE("o"."coord_ra", "o"."coord_dec", 62, -37, 0.5e0))'
+    written = sql(f"SELECT o.tract FROM dp02_dc2_catalogs.Object AS o WHERE {condition}")
+    assert written == f'SELECT "o"."tract" AS "tract" FROM scan_0 AS "o" WHERE {expected.format(circle=circle)}'
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("SELECT OBJECTID, coord_RA FROM dp02_dc2_catalogs.object", ["OBJECTID", "coord_RA"]),
+        ("SELECT * FROM tap_schema.key_columns", ["key_id", "from_column", "target_column"]),
+        ("SELECT k.*, 1 AS x FROM tap_schema.key_columns k", ["key_id", "from_column", "target_column", "x"]),
+        ("SELECT tract, tract, TRACT FROM dp02_dc2_catalogs.Object", ["tract", "tract_2", "TRACT_3"]),
+        ("SELECT MIN(tract), MAX(tract), tract + 1 FROM dp02_dc2_catalogs.Object", ["min", "max", "column_3"]),
+        (
+            "SELECT * FROM tap_schema.keys JOIN tap_schema.key_columns USING (key_id)",
+            ["key_id", "from_table", "target_table", "utype", "description", "from_column", "target_column"],
+        ),
+        (
+            "SELECT * FROM tap_schema.keys NATURAL JOIN tap_schema.key_columns",
+            ["key_id", "from_table", "target_table", "utype", "description", "from_column", "target_column"],
+        ),
+        ("WITH a AS (SELECT tract AS t FROM dp02_dc2_catalogs.Object) SELECT * FROM a", ["t"]),
+        ("SELECT tract FROM dp02_dc2_catalogs.Object UNION SELECT patch FROM dp02_dc2_catalogs.Object", ["tract"]),
+    ],
+)
+def test_result_columns_keep_the_names_of_the_query(query: str, names: list[str]) -> None:
+    assert [column.name for column in translated(query).columns] == names
+
+
+@pytest.mark.parametrize(
+    ("query", "ucds"),
+    [
+        ("SELECT coord_ra AS x FROM dp02_dc2_catalogs.Object", ["pos.eq.ra;meta.main"]),
+        ("SELECT o.x FROM (SELECT coord_ra AS x FROM dp02_dc2_catalogs.Object) o", ["pos.eq.ra;meta.main"]),
+        ("WITH o AS (SELECT coord_ra FROM dp02_dc2_catalogs.Object) SELECT * FROM o", ["pos.eq.ra;meta.main"]),
+        ("SELECT coord_ra + 0 AS x FROM dp02_dc2_catalogs.Object", [None]),
+    ],
+)
+def test_plain_column_keeps_what_the_schema_says_of_it(query: str, ucds: list[str | None]) -> None:
+    facts = [column.facts for column in translated(query).columns]
+    assert [fact.ucd if fact else None for fact in facts] == ucds
+
+
+def test_scan_needs_only_the_columns_that_are_used() -> None:
+    translation = translated("SELECT o.tract AS a FROM dp02_dc2_catalogs.Object o WHERE o.patch = 3 ORDER BY a")
+    assert list(translation.used.values()) == [("tract", "patch")]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(10, 3), (2, 2)])
+def test_smaller_of_top_and_limit_counts(limit: int, expected: int) -> None:
+    translation = translated("SELECT TOP 3 table_name FROM tap_schema.tables")
+    rows = {scan: exp.select("1") for scan in translation.used}
+    assert translation.sql(rows, limit).endswith(f"LIMIT {expected}")
+
+
+def test_order_by_prefers_the_name_of_the_result() -> None:
+    query = "SELECT patch AS tract, tract AS patch FROM dp02_dc2_catalogs.Object o ORDER BY tract DESC, o.tract"
+    assert sql(query).endswith('ORDER BY 1 DESC, "o"."tract" NULLS FIRST')
+
+
+def test_correlated_subquery_sees_the_outer_table() -> None:
+    query = (
+        "SELECT t.table_name FROM tap_schema.tables t WHERE EXISTS "
+        "(SELECT 1 FROM tap_schema.columns c WHERE c.table_name = t.table_name)"
+    )
+    assert '"c"."table_name" = "t"."table_name"' in sql(query)
