@@ -97,7 +97,9 @@ def test_tract_launched_from_the_page_turns_green_with_checks_and_figures(page: 
     page.keyboard.type(TRACT)
     page.get_by_text("Select all (1)").click()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Launch").last.click()
+    # Leaving the page before the answer would take the launch back.
+    with page.expect_response(lambda response: "mutation Launch" in (response.request.post_data or "")):
+        page.get_by_role("button", name="Launch").last.click()
 
     page.goto(f"{address}/runs")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=120_000)
