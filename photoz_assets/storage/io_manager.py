@@ -58,9 +58,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """
         wanted = context.dagster_type.typing_type
         if wanted not in _READERS:
-            names = ", ".join(f"{reader.__module__.partition('.')[0]}.{reader.__name__}" for reader in _READERS)
             raise dg.DagsterInvariantViolationError(
-                f"input {context.name}: annotate it with one of {names}, not {wanted}"
+                f"input {context.name}: annotate it with duckdb.DuckDBPyRelation, pyarrow.Table or "
+                f"pandas.DataFrame, not {wanted}"
             )
         return _READERS[wanted](self._files(context))
 

@@ -1,0 +1,52 @@
+"""A record is taken over only from a dead owner, and only for the same query at the same service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from photoz_assets.storage.job_records import job_record
+
+URL = "http://archive/tap"
+
+
+def _left_by_the_dead(folder: Path, adql: str) -> None:
+    """Leave a record as a killed process does: filled, and held by nobody."""
+    with job_record(folder, name="galaxies-3638", adql=adql, archive_url=URL, run_id="dead") as record:
+        record.note("http://archive/tap/async/1")
+        [path] = folder.iterdir()
+        text = path.read_text()
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("adql", "url", "inherits"),
+    [("SELECT 1", URL, True), ("SELECT 2", URL, False), ("SELECT 1", "http://other/tap", False)],
+    ids=["same", "another query", "another service"],
+)
+def test_record_of_a_dead_run_is_taken_over_for_the_same_question(
+    tmp_path: Path, adql: str, url: str, *, inherits: bool
+) -> None:
+    _left_by_the_dead(tmp_path, "SELECT 1")
+    with job_record(tmp_path, name="galaxies-3638", adql=adql, archive_url=url, run_id="next") as record:
+        assert record.job_url == ("http://archive/tap/async/1" if inherits else None)
+
+
+def test_record_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
+    with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="first") as first:
+        first.note("http://archive/tap/async/1")
+        with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="second") as second:
+            assert second.job_url is None
+            assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_record_says_whose_job_it_is(tmp_path: Path) -> None:
+    with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="run-1") as record:
+        record.note("http://archive/tap/async/1")
+        [path] = tmp_path.iterdir()
+        assert json.loads(path.read_text()) == {
+            "archive_url": URL,
+            "run_id": "run-1",
+            "job_url": "http://archive/tap/async/1",
+        }
