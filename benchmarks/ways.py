@@ -5,7 +5,6 @@ process with its imports done, and its rows, as JSON.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -110,7 +109,9 @@ def _query(tract: int) -> str:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Read the process's own peak; getrusage's may be that of the process which started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def main() -> None:
