@@ -1,16 +1,16 @@
 """The routes of the service: what comes in over HTTP, and what goes out. All else is elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -34,9 +34,6 @@ _VOTABLE: Final = "application/x-votable+xml"
 _ROOT: Final = "/tap"
 _POLL_SECONDS: Final = 0.05
 _DISCONNECT_POLL_SECONDS: Final = 1
-_FILE_CHUNK_BYTES: Final = 1 << 20
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class TapApplication:
@@ -119,19 +116,7 @@ class TapApplication:
             stream.close()
             self._sync_slots.release()
 
-        body = self._body(self._archive.write(stream, query))
-        return _FinishedResponse(body, finish, query.format.content_type)
-
-    async def _body(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Send a result on, as far as the faults let it."""
-        left = self._archive.faults.truncate_after_bytes
-        async for chunk in iterate_in_threadpool(chunks):
-            if left is not None and len(chunk) >= left:
-                yield chunk[:left]
-                return
-            if left is not None:
-                left -= len(chunk)
-            yield chunk
+        return _FinishedResponse(self._archive.write(stream, query), finish, query.format.content_type)
 
     async def _job_list(self, request: Request) -> Response:
         asked = collect(request.query_params.multi_items())
@@ -229,17 +214,7 @@ class TapApplication:
         return self._file(self._find(request))
 
     def _file(self, job: Job) -> Response:
-        path = self._archive.jobs.result(job)
-        headers = {}
-        if self._archive.faults.truncate_after_bytes is None:
-            headers["Content-Length"] = str(path.stat().st_size)
-
-        def chunks() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while chunk := file.read(_FILE_CHUNK_BYTES):
-                    yield chunk
-
-        return StreamingResponse(self._body(chunks()), media_type=job.content_type, headers=headers)
+        return FileResponse(self._archive.jobs.result(job), media_type=job.content_type)
 
     async def _error(self, request: Request) -> Response:
         job = self._find(request)
@@ -289,7 +264,7 @@ class TapApplication:
 class _FinishedResponse(StreamingResponse):
     """A streamed answer that calls ``finish`` however it ends, also when the client goes away."""
 
-    def __init__(self, body: AsyncIterator[bytes], finish: Callable[[], None], media_type: str) -> None:
+    def __init__(self, body: Iterator[bytes], finish: Callable[[], None], media_type: str) -> None:
         super().__init__(body, media_type=media_type)
         self._finish = finish
 

@@ -67,7 +67,14 @@ class Archive:
 
     def write(self, stream: ResultStream, request: QueryRequest) -> Iterator[bytes]:
         """Yield a result in the format that was asked for."""
-        yield from request.format.write(stream, self.profile)
+        chunks = request.format.write(stream, self.profile)
+        left = stream.truncate_after_bytes
+        for chunk in chunks:
+            if left is None:
+                yield chunk
+            elif left:
+                yield chunk[:left]
+                left -= min(left, len(chunk))
 
     def start(self, job: Job) -> None:
         """Run a job, now or when there is room.

@@ -168,6 +168,7 @@ class Engine:
             raise
         stream.on_close = close
         stream.overflow = max_rows == 0 or active.overflow
+        stream.truncate_after_bytes = active.truncate_after_bytes
         return stream
 
     def _batches(self, reader: pa.RecordBatchReader, interruption: Interruption) -> Iterator[pa.RecordBatch]:

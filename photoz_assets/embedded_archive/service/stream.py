@@ -15,6 +15,7 @@ class ResultStream:
 
     ``overflow``, ``rows`` and ``failure`` hold when the batches have all been read. A failure after the first
     batch does not raise, because the answer has begun; whoever writes the footer reports it.
+    ``truncate_after_bytes`` is a fault: the length at which the encoded result ends.
     """
 
     fields: tuple[Field, ...]
@@ -23,6 +24,7 @@ class ResultStream:
     overflow: bool = False
     rows: int = 0
     failure: str | None = None
+    truncate_after_bytes: int | None = None
     on_close: Callable[[], None] = lambda: None
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,151 @@
+"""The command ``photoz-archive`` as a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import pyvo
+import requests
+
+COMMAND = [sys.executable, "-m", "photoz_assets.embedded_archive.main"]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | environment,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def url_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"https?://\S+", line)
+    assert found, (line, process.stderr.read() if process.stderr else "")
+    return found[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_command_answers_within_ten_seconds_and_stops_cleanly(
+    start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    began = time.monotonic()
+    process = start("--port", "0", "--density", "1", "--data-dir", "new/folder")
+    url = url_of(process)
+    service = pyvo.dal.TAPService(url)
+    assert len(service.search("SELECT table_name FROM tap_schema.tables")) == 23
+    assert time.monotonic() - began < 10
+    assert (tmp_path / "new" / "folder").is_dir()
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=10)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_settings_come_from_the_environment(start: Start, tmp_path: Path) -> None:
+    process = start(PHOTOZ_ARCHIVE_DENSITY="0.002", PHOTOZ_ARCHIVE_DIR=str(tmp_path / "there"))
+    service = pyvo.dal.TAPService(url_of(process))
+    (description,) = service.search(
+        "SELECT description FROM tap_schema.schemas WHERE schema_name = 'dp02_dc2_catalogs'"
+    )["description"]
+    assert "density 0.002" in description
+    assert (tmp_path / "there").is_dir()
+
+
+def test_token_comes_from_the_variable_that_is_named(start: Start) -> None:
+    url = url_of(start("--data-dir", "x", "--token-env", "SECRET", SECRET="gt-right"))  # noqa: S106 (of a test)
+    assert requests.get(f"{url}/tables", timeout=30).status_code == 401
+    assert requests.get(f"{url}/tables", headers={"Authorization": "Bearer gt-right"}, timeout=30).ok
+
+
+def test_profile_is_chosen(start: Start) -> None:
+    url = url_of(start("--data-dir", "x", "--profile", "plain"))
+    wrong = {"LANG": "ADQL", "QUERY": "SELECT nothing FROM tap_schema.tables"}
+    assert requests.get(f"{url}/sync", params=wrong, timeout=30).status_code == 200
+
+
+def refused(start: Start, *arguments: str, **environment: str) -> str:
+    process = start(*arguments, **environment)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert output == ""
+    assert "Traceback" not in errors
+    return errors
+
+
+def test_taken_port_is_one_clear_line(start: Start) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        errors = refused(start, "--port", port, "--data-dir", "x")
+    assert re.fullmatch(rf"Error: cannot serve 127\.0\.0\.1:{port} from x: Address already in use; .*\n", errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data-dir", "x", "--density", "0"], "0<x<=1"),
+        (["--data-dir", "x", "--density", "2"], "0<x<=1"),
+        (["--data-dir", "x", "--profile", "odd"], "'odd' is not one of"),
+        (["--data-dir", "x", "--token-env", "NOWHERE"], "NOWHERE is empty"),
+        (["--data-dir", "/proc/nowhere"], "cannot serve"),
+        (["--data-dir", "x", "--host", "192.0.2.1"], "cannot serve 192.0.2.1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_setting_is_explained(start: Start, arguments: list[str], message: str) -> None:
+    assert message in refused(start, *arguments)
+
+
+def test_killed_server_serves_again_what_it_had(start: Start) -> None:
+    process = start("--data-dir", "x", "--density", "0.001")
+    url = url_of(process)
+    query = {"LANG": "ADQL", "PHASE": "RUN"}
+    done = requests.post(
+        f"{url}/async", data=query | {"QUERY": "SELECT table_name FROM tap_schema.tables"}, timeout=30
+    ).url
+    requests.get(done, params={"WAIT": "10"}, timeout=30)
+    requests.get(done, params={"WAIT": "10"}, timeout=30)
+    making = {"QUERY": "SELECT COUNT(*) AS n FROM dp02_dc2_catalogs.Object"}
+    cut_off = requests.post(f"{url}/async", data=query | making, timeout=30).url
+    time.sleep(1)
+    process.kill()
+    process.wait()
+
+    again = url_of(start("--data-dir", "x", "--density", "0.001")).removesuffix("/tap")
+    found = requests.get(again + urlsplit(done).path, timeout=30).text
+    assert "COMPLETED" in found
+    assert requests.get(f"{again}{urlsplit(done).path}/results/result", timeout=30).ok
+    assert (
+        "The service stopped while the query ran" in requests.get(again + urlsplit(cut_off).path, timeout=30).text
+    )
+    counted = {
+        "LANG": "ADQL",
+        "QUERY": "SELECT COUNT(*) AS n FROM dp02_dc2_catalogs.Object WHERE tract = 2897",
+        "FORMAT": "csv",
+    }
+    assert int(requests.get(f"{again}/tap/sync", params=counted, timeout=60).text.split()[1]) > 1000
