@@ -28,6 +28,9 @@ _READY_SECONDS: Final = 120.0
 _GRACE_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.3
 _LAST_LINES: Final = 15
+_URL: Final = re.compile(r"https?://\S+")
+# Reads process groups, a line each, and ends them when its input ends: when this process does, killed or not.
+_GUARD: Final = 'while read -r group; do groups="$groups -$group"; done; kill -s TERM -- $groups'
 
 
 class UiError(RuntimeError):
@@ -41,13 +44,14 @@ class Part:
     name: str
     process: "subprocess.Popen[str]"
     last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+    first_url: str | None = None
 
     def stop(self) -> None:
-        """Ask it to end, with its children; end it if it does not."""
+        """Ask it to end, with its children; end what has not by then, or when there is no patience for it."""
         self._signal(signal.SIGTERM)
         try:
             self.process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._signal(signal.SIGKILL)
             self.process.wait()
 
@@ -67,11 +71,17 @@ class Parts:
         self._running: list[Part] = []
 
     def __enter__(self) -> Self:
+        self._guard = subprocess.Popen(  # noqa: S603 - the words above, nobody else's
+            ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, start_new_session=True
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
         for part in reversed(self._running):
             part.stop()
+        # Nothing is left to guard, and another process may get a number that was one of these groups'.
+        self._guard.kill()
+        self._guard.communicate()
 
     def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Part:
         """Start a command of this environment and pass on what it prints."""
@@ -87,6 +97,9 @@ class Parts:
         )
         part = Part(name=name, process=process)
         self._running.append(part)
+        if self._guard.stdin is not None:
+            self._guard.stdin.write(f"{process.pid}\n".encode())
+            self._guard.stdin.flush()
         threading.Thread(target=self._relay, args=(part,), daemon=True).start()
         return part
 
@@ -121,6 +134,8 @@ class Parts:
     def _relay(self, part: Part) -> None:
         for line in part.process.stdout or ():
             part.last.append(line.rstrip())
+            if part.first_url is None and (found := _URL.search(line)):
+                part.first_url = found[0]
             self._say(f"[{part.name}] {line.rstrip()}")
 
 
@@ -146,17 +161,22 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         The port is taken, or a part ended or did not start.
     """
     _refuse_taken(host, port)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     url = f"http://{host}:{port}"
     parent = os.getppid()
     with Parts(say, home) as parts:
         variables = dict(os.environ)
         if environment.tap_url() is None:
+            # A token is for the archive that it was made for, and the embedded one asks for none.
+            for name in ("PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN"):
+                variables.pop(name, None)
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
         named = ["-w", str(workspace)]
         parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
-        parts.start("daemon", ["dagster-daemon", "run", *named], variables)
         parts.wait_for("the page", lambda: _answers(url))
+        # Not earlier: in a new folder, one process has to set up Dagster's databases before another opens them.
+        parts.start("daemon", ["dagster-daemon", "run", *named], variables)
         say(f"The Dagster UI is at {url} - Ctrl-C ends it.")
         while not (with_parent and os.getppid() != parent):
             parts.check()
@@ -167,12 +187,8 @@ def _embedded_archive(parts: Parts, variables: Mapping[str, str]) -> str:
     """Start the embedded archive as a server for all runs; give its URL, the first that it prints."""
     command = ["photoz-archive", "--port", "0", "--data-dir", str(environment.archive_dir())]
     part = parts.start("archive", [*command, "--density", str(environment.archive_density())], variables)
-
-    def printed() -> list[str]:
-        return re.findall(r"http://\S+", " ".join(part.last))
-
-    parts.wait_for("the embedded archive", lambda: bool(printed()))
-    return printed()[0]
+    parts.wait_for("the embedded archive", lambda: part.first_url is not None)
+    return str(part.first_url)
 
 
 def _refuse_taken(host: str, port: int) -> None:
@@ -188,10 +204,13 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/server_info", timeout=2).ok
-    except requests.RequestException:
-        return False
+    with requests.Session() as session:
+        # No proxy stands between this machine and itself.
+        session.trust_env = False
+        try:
+            return session.get(f"{url}/server_info", timeout=2).ok
+        except requests.RequestException:
+            return False
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler

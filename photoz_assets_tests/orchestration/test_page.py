@@ -51,20 +51,22 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     port = _free_port()
     command = [str(Path(sys.executable).with_name("photoz")), "ui", "--port", str(port)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    said: list[str] = []
-    reader = threading.Thread(target=lambda: said.extend(process.stdout or []), daemon=True)
-    reader.start()
-    deadline = time.monotonic() + 120
-    while not any(f"The Dagster UI is at http://127.0.0.1:{port}" in line for line in said):
-        assert process.poll() is None, "".join(said)
-        assert time.monotonic() < deadline, "".join(said)
-        time.sleep(0.2)
-    yield f"http://127.0.0.1:{port}"
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    ) as process:
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.extend(process.stdout or []))
+        reader.start()
+        try:
+            deadline = time.monotonic() + 120
+            while not any(f"The Dagster UI is at http://127.0.0.1:{port}" in line for line in said):
+                assert process.poll() is None, "".join(said)
+                assert time.monotonic() < deadline, "".join(said)
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            reader.join(60)
 
 
 @pytest.fixture(scope="module")
