@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from photoz_assets.queries import matched_galaxies_query
+from photoz_assets.queries import Dialect, matched_galaxies_query
 from photoz_assets.selection import Selection
 
 MAXREC = 10_000_000
@@ -105,7 +105,7 @@ WAYS = {"floor": floor, "ours": ours, "notebook": notebook}
 
 
 def _query(tract: int) -> str:
-    return matched_galaxies_query(tract, Selection(), box_function=True)
+    return matched_galaxies_query(tract, Selection(), Dialect())
 
 
 def _peak_bytes() -> int:

@@ -6,6 +6,7 @@ everything. So each query over a tract has one area predicate for speed, and ``t
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from photoz_assets.contracts import (
@@ -17,9 +18,27 @@ from photoz_assets.contracts import (
     Contract,
 )
 from photoz_assets.science.skymap import DC2
-from photoz_assets.selection import Selection
+from photoz_assets.selection import Condition, Selection
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What of ADQL a service has, as far as the queries depend on it; the defaults are Rubin's.
+
+    Attributes
+    ----------
+    box_function
+        Whether it offers ``scisql_s2PtInBox``; else the area is a standard ``CONTAINS`` circle.
+    text_flags
+        Whether flags are compared with a text: ADQL 2.0 knows no booleans, and a database that does (PostgreSQL)
+        compares them with no number.
+    """
+
+    box_function: bool = True
+    text_flags: bool = False
+
 
 # The farthest corner of an inner region of the DC2 skymap lies 1.05 deg from its tract's centre.
 TRACT_RADIUS_DEG: Final = 1.06
@@ -27,7 +46,7 @@ TRACT_RADIUS_DEG: Final = 1.06
 _BOX_DIGITS: Final = 8
 
 
-def matched_galaxies_query(tract: int, selection: Selection, *, box_function: bool) -> str:
+def matched_galaxies_query(tract: int, selection: Selection, dialect: Dialect) -> str:
     """Build the triple join over one tract.
 
     Parameters
@@ -36,16 +55,16 @@ def matched_galaxies_query(tract: int, selection: Selection, *, box_function: bo
         A tract of the DC2 skymap.
     selection
         The cuts.
-    box_function
-        Whether the service offers ``scisql_s2PtInBox``; else the area is a standard ``CONTAINS`` circle.
+    dialect
+        The service's.
     """
     columns = ", ".join(f"{column.source} AS {column.name}" for column in MATCHED_GALAXIES.selected)
-    return f"SELECT {columns} {_triple_join(tract, selection, box_function=box_function)}"
+    return f"SELECT {columns} {_triple_join(tract, selection, dialect)}"
 
 
-def matched_galaxies_count_query(tract: int, selection: Selection, *, box_function: bool) -> str:
+def matched_galaxies_count_query(tract: int, selection: Selection, dialect: Dialect) -> str:
     """Build the query for the number of rows that ``matched_galaxies_query`` has, as ``num_rows``."""
-    return f"SELECT COUNT(*) AS num_rows {_triple_join(tract, selection, box_function=box_function)}"
+    return f"SELECT COUNT(*) AS num_rows {_triple_join(tract, selection, dialect)}"
 
 
 def skyinfo_query() -> str:
@@ -82,17 +101,23 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _triple_join(tract: int, selection: Selection, *, box_function: bool) -> str:
+def _triple_join(tract: int, selection: Selection, dialect: Dialect) -> str:
     matches, truth, objects = (f"{TABLE_ALIASES[alias]} AS {alias}" for alias in ("mt", "ts", "obj"))
     conditions = [
-        _area(tract, box_function=box_function),
+        _area(tract, box_function=dialect.box_function),
         f"obj.tract = {tract:d}",
-        *(condition.adql for condition in (*selection.sample, *selection.fluxes)),
+        *(_condition(condition, dialect) for condition in (*selection.sample, *selection.fluxes)),
     ]
     return (
         f"FROM {matches} JOIN {truth} ON mt.id_truth_type = ts.id_truth_type "
         f"JOIN {objects} ON mt.match_objectId = obj.objectId WHERE {' AND '.join(conditions)}"
     )
+
+
+def _condition(condition: Condition, dialect: Dialect) -> str:
+    if condition.is_flag and dialect.text_flags:
+        return f"{condition.column} = '1'"
+    return condition.adql
 
 
 def _area(tract: int, *, box_function: bool) -> str:

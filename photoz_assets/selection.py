@@ -20,10 +20,14 @@ class SelectionError(ValueError):
 
 @dataclass(frozen=True)
 class Condition:
-    """What a row must satisfy: an archive column as ``alias.column`` and the rest of an SQL comparison."""
+    """What a row must satisfy: an archive column as ``alias.column`` and the rest of an SQL comparison.
+
+    ``is_flag`` tells that it is a flag that must be set: services differ in how that is written.
+    """
 
     column: str
     comparison: str
+    is_flag: bool = False
 
     @property
     def adql(self) -> str:
@@ -71,7 +75,7 @@ class Selection:
         """The conditions besides the magnitudes: a true galaxy, primary, of known extendedness."""
         return (
             Condition("ts.truth_type", f"= {GALAXY_TRUTH_TYPE}"),
-            Condition("obj.detect_isPrimary", "= 1"),
+            Condition("obj.detect_isPrimary", "= 1", is_flag=True),
             Condition("obj.refExtendedness", "IS NOT NULL"),
         )
 

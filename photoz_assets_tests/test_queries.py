@@ -5,36 +5,42 @@ import sqlglot
 from sqlglot import exp
 
 from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.queries import matched_galaxies_query, tap_columns_query
+from photoz_assets.queries import Dialect, matched_galaxies_query, tap_columns_query
 from photoz_assets.selection import Selection
 
 
 @pytest.mark.parametrize("box_function", [True, False])
 def test_triple_join_has_one_area_predicate_and_the_exact_tract(*, box_function: bool) -> None:
-    adql = matched_galaxies_query(2897, Selection(), box_function=box_function)
+    adql = matched_galaxies_query(2897, Selection(), Dialect(box_function=box_function))
     assert adql.count("scisql_s2PtInBox") + adql.count("CONTAINS") == 1
     assert " AND obj.tract = 2897 AND ts.truth_type = 1 AND obj.detect_isPrimary = 1 " in adql
     assert "nanojansky" not in adql
 
 
 def test_box_encloses_the_inner_region_of_the_tract() -> None:
-    adql = matched_galaxies_query(2897, Selection(), box_function=True)
+    adql = matched_galaxies_query(2897, Selection(), Dialect())
     assert "(obj.coord_ra, obj.coord_dec, 49.83050847, -44.62809918, 51.86440678, -43.14049586) = 1" in adql
 
 
 def test_circle_has_the_tracts_centre() -> None:
-    adql = matched_galaxies_query(4431, Selection(), box_function=False)
+    adql = matched_galaxies_query(4431, Selection(), Dialect(box_function=False))
     assert "CIRCLE('ICRS', 55.65217391, -31.98347107, 1.06)" in adql
 
 
 def test_bounds_are_written_with_all_digits() -> None:
-    adql = matched_galaxies_query(2897, Selection(bands=("r",)), box_function=True)
+    adql = matched_galaxies_query(2897, Selection(bands=("r",)), Dialect())
     assert adql.endswith("obj.r_cModelFlux > 144.5439770745925 AND obj.r_cModelFlux < 575439.9373371566")
 
 
 def test_select_list_is_the_contracts() -> None:
-    statement = sqlglot.parse_one(matched_galaxies_query(2897, Selection(), box_function=True), into=exp.Select)
+    statement = sqlglot.parse_one(matched_galaxies_query(2897, Selection(), Dialect()), into=exp.Select)
     assert statement.named_selects == [column.name for column in MATCHED_GALAXIES.selected]
+
+
+def test_flags_are_compared_as_the_service_can() -> None:
+    assert " AND obj.detect_isPrimary = 1 AND " in matched_galaxies_query(2897, Selection(), Dialect())
+    adql = matched_galaxies_query(2897, Selection(), Dialect(box_function=False, text_flags=True))
+    assert " AND obj.detect_isPrimary = '1' AND " in adql
 
 
 def test_table_names_are_quoted_as_literals() -> None:

@@ -20,11 +20,11 @@ from photoz_assets.checks import (
     statistic_rules,
 )
 from photoz_assets.conditions import FOLLOW_SETTLED_TRACTS
-from photoz_assets.contracts import FIELD_GALAXIES, MATCHED_GALAXIES
+from photoz_assets.contracts import ARCHIVE_SCHEMA, FIELD_GALAXIES, MATCHED_GALAXIES
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.ingest import Question, derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.queries import BOX_FUNCTION, matched_galaxies_count_query, matched_galaxies_query
+from photoz_assets.queries import Dialect, matched_galaxies_count_query, matched_galaxies_query
 from photoz_assets.resources import ArchiveResource, SelectionResource
 from photoz_assets.science.field import Field
 from photoz_assets.science.photometry import with_magnitudes
@@ -85,16 +85,25 @@ def matched_galaxies(
 
 
 def _question(archive: Archive, tract: int, selection: Selection) -> Question:
-    box_function = BOX_FUNCTION.lower() in archive.offer().functions
+    dialect = _dialect(archive)
     return Question(
         contract=MATCHED_GALAXIES,
-        adql=matched_galaxies_query(tract, selection, box_function=box_function),
-        count_adql=matched_galaxies_count_query(tract, selection, box_function=box_function),
+        adql=matched_galaxies_query(tract, selection, dialect),
+        count_adql=matched_galaxies_count_query(tract, selection, dialect),
         complete=with_magnitudes,
         code_version=MATCHED_GALAXIES_CODE_VERSION,
         tract=tract,
         selection=selection,
     )
+
+
+def _dialect(archive: Archive) -> Dialect:
+    """Ask an archive, once, in which ADQL its tables are to be queried."""
+    has_box = archive.offer().has_box
+    objects = archive.declared(ARCHIVE_SCHEMA).tables.get("object")
+    datatypes = {name.lower(): datatype.lower() for name, datatype in objects.columns.items()} if objects else {}
+    # Qserv, which alone has the box, declares its flags as booleans and compares them with numbers.
+    return Dialect(box_function=has_box, text_flags=not has_box and datatypes.get("detect_isprimary") == "boolean")
 
 
 def _audited(staged: StagedTable, selection: Selection, tract: int) -> list[Verdict]:

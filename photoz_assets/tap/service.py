@@ -31,16 +31,19 @@ _LARGEST_SYNC_BYTES: Final = 1 << 28
 
 _SCHEMAS: Final = pa.schema([("schema_name", pa.string()), ("description", pa.string())])
 _TABLES: Final = pa.schema([("table_name", pa.string()), ("description", pa.string())])
-_COLUMNS: Final = pa.schema([("table_name", pa.string()), ("column_name", pa.string())])
+_COLUMNS: Final = pa.schema([("table_name", pa.string()), ("column_name", pa.string()), ("datatype", pa.string())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredTable:
-    """A table as TAP_SCHEMA has it: its full name, description and columns, in the service's spelling."""
+    """A table as TAP_SCHEMA has it, in the service's spelling: its full name, description, and columns.
+
+    ``columns`` gives the datatype of each column by its name.
+    """
 
     name: str
     description: str | None
-    columns: tuple[str, ...]
+    columns: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,12 +270,14 @@ class Archive:
         tables = self._rows(
             f"SELECT table_name, description FROM TAP_SCHEMA.tables WHERE schema_name = {_literal(name)}", _TABLES
         )
-        columns: dict[str, list[str]] = {row["table_name"] or "": [] for row in tables}
+        columns: dict[str, dict[str, str]] = {row["table_name"] or "": {} for row in tables}
         if columns:
             listed = ", ".join(map(_literal, columns))
-            adql = f"SELECT table_name, column_name FROM TAP_SCHEMA.columns WHERE table_name IN ({listed})"
+            names = ", ".join(_COLUMNS.names)
+            adql = f"SELECT {names} FROM TAP_SCHEMA.columns WHERE table_name IN ({listed})"
             for row in self._rows(adql, _COLUMNS):
-                columns.setdefault(row["table_name"] or "", []).append(row["column_name"] or "")
+                listing = columns.setdefault(row["table_name"] or "", {})
+                listing[row["column_name"] or ""] = row["datatype"] or ""
         return Declaration(
             schema=name,
             description=found["description"],
@@ -280,7 +285,7 @@ class Archive:
                 (row["table_name"] or "").rpartition(".")[2].lower(): DeclaredTable(
                     name=row["table_name"] or "",
                     description=row["description"],
-                    columns=tuple(columns[row["table_name"] or ""]),
+                    columns=columns[row["table_name"] or ""],
                 )
                 for row in tables
             },

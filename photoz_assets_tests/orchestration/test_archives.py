@@ -1,6 +1,7 @@
 """Other archives: a plain standard service gives the same tables; two archives never share a lake."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,10 +15,17 @@ from photoz_assets_tests.runs import Runs
 TRACT = 3638
 
 
-@pytest.fixture(scope="module", params=["plain", "rubin"])
+PROFILES = {
+    "plain": Profile.plain(),
+    "plain with booleans": replace(Profile.plain(), booleans_as_short=False),
+    "rubin": Profile.rubin(),
+}
+
+
+@pytest.fixture(scope="module", params=PROFILES)
 def other(request: pytest.FixtureRequest, sky_folder: Path) -> Iterator[ArchiveServer]:
     """The same sky behind a service that behaves otherwise."""
-    profile = {"plain": Profile.plain, "rubin": Profile.rubin}[request.param]()
+    profile = PROFILES[request.param]
     token = "a-token" if request.param == "rubin" else None
     with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS, profile=profile, token=token) as server:
         yield server

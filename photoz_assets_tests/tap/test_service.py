@@ -236,6 +236,7 @@ def tap_schema(request: Request) -> Answer:
     else:
         assert query.endswith("WHERE table_name IN ('dp02_dc2_catalogs.object')")
         texts = {"table_name": ["dp02_dc2_catalogs.object"] * 2, "column_name": ["objectid", "coord_ra"]}
+        texts["datatype"] = ["long", "double"]
     columns: Columns = {key: ("char", "*", list(v)) for key, v in texts.items()}
     return Answer(body=documents.votable(columns))
 
@@ -249,7 +250,7 @@ def test_declared_gives_the_services_own_words_and_spelling(
     assert (declaration.schema, declaration.description) == ("dp02_dc2_catalogs", "simulated")
     table = declaration.tables["object"]
     assert (table.name, table.description) == ("dp02_dc2_catalogs.object", "Objects")
-    assert table.columns == ("objectid", "coord_ra")
+    assert table.columns == {"objectid": "long", "coord_ra": "double"}
     assert archive.declared("dp02_dc2_catalogs") is declaration
     assert len(server.asked("POST", "/tap/sync")) == 3
 
