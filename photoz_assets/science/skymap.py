@@ -8,7 +8,7 @@ Angles are ICRS degrees.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Final
 
@@ -46,7 +46,7 @@ class SkyBox:
         width = self.ra_max - self.ra_min
         latitude = np.asarray(dec, float)
         # The remainder of a tiny negative angle rounds to a whole turn, so that a full circle is not left to it.
-        east = np.mod(np.asarray(ra, float) - self.ra_min, 360.0)
+        east = np.mod(np.asarray(ra, float) - self.ra_min, _TURN_DEG)
         within_ra = (east < width) | (width >= _TURN_DEG)
         return np.asarray(
             within_ra & (latitude >= self.dec_min) & ((latitude < self.dec_max) | (self.dec_max >= _POLE_DEG))
@@ -54,9 +54,7 @@ class SkyBox:
 
     def meets_cone(self, ra: float, dec: float, radius_deg: float) -> bool:
         """Tell whether any point of the box lies within a radius of a position."""
-        if bool(self.contains(ra, dec)):
-            return True
-        return self._distance_deg(ra, dec) <= radius_deg
+        return bool(self.contains(ra, dec)) or bool(_edge_distance_deg(astuple(self), ra, dec) <= radius_deg)
 
     @property
     def area_deg2(self) -> float:
@@ -64,23 +62,25 @@ class SkyBox:
         heights = math.sin(math.radians(self.dec_max)) - math.sin(math.radians(self.dec_min))
         return float(math.degrees(heights * (self.ra_max - self.ra_min)))
 
-    def _distance_deg(self, ra: float, dec: float) -> float:
-        """Give the distance of an outside position from the box's edges.
 
-        The nearest point lies on a parallel, where it is the one of the same or the nearest right ascension, or
-        on a meridian, where it is the foot of the perpendicular great circle if that falls inside.
-        """
-        offset = (ra - self.ra_min) % 360.0
-        width = self.ra_max - self.ra_min
-        inside = offset < width
-        nearest_ra = [ra] if inside else [self.ra_min, self.ra_max]
-        points = [(lon, lat) for lon in nearest_ra for lat in (self.dec_min, self.dec_max)]
-        for edge in (self.ra_min, self.ra_max):
-            height = math.sin(math.radians(dec))
-            along = math.cos(math.radians(dec)) * math.cos(math.radians(ra - edge))
-            foot = math.degrees(math.atan2(height, along))
-            points.append((edge, min(max(foot, self.dec_min), self.dec_max)))
-        return min(float(angular_separation_deg(ra, dec, lon, lat)) for lon, lat in points)
+def _edge_distance_deg(boxes: ArrayLike, ra: float, dec: float) -> FloatArray:
+    """Give the distance of a position from the nearest edge of each box.
+
+    ``boxes`` are edges in the order of ``SkyBox``, shape (4, ...). The nearest point lies on a parallel, where
+    it is the one of the same or the nearest right ascension, or on a meridian, where it is the foot of the
+    perpendicular great circle if that falls inside.
+    """
+    west, east, south, north = np.asarray(boxes, float)
+    within_ra = np.mod(ra - west, _TURN_DEG) < east - west
+    height = math.sin(math.radians(dec))
+    nearest = []
+    for edge in (west, east):
+        along = math.cos(math.radians(dec)) * np.cos(np.radians(ra - edge))
+        foot = np.degrees(np.arctan2(height, along))
+        nearest.append(angular_separation_deg(ra, dec, edge, np.clip(foot, south, north)))
+        on_parallel = np.where(within_ra, ra, edge)
+        nearest += [angular_separation_deg(ra, dec, on_parallel, parallel) for parallel in (south, north)]
+    return np.asarray(np.min(nearest, axis=0))
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,8 @@ class RingsSkyMap:
         ValueError
             There is no such tract.
         """
-        ring, number = self._ring_of(tract)
-        if number is None:
-            return 0.0, -90.0 if ring < 0 else 90.0
-        width = 360.0 / int(self._ring_tracts[ring])
-        return width * number, math.degrees(self.ring_height * (ring + 1)) - 90.0
+        ra, dec = self._centres(tract)
+        return float(ra), float(dec)
 
     def inner_box(self, tract: int) -> SkyBox:
         """Give a tract's inner region; that of a cap goes around its pole.
@@ -168,31 +165,53 @@ class RingsSkyMap:
         ValueError
             There is no such tract.
         """
-        ring, number = self._ring_of(tract)
-        if number is None:
-            edge = math.degrees(self._ring_edges[0])
-            return SkyBox(0.0, 360.0, -90.0, edge) if ring < 0 else SkyBox(0.0, 360.0, -edge, 90.0)
-        half = 180.0 / int(self._ring_tracts[ring])
-        ra, _ = self.centre(tract)
-        low, high = (math.degrees(angle) for angle in self._ring_edges[ring : ring + 2])
-        return SkyBox(ra - half, ra + half, low, high)
+        return SkyBox(*(float(edge) for edge in self._inner_boxes(tract)))
 
-    def _ring_of(self, tract: int) -> tuple[int, int | None]:
-        """Give a tract's ring and its number in it; the caps have no number."""
-        if not 0 <= tract < self.num_tracts:
-            raise ValueError(f"there is no tract {tract}: the skymap has 0 to {self.num_tracts - 1}")
-        ring = int(np.searchsorted(self._ring_starts, tract, side="right")) - 1
-        if ring < 0 or ring == self.num_rings:
-            return ring, None
-        return ring, tract - int(self._ring_starts[ring])
+    def _ring_of(self, tract: ArrayLike) -> tuple[IntArray, IntArray]:
+        """Give tracts' rings and their numbers in them; the caps are the rings -1 and num_rings."""
+        tracts = np.asarray(tract, np.int64)
+        if (unknown := tracts[(tracts < 0) | (tracts >= self.num_tracts)]).size:
+            raise ValueError(f"there is no tract {unknown[0]}: the skymap has 0 to {self.num_tracts - 1}")
+        ring = np.searchsorted(self._ring_starts, tracts, side="right") - 1
+        return ring, np.where(ring < 0, 0, tracts - self._ring_starts[ring])
+
+    def _widths(self, ring: IntArray) -> FloatArray:
+        """Give the width of the tracts of rings in degrees of right ascension; a cap goes all around."""
+        is_cap = (ring < 0) | (ring >= self.num_rings)
+        return np.asarray(_TURN_DEG / np.where(is_cap, 1, self._ring_tracts[np.clip(ring, 0, self.num_rings - 1)]))
+
+    def _centres(self, tract: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give the centres of tracts in the shape of their numbers."""
+        ring, number = self._ring_of(tract)
+        dec = np.degrees(self.ring_height * (ring + 1)) - _POLE_DEG
+        dec = np.where(ring < 0, -_POLE_DEG, np.where(ring >= self.num_rings, _POLE_DEG, dec))
+        return self._widths(ring) * number, dec
+
+    def _touching_points(self, tract: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give the centres of tracts, each with the right ascension along which its y grows to the pole.
+
+        At the north pole, where every direction is south, y grows along the meridian 0: there FITS turns the plane
+        by half a turn (the default of LONPOLE; Calabretta & Greisen 2002, A&A 395, 1077, sec. 2.2).
+        """
+        ra, dec = self._centres(tract)
+        return np.where(dec >= _POLE_DEG, _TURN_DEG / 2, ra), dec
+
+    def _inner_boxes(self, tract: ArrayLike) -> FloatArray:
+        """Give the edges of tracts' inner regions in the order of ``SkyBox``, the tracts' shape last."""
+        ring, number = self._ring_of(tract)
+        width = self._widths(ring)
+        # Halves are exact, so that neighbours share their edge to the last digit.
+        west, east = (np.where(width < _TURN_DEG, width * (number + half), 0.0) for half in (-0.5, 0.5))
+        edges = np.concatenate([[-_POLE_DEG], np.degrees(self._ring_edges), [_POLE_DEG]])
+        return np.stack([west, np.where(width < _TURN_DEG, east, _TURN_DEG), edges[ring + 1], edges[ring + 2]])
 
     def tract_of(self, ra: ArrayLike, dec: ArrayLike) -> IntArray:
         """Give the tract in whose inner region each position lies, in the shape of the positions."""
-        lon, lat = np.broadcast_arrays(np.mod(np.asarray(ra, float), 360.0), np.asarray(dec, float))
+        lon, lat = np.broadcast_arrays(np.mod(np.asarray(ra, float), _TURN_DEG), np.asarray(dec, float))
         ring = np.searchsorted(self._ring_edges, np.radians(lat), side="right") - 1
         inside = np.clip(ring, 0, self.num_rings - 1)
         tracts = self._ring_tracts[inside]
-        number = np.floor(lon / (360.0 / tracts) + 0.5).astype(np.int64) % tracts
+        number = np.floor(lon / (_TURN_DEG / tracts) + 0.5).astype(np.int64) % tracts
         tract = self._ring_starts[inside] + number
         tract = np.where(ring < 0, 0, tract)
         return np.asarray(np.where(ring >= self.num_rings, self.num_tracts - 1, tract))
@@ -213,7 +232,7 @@ class RingsSkyMap:
 
     def sky_to_pixel(self, tract: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Project positions on a tract's plane (TAN), pixels x to the west and y to the north; NaN behind it."""
-        ra0, dec0 = self._centres(tract)
+        ra0, dec0 = self._touching_points(tract)
         delta = np.radians(np.asarray(ra, float) - ra0)
         lat, lat0 = np.radians(np.asarray(dec, float)), np.radians(dec0)
         along = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(delta)
@@ -222,24 +241,28 @@ class RingsSkyMap:
         eta = (np.cos(lat0) * np.sin(lat) - np.sin(lat0) * np.cos(lat) * np.cos(delta)) / along
         return self._centre_pixel - xi / self._pixel_scale, self._centre_pixel + eta / self._pixel_scale
 
-    def pixel_to_sky(self, tract: int, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the right ascension in [0, 360) and declination of pixels of a tract's plane (TAN)."""
-        ra0, dec0 = self.centre(tract)
+    def pixel_to_sky(self, tract: ArrayLike, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Give the right ascension in [0, 360) and declination of pixels of tracts' planes (TAN)."""
+        ra0, dec0 = self._touching_points(tract)
         xi = (self._centre_pixel - np.asarray(x, float)) * self._pixel_scale
         eta = (np.asarray(y, float) - self._centre_pixel) * self._pixel_scale
-        lat0 = math.radians(dec0)
-        depth = math.cos(lat0) - eta * math.sin(lat0)
-        ra = np.mod(ra0 + np.degrees(np.arctan2(xi, depth)), 360.0)
-        dec = np.degrees(np.arctan2(math.sin(lat0) + eta * math.cos(lat0), np.hypot(xi, depth)))
-        return np.asarray(ra), np.asarray(dec)
+        sin0, cos0 = np.sin(np.radians(dec0)), np.cos(np.radians(dec0))
+        depth = cos0 - eta * sin0
+        ra = np.mod(ra0 + np.degrees(np.arctan2(xi, depth)), _TURN_DEG)
+        dec = np.degrees(np.arctan2(sin0 + eta * cos0, np.hypot(xi, depth)))
+        # The remainder of a tiny negative angle rounds to a whole turn.
+        return np.asarray(np.where(ra < _TURN_DEG, ra, 0.0)), np.asarray(dec)
 
-    def patch_polygon(self, tract: int, patch: int, *, outer: bool = False) -> FloatArray:
-        """Give the corners of a patch's inner (or outer) region, counter-clockwise in pixels from the lower left.
+    def patch_polygons(self, tract: ArrayLike, patch: ArrayLike, *, outer: bool = False) -> FloatArray:
+        """Give the corners of patches' inner (or outer) regions, counter-clockwise in pixels from the lower left.
+
+        The edges between them are great circles. Neighbouring inner regions share their corners; outer ones are
+        wider by the border, but end with the tract.
 
         Returns
         -------
         FloatArray
-            Right ascension and declination, shape (4, 2).
+            Right ascension and declination, shape (..., 4, 2), the patches' shape first.
 
         Raises
         ------
@@ -247,33 +270,27 @@ class RingsSkyMap:
             There is no such tract or patch.
         """
         side = self.patches_per_side
-        if not 0 <= patch < side**2:
-            raise ValueError(f"there is no patch {patch}: a tract has 0 to {side**2 - 1}")
-        row, column = divmod(patch, side)
+        tracts, patches = np.broadcast_arrays(np.asarray(tract, np.int64), np.asarray(patch, np.int64))
+        if (unknown := patches[(patches < 0) | (patches >= side**2)]).size:
+            raise ValueError(f"there is no patch {unknown[0]}: a tract has 0 to {side**2 - 1}")
         size, border = self.patch_inner_pixels, self.patch_border_pixels if outer else 0
-        last = side * size - 1
-        left, low = (max(index * size - border, 0) - 0.5 for index in (column, row))
-        right, high = (min((index + 1) * size - 1 + border, last) + 0.5 for index in (column, row))
-        ra, dec = self.pixel_to_sky(tract, [left, right, right, left], [low, low, high, high])
-        return np.stack([ra, dec], axis=-1)
+        row, column = np.divmod(patches, side)
+        left, low = (np.maximum(index * size - border, 0) - 0.5 for index in (column, row))
+        right, high = (np.minimum((index + 1) * size + border, side * size) - 0.5 for index in (column, row))
+        x, y = np.stack([left, right, right, left], axis=-1), np.stack([low, low, high, high], axis=-1)
+        return np.stack(self.pixel_to_sky(np.expand_dims(tracts, -1), x, y), axis=-1)
 
     def tracts_touching_cone(self, ra: float, dec: float, radius_deg: float) -> tuple[int, ...]:
         """List the tracts whose inner region meets a cone, ascending."""
-        low, high = math.radians(dec - radius_deg), math.radians(dec + radius_deg)
-        first, last = (int(np.searchsorted(self._ring_edges, edge, side="right")) - 1 for edge in (low, high))
-        candidates: list[int] = [0] if first < 0 else []
-        for ring in range(max(first, 0), min(last, self.num_rings - 1) + 1):
-            candidates.extend(range(int(self._ring_starts[ring]), int(self._ring_starts[ring + 1])))
-        if last >= self.num_rings:
-            candidates.append(self.num_tracts - 1)
-        return tuple(tract for tract in candidates if self.inner_box(tract).meets_cone(ra, dec, radius_deg))
-
-    def _centres(self, tract: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the centres of tracts in the shape of their numbers."""
-        numbers, inverse = np.unique(np.asarray(tract, np.int64), return_inverse=True)
-        centres = np.array([self.centre(int(number)) for number in numbers]).reshape(-1, 2)
-        shaped = centres[inverse.reshape(np.shape(tract))]
-        return shaped[..., 0], shaped[..., 1]
+        reached = np.radians(np.array([dec - radius_deg, dec + radius_deg]))
+        first, last = np.searchsorted(self._ring_edges, reached, side="right") - 1
+        start = 0 if first < 0 else int(self._ring_starts[first])
+        stop = self.num_tracts if last >= self.num_rings else int(self._ring_starts[last + 1])
+        # The position's own tract has a distance of its edges too, but need not be near them.
+        met = {int(self.tract_of(ra, dec))}
+        candidates = np.arange(start, stop)
+        near = _edge_distance_deg(self._inner_boxes(candidates), ra, dec) <= radius_deg
+        return tuple(sorted(met.union(candidates[near].tolist())))
 
 
 DC2: Final = RingsSkyMap()

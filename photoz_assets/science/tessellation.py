@@ -60,13 +60,12 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
         In the columns of the contract ``PATCHES``, by tract and patch.
     """
     held = skyinfo.sort_by([("tract", "ascending"), ("patch", "ascending")])
-    keys = zip(*(held.column(name).to_numpy().tolist() for name in ("tract", "patch")), strict=True)
-    polygons = [DC2.patch_polygon(tract, patch) for tract, patch in keys]
+    polygons = DC2.patch_polygons(held.column("tract").to_numpy(), held.column("patch").to_numpy())
     columns: dict[str, Any] = {
         "tract": held.column("tract"),
         "patch": held.column("patch"),
-        "ra": [polygon[:, 0].tolist() for polygon in polygons],
-        "dec": [polygon[:, 1].tolist() for polygon in polygons],
+        "ra": polygons[..., 0].tolist(),
+        "dec": polygons[..., 1].tolist(),
         "s_region": [_stc_polygon(polygon) for polygon in polygons],
         "num_objects": held.column("num"),
     }

@@ -8,6 +8,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from skymap_convert import ConvertedSkymapReader
 
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.science.skymap import CELLS, DC2, RingsSkyMap, SkyBox, angular_separation_deg
@@ -63,68 +64,110 @@ def test_skymap_has_the_tracts_and_patches_of_its_configuration(skymap: RingsSky
     assert skymap.patches_per_side == side
 
 
-def test_pixels_are_those_of_a_tangent_plane_of_fits() -> None:
-    ra0, dec0 = DC2.centre(2897)
+def _fits_plane(tract: int) -> WCS:
+    """The tangent plane of a DC2 tract as astropy has it."""
+    ra0, dec0 = DC2.centre(tract)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [ra0, dec0]
     # FITS counts pixels from 1.
     wcs.wcs.crpix = [14_000, 14_000]
     wcs.wcs.cdelt = [-0.2 / 3600, 0.2 / 3600]
-    ra, dec = _within_cone(ra0, dec0, 1.05, 1000)
-    expected_x, expected_y = wcs.all_world2pix(ra, dec, 0)
-    x, y = DC2.sky_to_pixel(2897, ra, dec)
+    return wcs
+
+
+@pytest.mark.parametrize("tract", [0, 2897, 9500, 18_937])
+def test_pixels_are_those_of_a_tangent_plane_of_fits(tract: int) -> None:
+    ra, dec = _within_cone(*DC2.centre(tract), 1.05, 1000)
+    expected_x, expected_y = _fits_plane(tract).all_world2pix(ra, dec, 0)
+    x, y = DC2.sky_to_pixel(tract, ra, dec)
     np.testing.assert_allclose(x, expected_x, atol=1e-6)
     np.testing.assert_allclose(y, expected_y, atol=1e-6)
-    back_ra, back_dec = DC2.pixel_to_sky(2897, x, y)
-    np.testing.assert_allclose(back_ra, ra, atol=1e-10)
-    np.testing.assert_allclose(back_dec, dec, atol=1e-10)
+    back_ra, back_dec = DC2.pixel_to_sky(tract, x, y)
+    assert angular_separation_deg(back_ra, back_dec, ra, dec).max() < 1e-10
 
 
-def test_random_positions_lie_in_the_inner_box_of_their_tract() -> None:
-    ra, dec = _random_sky(100_000, seed=1)
-    tract, patch = DC2.tract_and_patch(ra, dec)
+def test_corners_of_patch_4431_17_are_its_pixels_on_the_plane_of_fits() -> None:
+    # The third column and row: 100 pixels of border around 4000, pixel centres at whole numbers.
+    x, y = np.array([11_900, 16_100, 16_100, 11_900]) - 0.5, np.array([7_900, 7_900, 12_100, 12_100]) - 0.5
+    expected = np.column_stack(_fits_plane(4431).all_pix2world(x, y, 0))
+    np.testing.assert_allclose(DC2.patch_polygons(4431, 17, outer=True), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("skymap", [DC2, CELLS], ids=["DC2", "cells"])
+def test_a_million_random_positions_lie_in_the_inner_regions_of_their_tract_and_patch(skymap: RingsSkyMap) -> None:
+    ra, dec = _random_sky(1_000_000, seed=1)
+    # The poles, and both sides of the seam of right ascension, are where formulas fail first.
+    ra[:2000], dec[1000:1200] = np.linspace(-1e-9, 1e-9, 2000), np.linspace(-90, -89, 200)
+    dec[1200:1400] = np.linspace(89, 90, 200)
+    tract, patch = skymap.tract_and_patch(ra, dec)
     assert patch.min() >= 0
-    assert patch.max() < 49
+    assert patch.max() < skymap.patches_per_side**2
     order = np.argsort(tract, kind="stable")
     numbers, starts = np.unique(tract[order], return_index=True)
+    assert len(numbers) > 0.99 * skymap.num_tracts
     for number, rows in zip(numbers, np.split(order, starts[1:]), strict=True):
-        assert DC2.inner_box(int(number)).contains(ra[rows], dec[rows]).all()
-
-
-def test_random_positions_lie_in_the_inner_polygon_of_their_patch() -> None:
-    ra, dec = _random_sky(3000, seed=2)
-    tract, patch = DC2.tract_and_patch(ra, dec)
-    polygons = np.array([DC2.patch_polygon(int(t), int(p)) for t, p in zip(tract, patch, strict=True)])
-    corners = _unit_vectors(polygons[..., 0], polygons[..., 1])
-    # The edges of a patch are great circles, so that the point is on the same side of all of them.
-    poles = np.cross(corners, np.roll(corners, -1, axis=1))
-    sides = np.einsum("nkj,nj->nk", poles, _unit_vectors(ra, dec))
-    assert ((sides > 0).all(axis=1) | (sides < 0).all(axis=1)).all()
+        assert skymap.inner_box(int(number)).contains(ra[rows], dec[rows]).all()
+    for rows in np.array_split(np.arange(len(ra)), 10):
+        corners = _unit_vectors(*np.moveaxis(skymap.patch_polygons(tract[rows], patch[rows]), -1, 0))
+        # The edges of a patch are great circles: a position inside is on the same side of all four.
+        poles = np.cross(corners, np.roll(corners, -1, axis=1))
+        sides = np.einsum("nkj,nj->nk", poles, _unit_vectors(ra[rows], dec[rows]))
+        assert (sides < 0).all()
 
 
 def test_inner_boxes_cover_the_sphere_exactly_once() -> None:
     boxes = [DC2.inner_box(tract) for tract in range(DC2.num_tracts)]
     assert sum(box.area_deg2 for box in boxes) == pytest.approx(129_600 / np.pi, rel=1e-12)
-    inner = boxes[1:-1]
-    for here, there in pairwise(inner):
-        same_ring = here.dec_min == there.dec_min
-        assert not same_ring or here.ra_max == pytest.approx(there.ra_min, abs=1e-10)
-        assert same_ring or here.dec_max == there.dec_min
+    first = boxes[1]
+    for here, there in pairwise(boxes[1:]):
+        if here.dec_min == there.dec_min:
+            assert here.ra_max == there.ra_min
+        else:
+            assert here.dec_max == there.dec_min
+            # The ring has come around to where it began.
+            assert here.ra_max == pytest.approx(first.ra_min + 360, rel=1e-15)
+            first = there
 
 
-def test_neighbouring_patches_share_their_edge() -> None:
-    left, right, above = (DC2.patch_polygon(4431, patch) for patch in (16, 17, 23))
-    np.testing.assert_allclose(left[[1, 2]], right[[0, 3]], atol=1e-12)
-    np.testing.assert_allclose(left[[3, 2]], above[[0, 1]], atol=1e-12)
+@pytest.mark.parametrize("skymap", [DC2, CELLS], ids=["DC2", "cells"])
+@pytest.mark.parametrize("tract", [0, 1, 4431, 9500, 18_936, 18_937])
+def test_neighbouring_patches_share_their_corners_to_the_last_digit(skymap: RingsSkyMap, tract: int) -> None:
+    side = skymap.patches_per_side
+    grid = skymap.patch_polygons(tract, np.arange(side**2)).reshape(side, side, 4, 2)
+    assert (grid[:, :-1, [1, 2]] == grid[:, 1:, [0, 3]]).all()
+    assert (grid[:-1, :, [3, 2]] == grid[1:, :, [0, 1]]).all()
+
+
+def test_cells_are_those_of_an_independent_implementation() -> None:
+    """skymap-convert carries the tracts and patches that the LSST stack makes of its cells skymap."""
+    reader = ConvertedSkymapReader(preset="lsst_skymap")
+    try:
+        assert reader.n_tracts == CELLS.num_tracts
+        tracts = np.arange(CELLS.num_tracts)
+        boxes = [CELLS.inner_box(int(tract)) for tract in tracts]
+        corners = [[(b.ra_min, b.dec_min), (b.ra_max, b.dec_min), (b.ra_max, b.dec_max)] for b in boxes]
+        assert _farthest_deg(np.array(corners)[1:-1], np.asarray(reader.tracts)[1:-1, :3]) < 1e-10
+        for some in np.array_split(tracts, 10):
+            # Their corners start at the lower right one and go around clockwise.
+            ours = CELLS.patch_polygons(some[:, None], np.arange(100))[..., [1, 0, 3, 2], :]
+            assert _farthest_deg(ours, np.asarray(reader.patches[some])) < 1e-10
+    finally:
+        reader.cleanup()
+
+
+def _farthest_deg(ours: FloatArray, theirs: FloatArray) -> float:
+    """The largest distance on an axis between corners."""
+    ra, dec = np.moveaxis((ours - theirs + 180) % 360 - 180, -1, 0)
+    return float(np.abs([ra * np.cos(np.radians(theirs[..., 1])), dec]).max())
 
 
 def test_outer_polygon_is_wider_by_the_border_and_ends_with_the_tract() -> None:
-    inner, outer = DC2.patch_polygon(2897, 24), DC2.patch_polygon(2897, 24, outer=True)
+    inner, outer = DC2.patch_polygons(2897, 24), DC2.patch_polygons(2897, 24, outer=True)
     growth_arcsec = 3600 * angular_separation_deg(inner[:, 0], inner[:, 1], outer[:, 0], outer[:, 1])
     np.testing.assert_allclose(growth_arcsec, np.hypot(20, 20), rtol=1e-3)
     np.testing.assert_allclose(
-        DC2.patch_polygon(2897, 0)[0], DC2.patch_polygon(2897, 0, outer=True)[0], atol=1e-12
+        DC2.patch_polygons(2897, 0)[0], DC2.patch_polygons(2897, 0, outer=True)[0], atol=1e-12
     )
 
 
@@ -224,4 +267,4 @@ def test_unknown_tract_is_refused(tract: int) -> None:
 @pytest.mark.parametrize("patch", [-1, 49])
 def test_unknown_patch_is_refused(patch: int) -> None:
     with pytest.raises(ValueError, match="there is no patch"):
-        DC2.patch_polygon(2897, patch)
+        DC2.patch_polygons(2897, patch)
