@@ -1,7 +1,7 @@
 """When things run: the jobs and the schedules. How assets follow each other stands in ``conditions``.
 
-All of it is off until the user turns it on. No tick asks the archive anything: what a tract is of stands in
-its file.
+All of it is off until the user turns it on. No tick asks the archive anything: which tracts are wanted is said by
+``refresh``.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.assets.survey import survey_state
+from photoz_assets.refresh import REASON_TAG, REFRESH_TAG, by_reason, tract_states
 from photoz_assets.resources import SelectionResource
-from photoz_assets.selection import Selection
+from photoz_assets.state import Standing
 from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake
 
 refresh_archive: Final = dg.define_asset_job(
     "refresh_archive",
@@ -24,8 +24,9 @@ refresh_archive: Final = dg.define_asset_job(
 
 refresh_tracts: Final = dg.define_asset_job(
     "refresh_tracts",
-    selection=dg.AssetSelection.assets("matched_galaxies", "diagnostics"),
-    description="Ask for the galaxies of one tract, audit and publish them, draw the tract's diagnostics.",
+    selection=dg.AssetSelection.assets("matched_galaxies", "diagnostics") | dg.AssetSelection.checks(survey_state),
+    description="Ask for the galaxies of one tract, audit and publish them, draw the tract's diagnostics, and say "
+    "how far the survey is.",
 )
 
 demo: Final = dg.define_asset_job(
@@ -52,32 +53,37 @@ def refresh_archive_weekly() -> dg.RunRequest:
     job=refresh_tracts,
     cron_schedule="0 7 * * *",
     execution_timezone="UTC",
-    description="Each morning, ask for the tracts that are missing, or of another selection or code version: "
-    "all of them once a release (a new release has a lake of its own), none when nothing has changed.",
+    description="Each morning, ask for the tracts that are missing, failed, changed at the archive since, or of "
+    "another selection or code version: all of them once a release (a new release has a lake of its own), none "
+    "when nothing has changed.",
 )
 def refresh_tracts_daily(
     context: dg.ScheduleEvaluationContext, lake: LakeResource, selection: SelectionResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Request a run for each tract that is not current."""
+    """Request a run for each tract that is wanted; say of the others why they are passed over."""
     wanted = selection.selection()
-    stale = {tract: reason for tract in TRACTS if (reason := staleness(lake.lake, tract, wanted))}
-    if not stale:
-        yield dg.SkipReason(f"all {len(TRACTS)} tracts are current: {wanted.text}")
+    states = tract_states(
+        lake.lake, context.instance, selection=wanted, code_version=MATCHED_GALAXIES_CODE_VERSION
+    )
     day = context.scheduled_execution_time.date().isoformat()
-    for tract, reason in stale.items():
-        yield dg.RunRequest(run_key=f"{day}-{tract}", partition_key=str(tract), tags={"photoz/reason": reason})
+    for state in states:
+        if state.wanted:
+            yield dg.RunRequest(
+                run_key=f"{day}-{state.tract}",
+                partition_key=str(state.tract),
+                # Retries of a run that crashed; a step that failed was tried again where that helps.
+                tags={REASON_TAG: state.reason, REFRESH_TAG: day, "dagster/max_retries": "2"},
+            )
+    passed_over = [state for state in states if not state.wanted]
+    why = "; ".join(f"{len(tracts)} {_named(reason, tracts)}" for reason, tracts in by_reason(passed_over).items())
+    context.log.info("%d tracts requested; passed over: %s", len(states) - len(passed_over), why or "none")
+    if len(passed_over) == len(states):
+        yield dg.SkipReason(f"{why} ({wanted.text})")
 
 
-def staleness(lake: Lake, tract: int, selection: Selection) -> str | None:
-    """Say why a tract should be asked for again; None if its stored table is current."""
-    if not lake.table("matched_galaxies", tract).exists():
-        return "missing"
-    provenance = lake.provenance("matched_galaxies", tract)
-    if provenance.selection != selection:
-        return "of another selection"
-    if provenance.code_version != MATCHED_GALAXIES_CODE_VERSION:
-        return "of another code version"
-    return None
+def _named(reason: str, tracts: list[int]) -> str:
+    """Give a reason with the tracts that it holds for; those that are simply current need no names."""
+    return reason if reason == Standing.CURRENT else f"{reason} (tract {', '.join(map(str, tracts))})"
 
 
 JOBS: Final = (refresh_archive, refresh_tracts, demo)

@@ -92,7 +92,7 @@ FIELD_CHECKS: Final = check_specs(
     blocking=True,
 )
 
-_WARNINGS: Final = frozenset({*_WARNING, "known_tracts"})
+_WARNINGS: Final = frozenset({*_WARNING, "known_tracts", "survey_state"})
 
 
 def row_rules(selection: Selection, tract: int) -> list[RowRule]:

@@ -9,6 +9,7 @@ from photoz_assets.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
 from photoz_assets.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.assets.galaxies import field_galaxies, matched_galaxies
 from photoz_assets.assets.sky import patches, sky_map, skyinfo, tracts
+from photoz_assets.assets.survey import survey_state
 from photoz_assets.automation import JOBS, SCHEDULES, SENSORS
 from photoz_assets.progress import progress_logger
 from photoz_assets.resources import ArchiveResource, SelectionResource
@@ -48,6 +49,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             field_diagnostics,
             survey_diagnostics,
         ],
+        asset_checks=[survey_state],
         resources={**usual, **given},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         jobs=JOBS,

@@ -45,12 +45,17 @@ _SECONDS_BETWEEN_WORDS: Final = 9.0
 _VERSIONED: Final = ("photoz_assets", "dagster", "duckdb", "pyarrow", "pyvo")
 
 
+def _as_it_is(provenance: Provenance) -> Provenance:
+    return provenance
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked of the archive, and for which table.
 
     ``complete`` makes the contract's columns of those that were selected. ``count_adql`` gives the number of
-    rows as ``num_rows``; it is sent only to a service whose jobs do not say theirs.
+    rows as ``num_rows``; it is sent only to a service whose jobs do not say theirs. ``annotate`` adds to the
+    provenance what the rows told, once all have come.
     """
 
     contract: Contract
@@ -60,6 +65,7 @@ class Question:
     code_version: str
     tract: int | None = None
     selection: Selection | None = None
+    annotate: Callable[[Provenance], Provenance] = _as_it_is
 
     @property
     def name(self) -> str:
@@ -233,7 +239,7 @@ class Inquirer:
             )
 
             def provenance() -> Provenance:
-                return Provenance(
+                told = Provenance(
                     table=question.contract.table,
                     code_version=question.code_version,
                     archive=identity,
@@ -248,6 +254,7 @@ class Inquirer:
                     seconds=round(time.monotonic() - started, 3),
                     **_circumstances(),
                 )
+                return question.annotate(told)
 
             batches = map(question.complete, self._told(stream, question, expected))
             return stage(self.lake, question.contract, batches, provenance)
@@ -295,4 +302,4 @@ def derived_provenance(
 def _circumstances() -> dict[str, Any]:
     """Say when and with what a table is made."""
     versions = {name: version(name) for name in _VERSIONED} | {"python": platform.python_version()}
-    return {"created": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions}
+    return {"created": datetime.now(UTC).isoformat(timespec="milliseconds"), "versions": versions}

@@ -80,10 +80,10 @@ class Run:
 class Runs:
     """Materializes assets of the real definitions against one archive and lake."""
 
-    def __init__(self, url: str, data_dir: Path) -> None:
+    def __init__(self, url: str, data_dir: Path, instance: dg.DagsterInstance | None = None) -> None:
         self.url = url
         self.lake = Lake(data_dir)
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance or dg.DagsterInstance.ephemeral()
 
     def __call__(
         self,
@@ -91,8 +91,10 @@ class Runs:
         tract: int | None = None,
         selection: SelectionResource | None = None,
         config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+        job: str = "demo",
     ) -> Run:
-        """Materialize some assets in one run, failing or not."""
+        """Materialize some assets of a job, or all of it, in one run, failing or not."""
         definitions = build_definitions(
             resources={
                 "archive": ArchiveResource(url=self.url),
@@ -100,14 +102,14 @@ class Runs:
                 "selection": selection or SelectionResource(),
             }
         )
-        job = definitions.resolve_job_def("demo")
         ops = {name: {"config": settings} for name, settings in (config or {}).items()}
         return Run(
-            job.execute_in_process(
+            definitions.resolve_job_def(job).execute_in_process(
                 run_config={"ops": ops},
                 instance=self.instance,
                 partition_key=str(tract) if tract else None,
-                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
                 raise_on_error=False,
+                tags=tags,
             )
         )

@@ -22,12 +22,24 @@ ALLOWED: dict[str, set[str]] = {
     "tap": set(),
     "storage": FACTS | {"contracts", "selection"},
     "ingest": FACTS | {"contracts", "selection", "storage", "tap"},
+    "state": {"selection", "storage"},
     "partitions": {"data"},
     "conditions": set(),
     "embedded_archive": FACTS | {"contracts", "science"},
 }
-SHELLS = {"resources", "progress", "checks", "assets", "automation", "definitions", "demo", "ui", "cli"}
-DAGSTER_FREE = {"bands", "data", "environment", "contracts", "selection", "science", "queries", "tap", "ingest"}
+SHELLS = {"refresh", "resources", "progress", "checks", "assets", "automation", "definitions", "demo", "ui", "cli"}
+DAGSTER_FREE = {
+    "bands",
+    "data",
+    "environment",
+    "contracts",
+    "selection",
+    "science",
+    "queries",
+    "tap",
+    "ingest",
+    "state",
+}
 
 
 def _modules() -> list[Path]:

@@ -13,6 +13,8 @@ from photoz_assets.storage.staging import StagedTable
 
 _CODE_VERSION: Final = "1"
 
+OBJECT_TABLE: Final = dg.AssetKey(TABLE_ALIASES["obj"].split("."))
+
 # The archive's own tables: lineage starts there, and nothing here materializes them.
 ARCHIVE_TABLES: Final = [
     dg.AssetSpec(name.split("."), description=text, group_name="archive", kinds={"tap"}, owners=OWNERS)

@@ -5,8 +5,11 @@ from typing import Final
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from photoz_assets.assets.archive import OBJECT_TABLE
 from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, origins
 from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
 from photoz_assets.conditions import FOLLOW
@@ -16,6 +19,7 @@ from photoz_assets.ingest import Question, derived_provenance
 from photoz_assets.queries import skyinfo_count_query, skyinfo_query
 from photoz_assets.resources import ArchiveResource
 from photoz_assets.science.tessellation import patch_table, tract_table
+from photoz_assets.state import Listing
 from photoz_assets.storage.io_manager import LakeResource
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.staging import StagedTable, stage
@@ -36,19 +40,22 @@ _CODE_VERSION: Final = "1"
 )
 def skyinfo(
     context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
-) -> Iterator[dg.Output[StagedTable] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[StagedTable] | dg.AssetCheckResult | dg.AssetObservation]:
     """Where the objects of each tract and patch lie and how many there are: Object grouped by tract and patch.
 
-    The grouping reads the archive's whole Object table, so it is asked as a job and kept.
+    The grouping reads the archive's whole Object table, so it is asked as a job and kept. By it the archive is
+    observed: a tract whose counts differ from the last listing's has changed there, and is refreshed.
     """
-    question = Question(
-        contract=SKYINFO,
-        adql=skyinfo_query(),
-        count_adql=skyinfo_count_query(),
-        complete=lambda batch: batch,
-        code_version=_CODE_VERSION,
-    )
     with failing_in_one_line():
+        listing = Listing(lake.lake)
+        question = Question(
+            contract=SKYINFO,
+            adql=skyinfo_query(),
+            count_adql=skyinfo_count_query(),
+            complete=listing.count,
+            code_version=_CODE_VERSION,
+            annotate=listing.noted,
+        )
         inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
         try:
             with inquirer.ask(question) as staged:
@@ -57,13 +64,30 @@ def skyinfo(
                 yield check_result(passed("contract", "the columns are the contract's", {}))
                 yield check_result(passed("complete", f"{staged.rows:,} tracts and patches", rows))
                 yield check_result(known_tracts(tracts.to_pylist(), PACKAGED_TRACTS))
-                yield dg.Output(staged)
+                yield _observed(staged, listing)
+                yield dg.Output(staged, metadata={"tracts_changed": len(listing.changed)})
         except ContractViolation as error:
             yield check_result(failed("contract", error))
             raise
         except Truncated as error:
             yield check_result(failed("complete", error))
             raise
+
+
+def _observed(staged: StagedTable, listing: Listing) -> dg.AssetObservation:
+    """Make a listing an observation of the archive's own table: its release and what it holds."""
+    rows = pq.read_table(staged.path, columns=["tract", "num"])
+    return dg.AssetObservation(
+        OBJECT_TABLE,
+        description=str(staged.provenance.archive),
+        metadata={
+            "objects": pc.sum(rows.column("num")).as_py() or 0,
+            "tracts": pc.count_distinct(rows.column("tract")).as_py(),
+            "tracts_changed": len(listing.changed),
+            "changed": dg.MetadataValue.json(list(listing.changed)),
+        },
+        tags={DATA_VERSION_TAG: staged.provenance.archive.fingerprint if staged.provenance.archive else ""},
+    )
 
 
 def _from_skyinfo(

@@ -78,6 +78,8 @@ class Provenance:
     """Where one stored table came from.
 
     Rows are counts, ``created`` is UTC in ISO 8601, ``region`` the piece of sky in words where it is no tract.
+    ``changes_seen`` stands in a listing of the sky: for each tract that the archive has changed since the lake's
+    first listing, when that was last seen.
     """
 
     table: str
@@ -97,6 +99,7 @@ class Provenance:
     seconds: float | None = None
     inputs: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    changes_seen: Mapping[str, str] = field(default_factory=dict)
 
     def with_rows(self, stored: int) -> Self:
         """Give the same with the number of stored rows."""

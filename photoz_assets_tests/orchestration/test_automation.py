@@ -1,21 +1,48 @@
-"""Schedules and conditions, by their real ticks on an ephemeral instance."""
+"""Schedules and conditions, by their real ticks on an ephemeral instance.
 
+What 157 stored tracts ask for is counted on the small tables that ``samples`` makes; that the archive's own
+answers say the same is shown on the tracts of one field.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
+from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.assets.survey import judged
 from photoz_assets.automation import refresh_archive_weekly, refresh_tracts_daily
+from photoz_assets.contracts import MATCHED_GALAXIES, SKYINFO
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.definitions import build_definitions
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.refresh import MAX_FAILURES, REFRESH_TAG, TractState, latest_refresh
 from photoz_assets.resources import SelectionResource
+from photoz_assets.selection import Selection
+from photoz_assets.state import Listing, Standing
 from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.staging import publish, stage
 from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.samples import galaxies
+
+
+@pytest.fixture
+def runs(archive: ArchiveServer, tmp_path: Path) -> Iterator[Runs]:
+    """Runs on an instance of which a tick can be given the reference: one on disk."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield Runs(archive.url, tmp_path / "lake", instance)
 
 
 def _tick(runs: Runs, selection: SelectionResource | None = None) -> Any:
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=runs.instance,
         repository_def=build_definitions().get_repository_def(),
         scheduled_execution_time=datetime(2026, 11, 24, 7, tzinfo=UTC),
@@ -23,30 +50,126 @@ def _tick(runs: Runs, selection: SelectionResource | None = None) -> Any:
             "lake": LakeResource(data_dir=str(runs.lake.root)),
             "selection": selection or SelectionResource(),
         },
+    ) as context:
+        return refresh_tracts_daily.evaluate_tick(context)
+
+
+def _requested_tracts(tick: Any) -> dict[int, str]:
+    return {int(request.partition_key): request.tags["photoz/reason"] for request in tick.run_requests or ()}
+
+
+def _store(lake: Lake, tracts: Iterable[int], selection: Selection | None = None) -> None:
+    for tract in tracts:
+        provenance = Provenance(
+            table="matched_galaxies",
+            code_version=MATCHED_GALAXIES_CODE_VERSION,
+            tract=tract,
+            selection=selection or Selection(),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+        publish(lake, stage(lake, MATCHED_GALAXIES, [galaxies(2, tract=tract)], partial(replace, provenance)))
+
+
+def _list_sky(lake: Lake, changed: Iterable[int] = ()) -> None:
+    """Store a listing of the sky, a patch a tract, in which some tracts hold more objects."""
+    listing = Listing(lake)
+    changed = set(changed)
+    values = {name: [0.0] * len(TRACTS) for name in SKYINFO.names} | {
+        "tract": list(TRACTS),
+        "patch": [0] * len(TRACTS),
+        "num": [101 if tract in changed else 100 for tract in TRACTS],
+    }
+    [batch] = pa.table(values, schema=SKYINFO.schema).to_batches()
+    provenance = Provenance(
+        table="skyinfo", code_version="1", created=datetime.now(UTC).isoformat(timespec="milliseconds")
     )
-    return refresh_tracts_daily.evaluate_tick(context)
+    publish(lake, stage(lake, SKYINFO, map(listing.count, [batch]), lambda: listing.noted(provenance)))
 
 
 def test_first_tick_asks_for_every_tract_once(runs: Runs) -> None:
     tick = _tick(runs)
-    assert [request.partition_key for request in tick.run_requests] == [str(tract) for tract in TRACTS]
+    assert _requested_tracts(tick) == dict.fromkeys(TRACTS, "missing")
     assert len({request.run_key for request in tick.run_requests}) == 157
-    assert {request.tags["photoz/reason"] for request in tick.run_requests} == {"missing"}
 
 
-def test_current_tract_is_not_asked_for_again(runs: Runs) -> None:
+def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs) -> None:
+    _store(runs.lake, TRACTS)
+    _list_sky(runs.lake)
+    _list_sky(runs.lake)
+    nothing = _tick(runs)
+    assert not nothing.run_requests
+    assert nothing.skip_message.startswith("157 current (true primary galaxies, 17 < g, r, i < 26")
+
+    _list_sky(runs.lake, changed=(3636, 3637, 4430))
+    assert _requested_tracts(_tick(runs)) == dict.fromkeys((3636, 3637, 4430), "changed at the archive")
+    # What was seen is remembered until the tract has been asked for again.
+    _list_sky(runs.lake, changed=(3636, 3637, 4430))
+    _store(runs.lake, (3637,))
+    assert set(_requested_tracts(_tick(runs))) == {3636, 4430}
+
+    other = _tick(runs, SelectionResource(faint_limit_mag=25))
+    assert _requested_tracts(other) == dict.fromkeys(TRACTS, "of another selection")
+
+
+def test_tract_and_listing_of_the_real_run_are_current_and_observe_the_archive(runs: Runs) -> None:
     runs("matched_galaxies", tract=3638)
-    assert "3638" not in {request.partition_key for request in _tick(runs).run_requests}
+    first = runs("skyinfo")
+    again = runs("skyinfo")
+    assert 3638 not in _requested_tracts(_tick(runs))
+    assert [run.metadata("skyinfo")["tracts_changed"] for run in (first, again)] == [0, 0]
+    observed = runs.instance.fetch_observations(dg.AssetKey(["dp02_dc2_catalogs", "Object"]), limit=5).records
+    assert len(observed) == 2
+    facts = observed[0].asset_observation
+    assert facts is not None
+    assert facts.metadata["tracts"].value == 3
+    assert facts.tags["dagster/data_version"] == runs.lake.provenance("skyinfo").archive.fingerprint  # type: ignore[union-attr]
 
 
-def test_tract_of_another_selection_is_asked_for_again_with_the_reason(runs: Runs) -> None:
-    runs("matched_galaxies", tract=3638)
-    [request] = [
-        request
-        for request in _tick(runs, SelectionResource(faint_limit_mag=25)).run_requests
-        if request.partition_key == "3638"
-    ]
-    assert request.tags["photoz/reason"] == "of another selection"
+def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) -> None:
+    _store(runs.lake, TRACTS)
+    impossible = SelectionResource(bright_limit_mag=27)
+    for _ in range(MAX_FAILURES - 1):
+        assert not runs("matched_galaxies", tract=3638, selection=impossible).success
+    assert _requested_tracts(_tick(runs)) == {3638: "current, the last run failed"}
+    assert not runs("matched_galaxies", tract=3638, selection=impossible).success
+    given_up = _tick(runs)
+    assert not given_up.run_requests
+    assert "1 current, failed 3 times in 7 days: see its last run (tract 3638)" in given_up.skip_message
+    assert runs("matched_galaxies", tract=3638).success
+    assert _tick(runs).skip_message.startswith("157 current")
+
+
+def test_progress_of_a_refresh_counts_its_runs(runs: Runs) -> None:
+    assert latest_refresh(runs.instance) is None
+    runs("matched_galaxies", tract=3637, tags={REFRESH_TAG: "2026-11-24"})
+    runs("matched_galaxies", tract=3638, tags={REFRESH_TAG: "2026-11-24"}, selection=SelectionResource(bands=[]))
+    job = build_definitions().resolve_job_def("refresh_tracts")
+    runs.instance.create_run_for_job(job, tags={REFRESH_TAG: "2026-11-24", "dagster/partition": "3831"})
+    progress = latest_refresh(runs.instance)
+    assert progress is not None
+    assert (progress.total, progress.done, progress.failed, progress.left) == (3, 1, 1, 1)
+    assert progress.expected_end is not None
+    assert progress.text.startswith("refresh of 2026-11-24: 1 of 3 done, 1 left, 1 failed, expected end ")
+
+
+def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
+    _store(runs.lake, (3637,), Selection(faint_limit_mag=25))
+    refreshed = runs(job="refresh_tracts", tract=3638, tags={REFRESH_TAG: "2026-11-24"})
+    assert refreshed.success
+    check = refreshed.checks["survey_state"]
+    assert not check.passed
+    assert check.severity is dg.AssetCheckSeverity.WARN
+    assert check.description.startswith(
+        "1 fresh, 1 stale, 155 missing; refresh of 2026-11-24: 0 of 1 done, 1 left"
+    )
+    assert (check.metadata["fresh"], check.metadata["stale"]) == (1, 1)
+    assert {row["reason"]: row["which"] for row in check.offending_rows}["of another selection"] == "3637"
+
+
+def test_missing_tracts_are_no_fault_of_the_survey() -> None:
+    states = [TractState(tract=3638, standing=Standing.CURRENT), TractState(tract=3639, standing=Standing.MISSING)]
+    assert judged(states, None).passed
+    assert not judged([*states, TractState(tract=3640, standing=Standing.CURRENT, failed=True)], None).passed
 
 
 def test_weekly_tick_asks_for_the_archives_listing_once() -> None:

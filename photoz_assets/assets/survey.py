@@ -1,0 +1,58 @@
+"""The state of the survey as a check: how many tracts are fresh, and how far their refresh has come."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import dagster as dg
+
+from photoz_assets.assets.diagnostics import survey_diagnostics
+from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.assets.shell import failing_in_one_line
+from photoz_assets.checks import check_result
+from photoz_assets.refresh import Progress, TractState, by_reason, counted, latest_refresh, tract_states
+from photoz_assets.resources import SelectionResource
+from photoz_assets.storage.audit import Verdict
+from photoz_assets.storage.io_manager import LakeResource
+
+_CHECK: Final = "survey_state"
+
+
+@dg.asset_check(
+    asset=survey_diagnostics,
+    name=_CHECK,
+    description="No stored tract is stale and none failed; with the progress of the newest refresh. Missing ones "
+    "are no fault: a lake may hold a piece of the survey.",
+)
+def survey_state(
+    context: dg.AssetCheckExecutionContext, lake: LakeResource, selection: SelectionResource
+) -> dg.AssetCheckResult:
+    """Hold every stored tract against what is wanted now; each run of a refresh does, and so tells how far it is."""
+    with failing_in_one_line():
+        states = tract_states(
+            lake.lake,
+            context.instance,
+            selection=selection.selection(),
+            code_version=MATCHED_GALAXIES_CODE_VERSION,
+        )
+    return check_result(judged(states, latest_refresh(context.instance)))
+
+
+def judged(states: Iterable[TractState], progress: Progress | None) -> Verdict:
+    """Judge the state of the survey: passed if no tract is stale or failed."""
+    states = list(states)
+    counts = counted(states)
+    facts: dict[str, Any] = dict(counts)
+    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    if progress is not None:
+        summary += f"; {progress.text}"
+        facts |= {"refresh_done": progress.done, "refresh_left": progress.left, "refresh_failed": progress.failed}
+    return Verdict(
+        check=_CHECK,
+        passed=not counts["stale"] and not counts["failed"],
+        summary=summary,
+        numbers=facts,
+        rows=[
+            {"reason": reason, "tracts": len(tracts), "which": ", ".join(map(str, tracts))}
+            for reason, tracts in by_reason(state for state in states if state.word != "fresh").items()
+        ],
+    )
