@@ -1,11 +1,15 @@
 """The ADQL that is sent: one literal area predicate, every column under its name, nothing of a user's words."""
 
+from itertools import pairwise
+
 import pytest
 import sqlglot
 from sqlglot import exp
 
 from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.queries import Dialect, matched_galaxies_query, tap_columns_query
+from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_query, tap_columns_query
+from photoz_assets.science.skymap import DC2
 from photoz_assets.selection import Selection
 
 
@@ -45,3 +49,30 @@ def test_flags_are_compared_as_the_service_can() -> None:
 
 def test_table_names_are_quoted_as_literals() -> None:
     assert tap_columns_query(["a'b", "c"]).endswith("WHERE table_name IN ('a''b', 'c')")
+
+
+def leaves(strip: Strip) -> list[Strip]:
+    """Cut a strip as far as it goes."""
+    return [leaf for half in strip.halves for leaf in leaves(half)] or [strip]
+
+
+@pytest.mark.parametrize("tract", TRACTS[::20])
+def test_strips_of_a_tract_touch_and_together_have_no_outer_limit(tract: int) -> None:
+    box = DC2.inner_box(tract)
+    strips = [*leaves(Strip(0, 2)), *Strip(1, 2).halves]
+    limits = [strip.conditions(box) for strip in strips]
+    for southern, northern in pairwise(limits):
+        assert southern[-1].replace("<", ">=") == northern[0]
+    assert len(limits[0]) == len(limits[-1]) == 1
+    assert WHOLE.conditions(box) == []
+
+
+def test_strip_has_its_own_area_predicate_with_literals() -> None:
+    adql = matched_galaxies_query(2897, Selection(), Dialect(), Strip(1, 2))
+    assert "(obj.coord_ra, obj.coord_dec, 49.83050847, -43.88429753, 51.86440678, -43.14049586) = 1" in adql
+    assert " = 1 AND obj.coord_dec >= -43.88429752" in adql
+    assert adql.count("scisql_s2PtInBox") == 1
+
+
+def test_cutting_ends() -> None:
+    assert len(leaves(WHOLE)) == 16

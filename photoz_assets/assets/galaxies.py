@@ -24,7 +24,7 @@ from photoz_assets.contracts import ARCHIVE_SCHEMA, FIELD_GALAXIES, MATCHED_GALA
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.ingest import Question, derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.queries import Dialect, matched_galaxies_count_query, matched_galaxies_query
+from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_count_query, matched_galaxies_query
 from photoz_assets.resources import ArchiveResource, SelectionResource
 from photoz_assets.science.field import Field
 from photoz_assets.science.photometry import with_magnitudes
@@ -84,16 +84,18 @@ def matched_galaxies(
             raise
 
 
-def _question(archive: Archive, tract: int, selection: Selection) -> Question:
+def _question(archive: Archive, tract: int, selection: Selection, strip: Strip = WHOLE) -> Question:
     dialect = _dialect(archive)
     return Question(
         contract=MATCHED_GALAXIES,
-        adql=matched_galaxies_query(tract, selection, dialect),
-        count_adql=matched_galaxies_count_query(tract, selection, dialect),
+        adql=matched_galaxies_query(tract, selection, dialect, strip),
+        count_adql=matched_galaxies_count_query(tract, selection, dialect, strip),
         complete=with_magnitudes,
         code_version=MATCHED_GALAXIES_CODE_VERSION,
         tract=tract,
         selection=selection,
+        part=None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}",
+        halves=lambda: tuple(_question(archive, tract, selection, half) for half in strip.halves),
     )
 
 

@@ -42,6 +42,10 @@ class Claim:
             except BlockingIOError:
                 os.close(descriptor)
                 return None
+            except BaseException:
+                # A signal while we waited, or a file system without locks.
+                os.close(descriptor)
+                raise
             if _is_still(path, descriptor):
                 return cls(path, descriptor)
             # Its last holder removed or renamed it between our open and our lock.

@@ -37,6 +37,8 @@ class JobRecord:
 def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: str) -> Iterator[JobRecord]:
     """Own the record of a query's job for the time of a block, then remove it.
 
+    It stays behind if the block fails and leaves its job with the archive: whoever asks next takes that over.
+
     Parameters
     ----------
     folder
@@ -62,12 +64,14 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
             pass
     else:
         claim.rename(path)
+    record = JobRecord(claim, archive_url=archive_url, run_id=run_id, job_url=job_url)
     try:
-        record = JobRecord(claim, archive_url=archive_url, run_id=run_id)
         record.note(job_url)
         yield record
-    finally:
-        claim.release(remove=True)
+    except BaseException:
+        claim.release(remove=record.job_url is None)
+        raise
+    claim.release(remove=True)
 
 
 def _inherit(folder: Path, pattern: str) -> tuple[Claim | None, str | None]:
@@ -77,7 +81,7 @@ def _inherit(folder: Path, pattern: str) -> tuple[Claim | None, str | None]:
             continue
         try:
             job_url = json.loads(claim.path.read_text())["job_url"]
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             job_url = None
         if job_url is not None:
             return claim, str(job_url)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from photoz_assets.environment import data_dir as default_data_dir
 from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
@@ -40,12 +41,14 @@ class Lake:
 
     def every_tract(self, asset: str) -> str:
         """Give the glob pattern of an asset's tables of all tracts."""
-        return str(self.root / asset / f"{TRACT_KEY}=*" / f"{asset}.parquet")
+        return str(self.root / asset / f"{TRACT_KEY}=[0-9]*" / f"{asset}.parquet")
 
     def tracts(self, asset: str) -> tuple[int, ...]:
         """List the tracts of which the lake holds an asset's table, ascending."""
         files = (self.root / asset).glob(f"{TRACT_KEY}=*/{asset}.parquet")
-        return tuple(sorted(int(path.parent.name.partition("=")[2]) for path in files))
+        keys = (path.parent.name.partition("=")[2] for path in files)
+        # Folders that others made, a copy say, are no tracts.
+        return tuple(sorted(int(key) for key in keys if key.isdecimal()))
 
     def provenance(self, asset: str, tract: int | None = None) -> Provenance:
         """Read where a stored table came from; raises as ``read_provenance``."""
@@ -89,8 +92,8 @@ class Lake:
     def archive(self) -> ArchiveIdentity | None:
         """Tell of which archive the lake's tables are; None for a lake without tables."""
         for path in self._published():
-            # Files of others may lie here too; they say nothing.
-            with suppress(ForeignFileError):
+            # Files of others and broken ones may lie here too; they say nothing.
+            with suppress(ForeignFileError, pa.ArrowInvalid, FileNotFoundError):
                 if (archive := read_provenance(path).archive) is not None:
                     return archive
         return None

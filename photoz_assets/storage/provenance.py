@@ -79,7 +79,8 @@ class Provenance:
 
     Rows are counts, ``created`` is UTC in ISO 8601, ``region`` the piece of sky in words where it is no tract.
     ``changes_seen`` stands in a listing of the sky: for each tract that the archive has changed since the lake's
-    first listing, when that was last seen.
+    first listing, when that was last seen. ``parts`` names query, job and rows of each part, of a table that the
+    archive gave in parts only.
     """
 
     table: str
@@ -98,6 +99,7 @@ class Provenance:
     bytes_received: int | None = None
     seconds: float | None = None
     inputs: tuple[str, ...] = ()
+    parts: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,7 +123,8 @@ class Provenance:
             facts["archive"] = ArchiveIdentity(**facts["archive"])
         if "selection" in facts:
             facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
-        return cls(**{**facts, "inputs": tuple(facts.get("inputs", ()))})
+        lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
+        return cls(**{**facts, **lists})
 
 
 def read_provenance(path: Path) -> Provenance:

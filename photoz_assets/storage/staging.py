@@ -7,8 +7,8 @@ what a killed process left is swept by the next that stages.
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,11 @@ class StagedTable:
     path: Path
     rows: int
     claim: Claim
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows back, a batch at a time."""
+        with pq.ParquetFile(self.path) as file:
+            yield from file.iter_batches()
 
     def discard(self) -> None:
         """Remove the staged file, if it was not published; a second call does nothing."""
@@ -132,27 +137,42 @@ def stage(
         raise
 
 
+@contextmanager
+def spool(lake: Lake) -> Iterator[Path]:
+    """Lend a file for what must be on the disk before it can be read; swept like a staged file after a kill."""
+    claim = _new_file(lake.staging, "spool")
+    try:
+        yield claim.path
+    finally:
+        claim.release(remove=True)
+
+
 def spill_folder(staged: Path) -> Path:
     """Give the folder into which the audit of a staged file spills; it is swept with the file."""
     return staged.with_name(f"{staged.name}.spill")
 
 
 def publish(lake: Lake, staged: StagedTable) -> Path:
-    """Move a staged table into its place, over the one that was there, at once.
+    """Move a staged table into its place, over the one that was there, at once; or remove it if that fails.
 
     Raises
     ------
     ForeignArchiveError
         The lake holds tables of another archive or release; what was there stays.
+    OSError
+        The disk is full or fails.
     """
     destination = lake.table(staged.contract.table, staged.provenance.tract)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with claimed(lake.publishing):
-        if staged.provenance.archive is not None:
-            lake.refuse_foreign(staged.provenance.archive)
-        staged.claim.rename(destination)
-    _flush(destination.parent)
-    staged.claim.release()
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(lake.publishing):
+            if staged.provenance.archive is not None:
+                lake.refuse_foreign(staged.provenance.archive)
+            # The claim keeps the staged name: whatever stops us from here on, what it removes is not the table.
+            staged.path.replace(destination)
+        _flush(destination.parent)
+    finally:
+        staged.discard()
     return destination
 
 

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from photoz_assets.tap.errors import ArchiveError, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
 
 if TYPE_CHECKING:
     from pyvo.io.vosi.tapregext import TableAccess
@@ -29,8 +29,8 @@ _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
 # Rubin's TAP tells its failures apart in words only: a job's error type is always "fatal". The phrases are those
 # of its query bridge (lsst-sqre/qserv-kafka) and of the CADC TAP server in front of it (opencadc/tap).
 _PHRASES: Final[tuple[tuple[str, type[ArchiveError]], ...]] = (
-    ("maximum running queries reached", Transient),
-    ("down for maintenance", Transient),
+    ("maximum running queries reached", Busy),
+    ("down for maintenance", Busy),
     ("qserv request failed", Transient),
     ("sql query error", Transient),
     ("timed out retrieving and uploading", Transient),
@@ -141,8 +141,8 @@ class JobSummary:
 
 
 def _whole(text: str | None) -> int | None:
-    """Read a non-negative integer, None where there is none."""
-    return int(text) if text and text.isascii() and text.isdecimal() else None
+    """Read a non-negative integer of a sensible length, None where there is none."""
+    return int(text) if text and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
 
 
 def parse_job(body: bytes, *, url: str) -> JobSummary:
@@ -177,13 +177,17 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
     result = links.get("result") or next(
         (link for link in links.values() if link.endswith("/results/result")), None
     )
-    counted = re.fullmatch(r"final:(\d{1,18})", links.get("rowcount", ""), re.ASCII)
+    counted = links.get("rowcount", "").removeprefix("final:")
+    try:
+        result_url = urljoin(f"{url}/", result) if result else None
+    except ValueError as error:
+        raise Protocol(f"the job's result is at what is no URL: {result!r}") from error
     return JobSummary(
         phase=phase.upper(),
         error=_text(summary, "message") if summary is not None else None,
         error_is_transient=summary is not None and summary.get("type") == "transient",
-        result_url=urljoin(f"{url}/", result) if result else None,
-        rows=int(counted[1]) if counted else None,
+        result_url=result_url,
+        rows=_whole(counted),
         items_done=_whole(_text(root, "itemsProcessed")),
         items_total=_whole(_text(root, "totalItems")),
         maxrec=_whole((parameters.get("MAXREC") or "").strip()),

@@ -4,8 +4,10 @@
 
     ArchiveError
      ├─ Transient            the same request may succeed later: the only branch that is retried
+     │   └─ Busy             the service has no room or is closed for a time: waited for
      ├─ Rejected             the request is wrong: ADQL, URL, table
-     │   └─ Unauthorized     the token is missing, wrong or expired
+     │   ├─ Unauthorized     the token is missing, wrong or expired
+     │   └─ Missing          there is nothing (any more) at this URL
      ├─ Protocol             the answer is not what the standards promise
      ├─ Truncated            the answer is not the whole result
      ├─ ContractViolation    the result's columns are not those that were asked for
@@ -19,15 +21,23 @@ Only the errors live here; who raises which, and what is retried, is the busines
 
 # ruff: noqa: N818  (an error is named for what happened, and all share a root that says what they are)
 
+import re
 from typing import ClassVar, Final, Self
 
 _LONGEST_MESSAGE: Final = 500  # characters: a page of HTML or a stack trace of the archive is no error message
+_TELLTALE: Final = 8  # characters of a secret by which a part of it is known
 
 
 def _one_line(text: str) -> str:
     """Collapse white space and cut what is longer than a message should be."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
+
+
+def blotted(text: str, secret: str) -> str:
+    """Blot a secret out of a text; also its beginning alone, which is left where a quotation was cut short."""
+    start = re.escape(secret[:_TELLTALE])
+    return re.sub(rf"{start}(?:{re.escape(secret[_TELLTALE:])}|[^\s'\"<>]*)", "***", text)
 
 
 class ArchiveError(Exception):
@@ -78,11 +88,11 @@ class ArchiveError(Exception):
         return self
 
     def without(self, secret: str) -> Self:
-        """Blot a secret out of everything that the error says; returns itself."""
-        self.message = self.message.replace(secret, "***")
+        """Blot a secret, or a beginning of it, out of everything that the error says; returns itself."""
+        self.message = blotted(self.message, secret)
         self.args = (self.message,)
-        self.hint = self.hint.replace(secret, "***")
-        self.url = self.url.replace(secret, "***") if self.url else None
+        self.hint = blotted(self.hint, secret)
+        self.url = blotted(self.url, secret) if self.url else None
         return self
 
 
@@ -90,6 +100,12 @@ class Transient(ArchiveError):
     """The network or the service is not well now; the same request may succeed later."""
 
     default_hint = "It was retried within the limits; try again later."
+
+
+class Busy(Transient):
+    """The service says that it has no room now, or is closed for a time; nothing is broken."""
+
+    default_hint = "It was waited for within the limits; try again later."
 
 
 class Rejected(ArchiveError):
@@ -102,6 +118,12 @@ class Unauthorized(Rejected):
     """The archive wants a token, or another one."""
 
     default_hint = "Set PHOTOZ_TAP_TOKEN to a valid token of this archive with the right to read its TAP service."
+
+
+class Missing(Rejected):
+    """There is nothing at this URL, or nothing any more."""
+
+    default_hint = "Check the URL (PHOTOZ_TAP_URL); a job or its result may have been removed by the archive."
 
 
 class Protocol(ArchiveError):
@@ -130,7 +152,7 @@ class ContractViolation(ArchiveError):
 
     def without(self, secret: str) -> Self:
         """Blot a secret out of everything that the error says; returns itself."""
-        self.problems = tuple(problem.replace(secret, "***") for problem in self.problems)
+        self.problems = tuple(blotted(problem, secret) for problem in self.problems)
         return super().without(secret)
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, ...], dict[str, object]]:

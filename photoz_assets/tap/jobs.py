@@ -4,13 +4,14 @@ A job costs the archive something only from `Job.run` on, until it is done or ab
 its query at Rubin's archive: what is stopped early is aborted first.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import pyarrow as pa
-import requests
 
 from photoz_assets.tap import documents, votable
 from photoz_assets.tap.documents import JobSummary
@@ -19,6 +20,7 @@ from photoz_assets.tap.errors import (
     DeadlineExceeded,
     JobAborted,
     JobFailed,
+    Missing,
     Rejected,
     Transient,
 )
@@ -35,7 +37,9 @@ _PAUSE_GROWTH: Final = 1.5
 # A run that is being stopped has seconds, not minutes, to tidy up.
 _FAREWELL: Final = RetryPolicy(attempts=2, total_seconds=10.0)
 _GRACE_SECONDS: Final = 5.0
-_GONE: Final = frozenset({requests.codes.not_found, requests.codes.gone})
+# Asking again after a job that runs costs its archive nothing, and giving it up may cost hours: the archive may be
+# away for as long as a restart of it takes.
+PATIENCE: Final = RetryPolicy(attempts=1000, total_seconds=1800.0)
 
 
 class Job:
@@ -53,6 +57,8 @@ class Job:
         Whether this job is ours to abort and delete.
     maxrec
         The row limit that was sent; None to take it from the job.
+    patience
+        How long the archive may be away while we wait for the job or for its result.
     """
 
     def __init__(
@@ -63,13 +69,15 @@ class Job:
         retrying: Retrying,
         owned: bool,
         maxrec: int | None = None,
+        patience: RetryPolicy = PATIENCE,
     ) -> None:
         self.url = url
         self.owned = owned
         self._session = session
         self._retrying = retrying
+        self._waiting = replace(retrying, policy=patience)
         self._maxrec = maxrec
-        self._has_ended = False
+        self._phase = ""
         self._is_gone = False
 
     def __repr__(self) -> str:
@@ -82,6 +90,11 @@ class Job:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the job is known to give no result (any more): it was removed, has failed or was stopped."""
+        return self._is_gone or self._phase in _ENDED - {_COMPLETED}
 
     def summary(self) -> JobSummary:
         """Ask for the job's document; a dropped answer is asked for again.
@@ -202,7 +215,7 @@ class Job:
         clock = self._retrying.clock
         return ResultStream(
             self._session,
-            lambda: self._retrying(lambda: self._session.get(url, stream=True), within_seconds=deadline_seconds),
+            lambda: self._waiting(lambda: self._session.get(url, stream=True), within_seconds=deadline_seconds),
             url=url,
             schema=schema,
             clock=clock,
@@ -225,7 +238,7 @@ class Job:
         """
         self._require_ownership()
         self._retrying(lambda: self._set_phase("ABORT"))
-        self._has_ended = True
+        self._phase = "ABORTED"
 
     def delete(self) -> None:
         """Delete the job and its result. Does not stop the query: `abort` first, or `close`.
@@ -250,42 +263,37 @@ class Job:
         """
         if not self.owned or self._is_gone:
             return
-        retrying = Retrying(
-            policy=_FAREWELL,
-            clock=self._retrying.clock,
-            sleep=self._retrying.sleep,
-            on_event=self._retrying.on_event,
-        )
+        retrying = replace(self._retrying, policy=_FAREWELL)
         timeout = self._session.no_longer_than(_FAREWELL.total_seconds)
         try:
-            if not self._has_ended:
+            if self._phase not in _ENDED:
                 retrying(lambda: self._set_phase("ABORT", timeout=timeout))
+                self._phase = "ABORTED"
             retrying(lambda: self._delete(timeout=timeout))
             self._is_gone = True
+        except Missing:
+            self._is_gone = True
         except ArchiveError as error:
-            if error.status in _GONE:
-                self._is_gone = True
-            else:
-                self._retrying.on_event(f"the job could not be removed: {error}")
+            self._retrying.on_event(f"the job could not be removed: {error}")
 
     def _require_ownership(self) -> None:
         """Refuse to touch what is somebody else's."""
         if not self.owned:
             raise PermissionError(f"job {self.url} is not owned by this client")
 
-    def _ask(self, *, within_seconds: float | None = None, **parameters: str) -> JobSummary:
+    def _ask(self, *, within_seconds: float = math.inf, **parameters: str) -> JobSummary:
         """Ask for the job's document once."""
         with self._session.guarded(self.url):
             body = self._session.document(self.url, within_seconds=within_seconds, **parameters)
             summary = documents.parse_job(body, url=self.url)
-        self._has_ended = summary.phase in _ENDED
+        self._phase = summary.phase
         return summary
 
     def _poll(self, left_seconds: float) -> JobSummary:
         """Ask for the job's document, and the archive to hold its answer back until the phase changes."""
         hold_seconds = int(min(_LONGEST_POLL_SECONDS, left_seconds))
         parameters = {"WAIT": str(hold_seconds)} if hold_seconds > 0 else {}
-        return self._retrying(
+        return self._waiting(
             lambda: self._ask(within_seconds=left_seconds + _GRACE_SECONDS, **parameters),
             within_seconds=max(left_seconds, 0.0),
         )
@@ -306,7 +314,7 @@ class Job:
                 case "COMPLETED":
                     return summary
                 case "ERROR" if summary.error_is_transient:
-                    raise Transient(f"the archive says: {summary.error or 'nothing'}")
+                    raise documents.failure(summary.error or "", otherwise=Transient)
                 case "ERROR":
                     raise documents.failure(summary.error or self._error_document())
                 case "ABORTED":

@@ -1,17 +1,20 @@
 """When a request is made again: a delay policy and the loop that obeys it.
 
-Only `Transient` errors are retried: what else fails, fails again. Attempts and total time are both bounded. The
-delays are exponential with full jitter, so that many clients that failed together do not come back together.
+Only `Transient` errors are retried: what else fails, fails again. Attempts and total time are both bounded; a
+service that is `Busy` may be given other bounds than one that is broken. The delays are exponential with full
+jitter, so that many clients that failed together do not come back together.
 """
 
 import logging
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from photoz_assets.tap.errors import Transient
+from photoz_assets.tap.errors import Busy, Transient
 
 T = TypeVar("T")
 
@@ -56,10 +59,11 @@ class RetryPolicy:
 class Retrying:
     """Runs operations under a policy, with the clock and the sleep that it is given.
 
-    ``on_event`` is told of every retry in one line.
+    ``on_event`` is told of every retry in one line; ``busy`` is the policy for `Busy` errors, where it differs.
     """
 
     policy: RetryPolicy
+    busy: RetryPolicy | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     on_event: Callable[[str], None] = logging.getLogger(__name__).info
@@ -72,7 +76,7 @@ class Retrying:
         operation
             Idempotent, or harmless when done twice.
         within_seconds
-            A bound on the total time that is tighter than the policy's.
+            A bound on the total time that is tighter than the policies'.
 
         Raises
         ------
@@ -80,19 +84,18 @@ class Retrying:
             The operation's last error, unchanged.
         """
         started = self.clock()
-        budget = (
-            self.policy.total_seconds if within_seconds is None else min(self.policy.total_seconds, within_seconds)
-        )
-        failures = 0
+        failures: Counter[RetryPolicy] = Counter()
         while True:
             try:
                 return operation()
             except Transient as error:
-                failures += 1
+                policy = self.busy if self.busy and isinstance(error, Busy) else self.policy
+                failures[policy] += 1
                 # Jitter needs spread, not secrecy.
                 fraction = random.random()  # noqa: S311
-                delay = self.policy.delay_seconds(failures, error, fraction=fraction)
+                delay = policy.delay_seconds(failures[policy], error, fraction=fraction)
+                budget = min(policy.total_seconds, math.inf if within_seconds is None else within_seconds)
                 if delay is None or self.clock() - started + delay > budget:
                     raise
-                self.on_event(f"retry {failures} of {self.policy.attempts - 1} in {delay:.1f} s: {error.message}")
+                self.on_event(f"retry {failures[policy]} in {delay:.1f} s: {error.message}")
             self.sleep(delay)

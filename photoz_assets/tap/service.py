@@ -16,7 +16,7 @@ import pyarrow as pa
 from photoz_assets.tap import documents
 from photoz_assets.tap.documents import Offer
 from photoz_assets.tap.errors import Rejected, TooLarge
-from photoz_assets.tap.jobs import Job
+from photoz_assets.tap.jobs import PATIENCE, Job
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession, origin_of
@@ -73,6 +73,8 @@ class Archive:
         Monotonic seconds, and how to let them pass.
     policy
         How often and how long requests are retried.
+    patience
+        How long the archive may be away while we wait for a job or its result.
     run_id
         A label that the archive keeps with our jobs (UWS RUNID).
     on_event
@@ -94,6 +96,7 @@ class Archive:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         policy: RetryPolicy | None = None,
+        patience: RetryPolicy = PATIENCE,
         run_id: str | None = None,
         on_event: Callable[[str], None] = _LOGGER.info,
         prefer_parquet: bool = False,
@@ -101,6 +104,7 @@ class Archive:
         self.url = url.strip().rstrip("/?")
         self._session = ArchiveSession(self.url, token=token, clock=clock)
         self._retrying = Retrying(policy=policy or RetryPolicy(), clock=clock, sleep=sleep, on_event=on_event)
+        self._patience = patience
         self._run_id = run_id
         self._prefer_parquet = prefer_parquet
         self._declarations: dict[str, Declaration] = {}
@@ -242,7 +246,14 @@ class Archive:
 
     def _job(self, url: str, *, owned: bool, maxrec: int | None = None) -> Job:
         """Make a job of ours."""
-        return Job(url, session=self._session, retrying=self._retrying, owned=owned, maxrec=maxrec)
+        return Job(
+            url,
+            session=self._session,
+            retrying=self._retrying,
+            owned=owned,
+            maxrec=maxrec,
+            patience=self._patience,
+        )
 
     def _formulate(self, adql: str, *, mode: str, maxrec: int, response_format: str | None) -> "TAPQuery":
         """Put a query into the parameters of TAP."""

@@ -21,7 +21,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from photoz_assets.tap import documents
-from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 
 _MOST_REDIRECTS: Final = 5
 _CHUNK_BYTES: Final = 1 << 20
@@ -30,7 +30,10 @@ _LONGEST_DOCUMENT_BYTES: Final = 1 << 22  # capabilities and jobs take some 50 k
 # A body that arrives more slowly than this is not arriving: a read timeout alone lets one byte a minute pass.
 _SLOWEST_BYTES: Final = 1 << 14
 _SLOWEST_SECONDS: Final = 120.0
-_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_DOCUMENT_SECONDS: Final = 600.0
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 504})
+_BUSY_STATUSES: Final = frozenset({429, 503})
+_MISSING_STATUSES: Final = frozenset({404, 410})
 
 Origin = tuple[str, str, int]
 
@@ -91,6 +94,10 @@ class _BearerToken(AuthBase):
         """Blot the token out of an error, which may quote an answer that quotes it."""
         if self._token:
             error.without(self._token)
+
+    def is_quoted_in(self, error: BaseException) -> bool:
+        """Tell whether the failures beneath an error show the token."""
+        return bool(self._token) and any(self._token in repr(cause.args) for cause in _causes(error))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._token and request.url and origin_of(request.url) == self._origin:
@@ -159,7 +166,12 @@ class ArchiveSession(requests.Session):
         """
         kwargs["timeout"] = kwargs.get("timeout") or self._timeout
         with self.guarded(request.url):
-            response = super().send(request, **kwargs)
+            try:
+                response = super().send(request, **kwargs)
+            except requests.RequestException:
+                raise
+            except ValueError as error:
+                raise Protocol(f"the answer leads to what is no URL: {error}") from error
             if response.status_code >= requests.codes.bad_request:
                 raise self._refusal(response)
             return response
@@ -175,7 +187,8 @@ class ArchiveSession(requests.Session):
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             failure = _translated(error).at(url)
             self._bearer.conceal(failure)
-            raise failure from error
+            # An archive may redirect to a URL with the token in it, which the libraries' own errors show.
+            raise failure from (None if self._bearer.is_quoted_in(error) else error)
 
     def chunks(self, response: requests.Response) -> Generator[bytes]:
         """Yield the decoded body as it arrives, in pieces of up to 1 MiB, and close the response.
@@ -202,23 +215,26 @@ class ArchiveSession(requests.Session):
                     raise Transient(f"the answer stalled: {waited_for_bytes} bytes in {waited_seconds:.0f} s")
                 yield chunk
 
-    def body(self, response: requests.Response) -> bytes:
+    def body(self, response: requests.Response, *, within_seconds: float = _LONGEST_DOCUMENT_SECONDS) -> bytes:
         """Read a whole document, of up to 4 MiB.
 
         Raises
         ------
         ArchiveError
-            As `chunks`; `Protocol` if the document is longer.
+            As `chunks`; `Protocol` if the document is longer, `Transient` if it takes longer.
         """
         parts: list[bytes] = []
-        with closing(self.chunks(response)) as chunks:
+        started = self._clock()
+        with closing(self.chunks(response)) as chunks, self.guarded(response.url):
             for chunk in chunks:
                 parts.append(chunk)
                 if sum(map(len, parts)) > _LONGEST_DOCUMENT_BYTES:
-                    raise Protocol(f"a document of over {_LONGEST_DOCUMENT_BYTES} bytes", url=response.url)
+                    raise Protocol(f"a document of over {_LONGEST_DOCUMENT_BYTES} bytes")
+                if self._clock() - started > within_seconds:
+                    raise Transient(f"a document did not arrive within {within_seconds:.0f} s")
         return b"".join(parts)
 
-    def document(self, url: str, *, within_seconds: float | None = None, **parameters: str) -> bytes:
+    def document(self, url: str, *, within_seconds: float = _LONGEST_DOCUMENT_SECONDS, **parameters: str) -> bytes:
         """GET a document of up to 4 MiB.
 
         Parameters
@@ -226,7 +242,7 @@ class ArchiveSession(requests.Session):
         url
             Of the document.
         within_seconds
-            A time limit for each step that is tighter than the session's.
+            A time limit, for each step and for the whole, that is tighter than the session's.
         **parameters
             Of the query.
 
@@ -235,8 +251,10 @@ class ArchiveSession(requests.Session):
         ArchiveError
             Any failure.
         """
-        limits = self._timeout if within_seconds is None else self.no_longer_than(within_seconds)
-        return self.body(self.get(url, params=parameters, stream=True, timeout=limits))
+        total_seconds = max(1.0, min(within_seconds, _LONGEST_DOCUMENT_SECONDS))
+        limits = self.no_longer_than(total_seconds)
+        response = self.get(url, params=parameters, stream=True, timeout=limits)
+        return self.body(response, within_seconds=total_seconds)
 
     def no_longer_than(self, seconds: float) -> tuple[float, float]:
         """Give this session's time limits for a request, or tighter ones of at least a second."""
@@ -260,15 +278,14 @@ class ArchiveSession(requests.Session):
         status = response.status_code
         if status in {401, 403}:
             return Unauthorized(reason, status=status)
-        if status in _TRANSIENT_STATUSES:
+        if status in _TRANSIENT_STATUSES | _BUSY_STATUSES:
+            kind = Busy if status in _BUSY_STATUSES else Transient
             waiting = retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date"))
-            return Transient(reason, status=status, retry_after_seconds=waiting)
+            return kind(reason, status=status, retry_after_seconds=waiting)
+        if status in _MISSING_STATUSES:
+            return Missing(reason, status=status)
         failure = documents.failure(reason, otherwise=Rejected)
         failure.status = status
-        if status in {requests.codes.not_found, requests.codes.gone}:
-            failure.hint = (
-                "Check the URL (PHOTOZ_TAP_URL); a job or its result may have been removed by the archive."
-            )
         return failure
 
 

@@ -228,6 +228,36 @@ def test_archive_that_refuses_ends_in_one_clear_line(
     assert not runs.lake.table("matched_galaxies", TRACT).exists()
 
 
+def test_tract_that_is_too_large_for_the_archive_is_asked_for_in_strips_and_joined(
+    runs: Runs, faults: Callable[..., None]
+) -> None:
+    runs("matched_galaxies", tract=TRACT)
+    path = runs.lake.table("matched_galaxies", TRACT)
+    whole = pq.ParquetFile(path).read().sort_by(KEY)
+    faults(most_rows=whole.num_rows // 3)
+    run = runs("matched_galaxies", tract=TRACT)
+    assert run.success
+    assert pq.ParquetFile(path).read().sort_by(KEY).equals(whole)
+    provenance = runs.lake.provenance("matched_galaxies", TRACT)
+    assert len(provenance.parts) > 2
+    assert sum(part["rows_declared"] for part in provenance.parts) == whole.num_rows
+    assert sum(part["rows_received"] for part in provenance.parts) == provenance.rows_stored == whole.num_rows
+    assert len({part["job_url"] for part in provenance.parts}) == len(provenance.parts)
+    assert all("obj.coord_dec" in part["adql"].partition("WHERE")[2] for part in provenance.parts)
+    assert provenance.rows_declared == whole.num_rows
+    assert list(runs.lake.staging.iterdir()) == list(runs.lake.jobs.iterdir()) == []
+
+
+def test_tract_that_is_too_large_however_it_is_cut_is_refused_soon(
+    runs: Runs, faults: Callable[..., None]
+) -> None:
+    faults(most_rows=0)
+    run = runs("matched_galaxies", tract=TRACT)
+    assert not run.success
+    assert "results are too large" in run.failure
+    assert list(runs.lake.jobs.iterdir()) == []
+
+
 def test_empty_tract_is_a_valid_table_with_a_warning(runs: Runs) -> None:
     nothing = SelectionResource(bright_limit_mag=1.0, faint_limit_mag=2.0)
     run = runs("matched_galaxies", "diagnostics", tract=TRACT, selection=nothing)

@@ -32,6 +32,30 @@ def test_record_of_a_dead_run_is_taken_over_for_the_same_question(
         assert record.job_url == ("http://archive/tap/async/1" if inherits else None)
 
 
+def test_record_of_a_job_that_was_left_with_the_archive_is_kept_for_the_next(tmp_path: Path) -> None:
+    def lose_sight_of_the_job() -> None:
+        with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="first") as record:
+            record.note("http://archive/tap/async/1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        lose_sight_of_the_job()
+    with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="second") as record:
+        assert record.job_url == "http://archive/tap/async/1"
+        record.note(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"job_url": null}'])
+def test_record_that_says_nothing_is_removed(tmp_path: Path, text: str) -> None:
+    _left_by_the_dead(tmp_path, "SELECT 1")
+    [path] = tmp_path.iterdir()
+    path.write_text(text)
+    with job_record(tmp_path, name="galaxies-3638", adql="SELECT 1", archive_url=URL, run_id="next") as record:
+        assert record.job_url is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_record_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
     with job_record(tmp_path, name="a", adql="SELECT 1", archive_url=URL, run_id="first") as first:
         first.note("http://archive/tap/async/1")

@@ -1,8 +1,10 @@
 """Tables reach their place whole or not at all."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,9 +17,10 @@ import pytest
 
 from photoz_assets.contracts import MATCHED_GALAXIES
 from photoz_assets.selection import Selection
+from photoz_assets.storage import staging
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import StagedTable, publish, stage
+from photoz_assets.storage.staging import StagedTable, publish, spool, stage
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
@@ -96,6 +99,41 @@ def test_tract_of_another_archive_is_refused_and_the_last_one_stays(lake: Lake) 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(errno.EIO, "Input/output error")])
+def test_publication_that_is_stopped_after_the_rename_keeps_the_table(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+) -> None:
+    def stop(_: Path) -> None:
+        raise interruption
+
+    waiting = staged(lake, galaxies(100))
+    monkeypatch.setattr(staging, "_flush", stop)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        publish(lake, waiting)
+    waiting.discard()
+    assert pq.read_metadata(lake.table("matched_galaxies", 3638)).num_rows == 100
+    assert list(lake.staging.iterdir()) == []
+
+
+def test_publication_that_fails_leaves_no_staged_file(lake: Lake) -> None:
+    lake.table("matched_galaxies", 3638).mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        publish(lake, staged(lake, galaxies(100)))
+    assert list(lake.staging.iterdir()) == []
+
+
+def test_folders_and_files_of_others_in_the_lake_do_no_harm(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(100)))
+    for folder in ("tract=3638 (copy)", "tract=x'y", "tract="):
+        (copy := path.parents[1] / folder).mkdir()
+        shutil.copy(path, copy)
+    (lake.root / "0 others").mkdir()
+    (lake.root / "0 others" / "broken.parquet").write_bytes(b"PAR1 no more")
+    assert lake.tracts("matched_galaxies") == (3638,)
+    assert lake.archive() == EMBEDDED
+    publish(lake, staged(lake, galaxies(50)))
+
+
 def test_leftovers_of_a_killed_process_are_swept_but_not_those_in_use(lake: Lake) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_stage_and_wait, args=(lake.root,))
     process.start()
@@ -106,6 +144,10 @@ def test_leftovers_of_a_killed_process_are_swept_but_not_those_in_use(lake: Lake
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    with spool(lake) as spooled:
+        spooled.write_bytes(b"PAR1")
+        assert spooled.exists()
+    assert not spooled.exists()
     another = staged(lake, galaxies(10))
     assert {path.name for path in lake.staging.glob("*.staged")} == {in_use.path.name, another.path.name}
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photoz_assets.tap import documents
-from photoz_assets.tap.errors import ArchiveError, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
 from photoz_assets_tests.tap import uws
 from photoz_assets_tests.tap.documents import error_document
 from photoz_assets_tests.tap.uws import PLAIN_LIMITS, RUBIN_LIMITS, capabilities, job_document
@@ -67,9 +67,9 @@ def test_job_document_that_is_none_is_refused(body: bytes, error: type[ArchiveEr
 @pytest.mark.parametrize(
     ("reason", "error"),
     [
-        ("Maximum running queries reached (12 running, maximum 12); wait", Transient),
+        ("Maximum running queries reached (12 running, maximum 12); wait", Busy),
         ("Qserv request failed: HTTP 500", Transient),
-        ("TAP is Down for Maintenance", Transient),
+        ("TAP is Down for Maintenance", Busy),
         ("Failed to send job to Kafka", Transient),
         ("Query results are too large to return; please narrow your query", TooLarge),
         ("IllegalArgumentException:Table [x] is not found in TapSchema", Rejected),
@@ -154,3 +154,17 @@ def test_job_document_however_damaged_raises_nothing_but_our_errors(body: bytes)
 def test_capabilities_however_damaged_raise_nothing_but_our_errors(body: bytes) -> None:
     with suppress(ArchiveError):
         documents.parse_capabilities(body)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        job_document("EXECUTING", progress=(1, 2)).replace(b">1<", b">" + b"9" * 5000 + b"<"),
+        job_document("COMPLETED", result="http://[::1"),
+        job_document("COMPLETED", rows=7).replace(b"final:7", b"final:" + b"7" * 5000),
+    ],
+    ids=["a count of 5,000 digits", "a link to no URL", "a row count of 5,000 digits"],
+)
+def test_job_document_with_an_absurd_value_raises_nothing_but_our_errors(document: bytes) -> None:
+    with suppress(ArchiveError):
+        assert documents.parse_job(document, url=JOB_URL).rows is None

@@ -6,9 +6,11 @@ import pytest
 from photoz_assets.tap.documents import JobSummary
 from photoz_assets.tap.errors import (
     ArchiveError,
+    Busy,
     DeadlineExceeded,
     JobAborted,
     JobFailed,
+    Missing,
     Protocol,
     Rejected,
     TooLarge,
@@ -120,24 +122,37 @@ def test_wait_on_a_rate_limit_comes_back_when_it_is_told(
     assert 30 <= clock.naps[0] <= 31
 
 
-def test_wait_gives_up_an_archive_that_stays_away(server: FaultyServer, make_job: MakeJob) -> None:
+def test_wait_gives_up_an_archive_that_stays_away(server: FaultyServer, make_job: MakeJob, clock: Clock) -> None:
     server.answer("GET", JOB, state("EXECUTING"), Answer(status=503))
-    with pytest.raises(Transient):
+    started = clock.now
+    with pytest.raises(Busy):
         make_job().wait(86_400)
-    assert len(server.asked("GET", JOB)) == 1 + 4
+    assert 1700 < clock.now - started < 1800
+
+
+def test_wait_survives_a_restart_of_the_archive_that_takes_minutes(
+    server: FaultyServer, make_job: MakeJob, clock: Clock
+) -> None:
+    back = clock.now + 1200
+
+    def restarting(_: Request) -> Answer:
+        return Answer(status=502) if clock.now < back else state("COMPLETED")
+
+    server.answer("GET", JOB, state("EXECUTING"), restarting)
+    assert make_job().wait(86_400).phase == "COMPLETED"
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        (state("ERROR", error="Maximum running queries reached (12 running)"), Transient, "Maximum running"),
+        (state("ERROR", error="Maximum running queries reached (12 running)"), Busy, "Maximum running"),
         (state("ERROR", error="IllegalArgumentException:no such column"), Rejected, "no such column"),
         (state("ERROR", error="Query results are too large to return"), TooLarge, "too large"),
         (state("ERROR", error="disk on fire"), JobFailed, "disk on fire"),
         (state("ERROR", error="disk on fire", error_type="transient"), Transient, "disk on fire"),
         (state("ABORTED"), JobAborted, "aborted"),
         (state("ARCHIVED"), JobFailed, "removed"),
-        (Answer(status=404, body=b"no such job"), Rejected, "no such job"),
+        (Answer(status=404, body=b"no such job"), Missing, "no such job"),
         (Answer(status=401), Unauthorized, "Unauthorized"),
         (Answer(body=b"<html>log in</html>"), Protocol, "a web page"),
         (Answer(body=error_document("it is gone")), Rejected, "it is gone"),

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photoz_assets.tap.errors import Rejected, Transient
+from photoz_assets.tap.errors import Busy, Rejected, Transient
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets_tests.tap.faulty_server import Clock
 
@@ -33,8 +33,17 @@ def test_retrying_after_transient_errors_succeeds(clock: Clock) -> None:
     policy = Retrying(policy=POLICY, clock=clock, sleep=clock.sleep, on_event=events.append)
     assert policy(operation) == "done"
     assert operation.calls == 3
-    assert [event.split(" in ")[0] for event in events] == ["retry 1 of 3", "retry 2 of 3"]
+    assert [event.split(" in ")[0] for event in events] == ["retry 1", "retry 2"]
     assert events[0].endswith("one")
+
+
+def test_retrying_what_is_busy_has_its_own_policy_and_count(clock: Clock) -> None:
+    patient = RetryPolicy(attempts=9, total_seconds=900.0, first_delay_seconds=60.0)
+    operation = Flaky(*[Transient("broken")] * 3, *[Busy("full")] * 8)
+    assert Retrying(policy=POLICY, busy=patient, clock=clock, sleep=clock.sleep)(operation) == "done"
+    operation = Flaky(*[Busy("full")] * 9)
+    with pytest.raises(Busy):
+        Retrying(policy=POLICY, busy=patient, clock=clock, sleep=clock.sleep)(operation)
 
 
 def test_retrying_of_what_is_our_fault_does_not_happen(clock: Clock) -> None:

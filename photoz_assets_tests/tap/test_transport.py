@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from photoz_assets.tap import transport
-from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.transport import ArchiveSession, retry_after_seconds
 from photoz_assets_tests.tap.documents import error_document
 from photoz_assets_tests.tap.faulty_server import Answer, Clock, FaultyServer
@@ -85,6 +86,27 @@ def test_token_is_shown_nowhere(server: FaultyServer) -> None:
     assert CANARY not in repr(caught.value) + repr(vars(caught.value)) + repr(caught.value.args)
 
 
+@pytest.mark.parametrize("length", [150, 190, 480])
+def test_token_in_a_quotation_that_is_cut_short_is_not_shown_in_part(server: FaultyServer, length: int) -> None:
+    server.answer("GET", "/tap/r", Answer(status=400, body=b"x" * length + CANARY.encode() + b"y" * 500))
+    server.answer("GET", "/tap/s", Answer(status=400, body=error_document("x" * length + CANARY + "y" * 500)))
+    session = ArchiveSession(f"{server.base}/tap", token=CANARY)
+    for path in ("r", "s"):
+        with pytest.raises(Rejected) as caught:
+            session.document(f"{server.base}/tap/{path}")
+        assert CANARY[:8] not in repr(caught.value) + str(caught.value)
+
+
+def test_token_in_a_redirect_is_shown_by_no_error_beneath(server: FaultyServer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/login?token={CANARY}"
+    server.answer("GET", "/tap/r", Answer(status=302, headers={"Location": nowhere}))
+    with pytest.raises(Transient) as caught:
+        ArchiveSession(f"{server.base}/tap", token=CANARY).document(f"{server.base}/tap/r")
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "nul\0", "ünicode"])
 def test_token_that_no_header_can_carry_is_refused_unseen(token: str) -> None:
     with pytest.raises(Rejected, match="characters") as caught:
@@ -120,13 +142,14 @@ def test_user_agent_names_program_and_purpose(server: FaultyServer) -> None:
         (400, Rejected),
         (401, Unauthorized),
         (403, Unauthorized),
-        (404, Rejected),
+        (404, Missing),
+        (410, Missing),
         (408, Transient),
-        (429, Transient),
+        (429, Busy),
         (500, Transient),
         (501, Rejected),
         (502, Transient),
-        (503, Transient),
+        (503, Busy),
         (504, Transient),
     ],
 )
@@ -197,7 +220,9 @@ def test_redirect_loop_ends(server: FaultyServer) -> None:
     assert len(server.requests) <= 7
 
 
-@pytest.mark.parametrize("location", ["ftp://archive.example/r", "http://", "file:///etc/passwd", "http://a:b@h/"])
+@pytest.mark.parametrize(
+    "location", ["ftp://archive.example/r", "http://", "file:///etc/passwd", "http://a:b@h/", "http://[::1"]
+)
 def test_redirect_to_what_is_no_web_address_is_refused(server: FaultyServer, location: str) -> None:
     server.answer("GET", "/tap", Answer(status=302, headers={"Location": location}))
     with pytest.raises((Rejected, Protocol)):
@@ -272,15 +297,28 @@ def test_document_of_absurd_size_is_refused(server: FaultyServer) -> None:
         ArchiveSession(server.base).document(f"{server.base}/tap")
 
 
-def test_body_that_drips_is_given_up(server: FaultyServer) -> None:
-    class HurriedClock(Clock):
-        def __call__(self) -> float:
-            self.now += 30
-            return self.now
+class HurriedClock(Clock):
+    """A clock that moves whenever it is read."""
 
+    def __init__(self, *, step: float) -> None:
+        super().__init__()
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_body_that_drips_is_given_up(server: FaultyServer) -> None:
     server.answer("GET", "/tap", Answer(body=bytes(100), piece_bytes=5, pause_seconds=0.01))
     with pytest.raises(Transient, match="stalled"):
-        ArchiveSession(server.base, clock=HurriedClock()).document(f"{server.base}/tap")
+        ArchiveSession(server.base, clock=HurriedClock(step=30)).document(f"{server.base}/tap")
+
+
+def test_document_that_takes_for_ever_is_given_up(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(body=bytes(1_000_000), piece_bytes=20_000, pause_seconds=0.01))
+    with pytest.raises(Transient, match="did not arrive within 600 s"):
+        ArchiveSession(server.base, clock=HurriedClock(step=60)).document(f"{server.base}/tap")
 
 
 @contextmanager

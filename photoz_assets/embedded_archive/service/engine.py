@@ -255,12 +255,23 @@ def _open_stream(
 ) -> ResultStream:
     """Read the first batch, so that a query which fails at once fails before its answer has begun."""
     batches = source if faults.rewrite is None else map(faults.rewrite, source)
+    if faults.most_rows is not None:
+        batches = _refusing(batches, faults.most_rows)
     first = next(batches, None)
     if first is None:
         return ResultStream(result_fields(schema, facts), iter(()), max_rows)
     by_field = dict(zip(schema, facts, strict=True))
     kept = [by_field.get(field) for field in first.schema]
     return ResultStream(result_fields(first.schema, kept), chain([first], batches), max_rows)
+
+
+def _refusing(batches: Iterator[pa.RecordBatch], most_rows: int) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in batches:
+        rows += batch.num_rows
+        if rows > most_rows:
+            raise QueryFailedError("Query results are too large to return; please narrow your query")
+        yield batch
 
 
 def _quoted(name: str) -> exp.Identifier:

@@ -28,6 +28,8 @@ class Faults:
         Ends the body of a result after that many bytes, as if it were complete.
     error_text
         Ends the query in ERROR with that text.
+    most_rows
+        Ends a query of more rows in ERROR, in the words of Rubin's archive.
     html
         Answers every request with an HTML page and status 200.
     unauthorized
@@ -39,5 +41,6 @@ class Faults:
     report_rows: int | None = None
     truncate_after_bytes: int | None = None
     error_text: str | None = None
+    most_rows: int | None = None
     html: bool = False
     unauthorized: bool = False

@@ -109,6 +109,17 @@ def test_query_ends_in_error(archive: ArchiveServer, break_with: Callable[[Fault
     assert "down for maintenance" in requests.get(job, timeout=30).text
 
 
+def test_query_of_too_many_rows_ends_in_error(
+    archive: ArchiveServer, break_with: Callable[[Faults], None]
+) -> None:
+    break_with(Faults(most_rows=3))
+    job = create(archive, QUERY, PHASE="RUN")
+    assert wait_for(job, "COMPLETED", "ERROR") == "ERROR"
+    assert "results are too large" in requests.get(job, timeout=30).text
+    job = create(archive, f"{QUERY} AND objectId < 0", PHASE="RUN")
+    assert wait_for(job, "COMPLETED", "ERROR") == "COMPLETED"
+
+
 @pytest.mark.parametrize(
     ("faults", "status"), [(Faults(html=True), 200), (Faults(unauthorized=True), 401)], ids=["html", "401"]
 )
