@@ -1,15 +1,22 @@
 """The command line: ``photoz``. What a command does stands in the module of its name."""
 
+import csv
+import io
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from photoz_assets import environment
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @contextmanager
@@ -56,6 +63,82 @@ def demo() -> None:
     if problems:
         sys.exit(1)
     click.echo("Everything holds. `make ui` shows it on http://127.0.0.1:3000.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, or a check failed.")
+def status(*, as_json: bool, check: bool) -> None:
+    """Say what is there and how it stands: assets, tracts, checks, freshness, the progress of a refresh.
+
+    Asks the lake and Dagster's instance, never the archive.
+    """
+    with _without_traceback():
+        _settle_environment()
+        import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+
+        from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - as above
+        from photoz_assets.resources import SelectionResource  # noqa: PLC0415 - as above
+        from photoz_assets.status import status as found_status  # noqa: PLC0415 - as above
+        from photoz_assets.status import text  # noqa: PLC0415 - as above
+        from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - as above
+
+        with dg.DagsterInstance.get() as instance:
+            found = found_status(
+                Lake(environment.data_dir()),
+                instance,
+                build_definitions(),
+                selection=SelectionResource().selection(),
+            )
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else text(found))
+    if check and not found.well:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("sql")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How rows are printed; a table shows the first and the last of many.",
+)
+def query(sql: str, layout: str) -> None:
+    """Ask the lake in SQL (DuckDB): each asset that has files is a view of its name.
+
+    Exits with 1 if the query fails.
+    """
+    with _without_traceback():
+        environment.load_env_file(Path.cwd())
+        import duckdb  # noqa: PLC0415 - `photoz --help` answers at once without it
+
+        from photoz_assets.storage.lake import connect  # noqa: PLC0415 - as above
+
+        with connect() as connection:
+            try:
+                click.echo(_printed(connection.sql(sql), layout), nl=False)
+            except duckdb.Error as error:
+                views = [name for (name,) in connection.sql("SHOW TABLES").fetchall()]
+                held = f"the lake holds {', '.join(views)}" if views else "the lake is empty: `make demo` fills it"
+                raise click.ClickException(f"{str(error).splitlines()[0]} ({held})") from error
+
+
+def _printed(rows: "duckdb.DuckDBPyRelation | None", layout: str) -> str:
+    """Lay out a query's rows; a statement without rows prints nothing."""
+    if rows is None:
+        return ""
+    if layout == "table":
+        return str(rows)
+    frame = rows.to_arrow_table().to_pylist()
+    if layout == "json":
+        return json.dumps(frame, default=str, indent=2) + "\n"
+    written = io.StringIO()
+    table = csv.DictWriter(written, rows.columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(frame)
+    return written.getvalue()
 
 
 @main.command()

@@ -1,5 +1,9 @@
-"""How assets follow each other: the automation conditions, in force once the user turns the sensor on."""
+"""How assets follow each other, and how old they may get.
 
+The automation conditions are in force once the user turns the sensor on; the freshness policies always show.
+"""
+
+from datetime import timedelta
 from typing import Final
 
 import dagster as dg
@@ -13,3 +17,8 @@ FOLLOW_SETTLED_TRACTS: Final = (
     .without(~dg.AutomationCondition.any_deps_missing())
     .with_label("tracts have settled")
 )
+
+# What the archive says of itself is asked each Monday: one Monday missed warns, two fail.
+ASKED_WEEKLY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window=timedelta(days=15))
+
+# A tract's table is good for as long as the archive stays as it is: its age says nothing, ``refresh`` does.

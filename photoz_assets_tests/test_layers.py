@@ -27,7 +27,19 @@ ALLOWED: dict[str, set[str]] = {
     "conditions": set(),
     "embedded_archive": FACTS | {"contracts", "science"},
 }
-SHELLS = {"refresh", "resources", "progress", "checks", "assets", "automation", "definitions", "demo", "ui", "cli"}
+SHELLS = {
+    "refresh",
+    "status",
+    "resources",
+    "progress",
+    "checks",
+    "assets",
+    "automation",
+    "definitions",
+    "demo",
+    "ui",
+    "cli",
+}
 DAGSTER_FREE = {
     "bands",
     "data",

@@ -5,6 +5,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins
+from photoz_assets.conditions import ASKED_WEEKLY
 from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
 from photoz_assets.queries import tap_columns_query, tap_tables_query
 from photoz_assets.resources import ArchiveResource
@@ -35,6 +36,7 @@ ARCHIVE_TABLES: Final = [
     code_version=_CODE_VERSION,
     deps=origins(TAP_TABLES),
     metadata=declared(TAP_TABLES),
+    freshness_policy=ASKED_WEEKLY,
 )
 def tap_tables(
     context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
@@ -53,6 +55,7 @@ def tap_tables(
     code_version=_CODE_VERSION,
     deps=origins(TAP_COLUMNS),
     metadata=declared(TAP_COLUMNS),
+    freshness_policy=ASKED_WEEKLY,
 )
 def tap_columns(
     context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, selections
 from photoz_assets.checks import mixed_selections
-from photoz_assets.conditions import FOLLOW, FOLLOW_SETTLED_TRACTS
+from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
 from photoz_assets.ingest import derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
@@ -93,6 +93,7 @@ def _diagnosed(
     code_version=_CODE_VERSION,
     deps=["matched_galaxies"],
     metadata=declared(SURVEY_DIAGNOSTICS),
+    freshness_policy=ASKED_WEEKLY,
     automation_condition=FOLLOW_SETTLED_TRACTS,
 )
 def survey_diagnostics(

@@ -12,7 +12,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from photoz_assets.assets.archive import OBJECT_TABLE
 from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, origins
 from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
-from photoz_assets.conditions import FOLLOW
+from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW
 from photoz_assets.contracts import PATCHES, SKYINFO, TRACTS, Contract
 from photoz_assets.data.dp02 import TRACTS as PACKAGED_TRACTS
 from photoz_assets.ingest import Question, derived_provenance
@@ -35,6 +35,7 @@ _CODE_VERSION: Final = "1"
     code_version=_CODE_VERSION,
     deps=origins(SKYINFO),
     metadata=declared(SKYINFO),
+    freshness_policy=ASKED_WEEKLY,
     check_specs=SKYINFO_CHECKS,
     output_required=False,
 )
@@ -105,6 +106,7 @@ def _from_skyinfo(
     owners=OWNERS,
     code_version=_CODE_VERSION,
     metadata=declared(TRACTS),
+    freshness_policy=ASKED_WEEKLY,
     automation_condition=FOLLOW,
 )
 def tracts(
@@ -124,6 +126,7 @@ def tracts(
     owners=OWNERS,
     code_version=_CODE_VERSION,
     metadata=declared(PATCHES),
+    freshness_policy=ASKED_WEEKLY,
     automation_condition=FOLLOW,
 )
 def patches(

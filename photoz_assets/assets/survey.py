@@ -26,7 +26,7 @@ _CHECK: Final = "survey_state"
 def survey_state(
     context: dg.AssetCheckExecutionContext, lake: LakeResource, selection: SelectionResource
 ) -> dg.AssetCheckResult:
-    """Hold every stored tract against what is wanted now; each run of a refresh does, and so tells how far it is."""
+    """Hold every stored tract against what is wanted now; each run of a refresh does, and tells how far it is."""
     with failing_in_one_line():
         states = tract_states(
             lake.lake,

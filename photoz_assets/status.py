@@ -1,0 +1,166 @@
+"""What is there at a glance: the assets, the tracts, the checks, what is fresh, and how far a refresh has come."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import dagster as dg
+import pyarrow.parquet as pq
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.contracts import CONTRACTS
+from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, tract_states
+from photoz_assets.selection import Selection
+from photoz_assets.storage.lake import Lake
+
+_SHOWN_TRACTS: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetStatus:
+    """One stored asset: its files and rows; when its newest file was made, in UTC; and whether that is fresh.
+
+    ``freshness`` is by the asset's freshness policy: fresh, ageing or overdue; None without a policy or a file.
+    """
+
+    asset: str
+    files: int
+    rows: int
+    made: str | None
+    freshness: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The state of a lake and of the runs that fill it."""
+
+    archive: str | None
+    selection: str
+    assets: tuple[AssetStatus, ...]
+    tracts: Mapping[str, int]
+    reasons: Mapping[str, list[int]]
+    failed_checks: tuple[str, ...]
+    refresh: Progress | None
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is stale or failed; what is missing is no fault."""
+        return not (self.tracts["stale"] or self.tracts["failed"] or self.failed_checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the status as plain values for JSON."""
+        refresh = self.refresh
+        end = refresh.expected_end if refresh else None
+        return {
+            "well": self.well,
+            "archive": self.archive,
+            "selection": self.selection,
+            "assets": [vars(asset) for asset in self.assets],
+            "tracts": dict(self.tracts),
+            "reasons": dict(self.reasons),
+            "failed_checks": list(self.failed_checks),
+            "refresh": refresh
+            and {
+                "name": refresh.name,
+                "total": refresh.total,
+                "done": refresh.done,
+                "left": refresh.left,
+                "failed": refresh.failed,
+                "expected_end": end.isoformat(timespec="seconds") if end else None,
+            },
+        }
+
+
+def status(
+    lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, *, selection: Selection
+) -> Status:
+    """Tell how a lake and the runs that fill it stand; nothing is asked of the archive.
+
+    Parameters
+    ----------
+    lake, instance, definitions
+        Where the tables lie, where the runs were, and what there is to materialize.
+    selection
+        What a current tract is of.
+    """
+    states = tract_states(lake, instance, selection=selection, code_version=MATCHED_GALAXIES_CODE_VERSION)
+    archive = lake.archive()
+    return Status(
+        archive=archive.label if archive else None,
+        selection=selection.text,
+        assets=tuple(_assets(lake, definitions)),
+        tracts=counted(states),
+        reasons=by_reason(state for state in states if state.word != "fresh"),
+        failed_checks=tuple(_failed_checks(instance, definitions)),
+        refresh=latest_refresh(instance),
+    )
+
+
+def _assets(lake: Lake, definitions: dg.Definitions) -> Iterator[AssetStatus]:
+    graph = definitions.resolve_asset_graph()
+    for asset in CONTRACTS:
+        tracts: tuple[int | None, ...] = lake.tracts(asset) or (None,)
+        held = [tract for tract in tracts if lake.table(asset, tract).exists()]
+        made = max((str(lake.provenance(asset, tract).created) for tract in held), default=None)
+        yield AssetStatus(
+            asset=asset,
+            files=len(held),
+            rows=sum(pq.read_metadata(lake.table(asset, tract)).num_rows for tract in held),
+            made=made,
+            freshness=_freshness(graph.get(dg.AssetKey(asset)).freshness_policy_or_from_metadata, made),
+        )
+
+
+def _freshness(policy: dg.FreshnessPolicy | None, made: str | None) -> str | None:
+    """Apply a policy to the lake's own files, as Dagster's daemon does to its events."""
+    if not isinstance(policy, TimeWindowFreshnessPolicy) or made is None:
+        return None
+    age = datetime.now(UTC) - datetime.fromisoformat(made)
+    if age > policy.fail_window.to_timedelta():
+        return "overdue"
+    if policy.warn_window is not None and age > policy.warn_window.to_timedelta():
+        return "ageing"
+    return "fresh"
+
+
+def _failed_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> Iterator[str]:
+    """Yield the checks whose newest evaluation failed: asset, check and, of a tract's, the tract."""
+    keys = list(definitions.resolve_asset_graph().asset_check_keys)
+    for found in instance.event_log_storage.get_asset_check_partition_info(keys):
+        if found.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED:
+            tract = f" of tract {found.partition_key}" if found.partition_key else ""
+            yield f"{found.check_key.asset_key.to_user_string()}: {found.check_key.name}{tract}"
+
+
+def text(found: Status) -> str:
+    """Write a status for the terminal."""
+    rows = [("asset", "files", "rows", "made (UTC)", "freshness")]
+    rows += [
+        (asset.asset, f"{asset.files}", f"{asset.rows:,}", (asset.made or "never")[:16], asset.freshness or "")
+        for asset in found.assets
+    ]
+    names, files, counts, made, _ = (max(len(row[column]) for row in rows) for column in range(len(rows[0])))
+    lines = [
+        f"{row[0]:<{names}}  {row[1]:>{files}}  {row[2]:>{counts}}  {row[3]:<{made}}  {row[4]}".rstrip()
+        for row in rows
+    ]
+    tracts = ", ".join(f"{count} {word}" for word, count in found.tracts.items() if count)
+    lines += [
+        "",
+        f"archive   {found.archive or 'none yet'}",
+        f"wanted    {found.selection}",
+        f"tracts    {tracts}",
+    ]
+    lines += [f"          {len(which)} {reason}: {_shortened(which)}" for reason, which in found.reasons.items()]
+    lines.append(f"refresh   {found.refresh.text if found.refresh else 'none yet'}")
+    lines.append(f"checks    {len(found.failed_checks) or 'none'} failed")
+    lines += [f"          {check}" for check in found.failed_checks]
+    return "\n".join(lines)
+
+
+def _shortened(tracts: list[int]) -> str:
+    more = f" and {len(tracts) - _SHOWN_TRACTS} more" if len(tracts) > _SHOWN_TRACTS else ""
+    return ", ".join(map(str, tracts[:_SHOWN_TRACTS])) + more

@@ -1,0 +1,125 @@
+"""The command line as a person or a script uses it: words, JSON and exit codes."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.cli import main
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.selection import Selection
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.staging import publish, stage
+from photoz_assets_tests.samples import galaxies
+
+PHOTOZ = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An instance of this test's own, and a current folder without ``.env``."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake with two tracts, one of them of another selection."""
+    lake = Lake(tmp_path / "lake")
+    for tract, selection in ((3637, Selection()), (3638, Selection(faint_limit_mag=25))):
+        provenance = Provenance(
+            table="matched_galaxies",
+            code_version=MATCHED_GALAXIES_CODE_VERSION,
+            tract=tract,
+            selection=selection,
+            created="2026-11-24T07:00:00.000+00:00",
+        )
+        publish(lake, stage(lake, MATCHED_GALAXIES, [galaxies(20, tract=tract)], partial(replace, provenance)))
+    return lake
+
+
+def _run(*arguments: str) -> Result:
+    return PHOTOZ.invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", ["demo", "status", "query", "ui"])
+def test_each_command_explains_itself(command: str) -> None:
+    assert command in _run("--help").output
+    helped = _run(command, "--help")
+    assert helped.exit_code == 0
+    assert "Usage:" in helped.output
+
+
+def test_status_of_an_empty_lake_names_what_is_missing() -> None:
+    shown = _run("status", "--check")
+    assert shown.exit_code == 0, shown.output
+    assert "157 missing" in shown.output
+    assert "and 145 more" in shown.output
+
+
+@pytest.mark.usefixtures("lake")
+def test_status_says_what_is_stale_and_why_and_exits_by_it() -> None:
+    shown = _run("status")
+    assert shown.exit_code == 0
+    assert "1 fresh, 1 stale, 155 missing" in shown.output
+    assert "1 of another selection: 3638" in shown.output
+    assert _run("status", "--check").exit_code == 1
+
+
+@pytest.mark.usefixtures("lake")
+def test_status_as_json_holds_the_same() -> None:
+    told = json.loads(_run("status", "--json").output)
+    assert told["tracts"] == {"fresh": 1, "stale": 1, "failed": 0, "missing": 155, "running": 0}
+    assert told["reasons"]["of another selection"] == [3638]
+    [stored] = [asset for asset in told["assets"] if asset["files"]]
+    assert (stored["asset"], stored["files"], stored["rows"]) == ("matched_galaxies", 2, 40)
+    assert told["refresh"] is None
+    assert not told["well"]
+
+
+def test_status_names_failed_checks(home: Path) -> None:
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        failed = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("skyinfo"), check_name="known_tracts", passed=False, metadata={}
+        )
+        instance.report_runless_asset_event(failed)
+    shown = _run("status", "--check")
+    assert "skyinfo: known_tracts" in shown.output
+    assert shown.exit_code == 1
+
+
+@pytest.mark.usefixtures("lake")
+def test_query_prints_a_table_csv_or_json() -> None:
+    ask = partial(_run, "query", "SELECT tract, count(*) AS num FROM matched_galaxies GROUP BY ALL ORDER BY ALL")
+    assert "3637" in ask().output
+    assert ask("--format", "csv").output == "tract,num\n3637,20\n3638,20\n"
+    assert json.loads(ask("--format", "json").output) == [
+        {"tract": 3637, "num": 20},
+        {"tract": 3638, "num": 20},
+    ]
+
+
+@pytest.mark.usefixtures("lake")
+def test_query_that_fails_says_why_in_one_line_and_exits_with_1() -> None:
+    failed = _run("query", "SELECT * FROM galaxies")
+    assert failed.exit_code == 1
+    assert "galaxies does not exist" in failed.output
+    assert "the lake holds matched_galaxies" in failed.output
+    assert len(failed.output.strip().splitlines()) == 1
+
+
+def test_query_of_an_empty_lake_says_how_to_fill_it() -> None:
+    assert "make demo" in _run("query", "SELECT * FROM galaxies").output
+
+
+def test_wrong_use_exits_with_2() -> None:
+    assert _run("query").exit_code == 2
+    assert _run("status", "--nonsense").exit_code == 2
