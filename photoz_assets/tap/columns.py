@@ -149,7 +149,9 @@ def batch(schema: pa.Schema, arrays: Sequence[Array]) -> pa.RecordBatch:
 def _conformed(array: Array, field: "pa.Field[Any]") -> Array:
     """Widen a column that arrived to the type that was asked for."""
     if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+        missing = pc.is_nan(array)
+        if pc.any(missing).as_py():
+            array = pc.if_else(missing, pa.scalar(None, array.type), array)
     elif field.type == pa.bool_() and array.type != field.type:
         odd = pc.unique(array.filter(pc.invert(pc.is_in(array, pa.array([0, 1, None], array.type)))))
         if len(odd):

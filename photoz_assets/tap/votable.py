@@ -22,7 +22,8 @@ from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge,
 from photoz_assets.tap.markup import Markup, close, feed
 from photoz_assets.tap.tabledata import TableRows
 
-DEFAULT_BATCH_ROWS: Final = 65_536
+# Large enough that numpy's and Arrow's cost for each column of a batch is small beside that of its rows.
+DEFAULT_BATCH_ROWS: Final = 8_192
 
 _PIECE_BYTES: Final = 1 << 20
 _LARGEST_HEADER_BYTES: Final = 1 << 24  # a thousand columns with descriptions take some 500 kB
