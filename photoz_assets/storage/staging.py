@@ -22,6 +22,10 @@ from photoz_assets.storage.claims import Claim, claimed
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import Provenance, file_metadata
 
+# DuckDB reads row groups in parallel and skips them by their statistics: a tract has enough of them for both, and
+# few enough that they cost nothing by themselves. What is gathered for one bounds the memory of writing.
+ROW_GROUP_ROWS: Final = 49_152
+
 # Not .parquet, since DuckDB's `*` finds hidden files too.
 _SUFFIX: Final = ".staged"
 
@@ -47,12 +51,13 @@ class StagedTable:
 
 
 class TableWriter:
-    """Writes a staged Parquet file batch by batch: one row group a batch."""
+    """Writes a staged Parquet file: gathers batches of any size into row groups of one size."""
 
     def __init__(self, lake: Lake, contract: Contract) -> None:
         self._contract = contract
         self._claim = _new_file(lake.staging, contract.table)
         self._rows = 0
+        self._gathered = contract.schema.empty_table()
         self._lengths = {column.name: 0 for column in contract if column.type == pa.string()}
         try:
             self._writer = pq.ParquetWriter(
@@ -81,8 +86,12 @@ class TableWriter:
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         if not table.schema.equals(self._contract.schema):
             raise ValueError(f"{self._contract.table}: columns differ from the contract: {table.schema.names}")
-        if table.num_rows:
-            self._writer.write_table(table.replace_schema_metadata(self._contract.schema.metadata))
+        table = table.replace_schema_metadata(self._contract.schema.metadata)
+        gathered = pa.concat_tables([self._gathered, table])
+        while gathered.num_rows >= ROW_GROUP_ROWS:
+            self._writer.write_table(gathered.slice(0, ROW_GROUP_ROWS))
+            gathered = gathered.slice(ROW_GROUP_ROWS)
+        self._gathered = gathered
         self._rows += table.num_rows
         for name, longest in self._lengths.items():
             found = pc.max(pc.utf8_length(table.column(name))).as_py()
@@ -90,6 +99,8 @@ class TableWriter:
 
     def finish(self, provenance: Provenance) -> StagedTable:
         """Close the file with its metadata, on the disk; the writer is used up."""
+        if self._gathered.num_rows:
+            self._writer.write_table(self._gathered)
         provenance = provenance.with_rows(self._rows)
         self._writer.add_key_value_metadata(file_metadata(self._contract, provenance, self._lengths))
         self._writer.close()

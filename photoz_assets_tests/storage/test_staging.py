@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import astropy.table
@@ -20,7 +21,7 @@ from photoz_assets.selection import Selection
 from photoz_assets.storage import staging
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import StagedTable, publish, spool, stage
+from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, spool, stage
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
@@ -53,6 +54,17 @@ def test_published_table_is_read_as_it_was_staged(lake: Lake) -> None:
     assert path == lake.root / "matched_galaxies" / "tract=3638" / "matched_galaxies.parquet"
     assert pq.ParquetFile(path).read().equals(table)
     assert pq.ParquetFile(path).schema_arrow.names == list(MATCHED_GALAXIES.names)
+
+
+def test_row_groups_are_of_one_size_whatever_the_batches(lake: Lake) -> None:
+    table = galaxies(2 * ROW_GROUP_ROWS + 1000)
+    cuts = [0, 5, 5, ROW_GROUP_ROWS + 12, table.num_rows]
+    uneven = [table.slice(start, end - start) for start, end in pairwise(cuts)]
+    path = publish(lake, stage(lake, MATCHED_GALAXIES, uneven, provenance))
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
+        assert groups == [ROW_GROUP_ROWS, ROW_GROUP_ROWS, 1000]
+        assert file.read().equals(table)
 
 
 def test_lake_view_equals_plain_hive_reading(lake: Lake) -> None:
