@@ -1,5 +1,7 @@
-"""The audit: what every row of a staged table must satisfy, asked of DuckDB in one pass.
+"""The audit: what the rows of a staged table must satisfy, asked of DuckDB.
 
+One pass counts what breaks the row rules, one query the values of keys that repeat. Each statistic is a query of
+its own: an exact quantile holds the values of its quantity, and those of many at a time would not fit the limit.
 The rules are the caller's; this knows how to count what breaks them and to show some of it.
 """
 
@@ -11,8 +13,8 @@ from typing import Any, Final
 
 import duckdb
 
-# Spilling to the staging folder, this is enough for a table of any length.
-MEMORY_LIMIT: Final = "512MB"
+# Spilling to the staging folder, this is enough for ten times the galaxies of a full tract.
+MEMORY_LIMIT: Final = "128MB"
 SHOWN_ROWS: Final = 5
 
 Limits = Mapping[str, float | int | str | Sequence[str]]
@@ -84,21 +86,39 @@ def audit(
         One verdict a rule: row rules, key rules, statistics, in their orders. A table without rows breaks none.
     """
     with _reader(path, spill) as connection:
-        counts = _one_pass(connection, rows, statistics)
+        broken = _broken_rows(connection, rows)
+        total = broken["num_rows"]
+        repeated = _repeated_values(connection, [column for rule in keys for column in rule.columns])
         return [
-            *(_row_verdict(connection, rule, counts) for rule in rows),
-            *(_key_verdict(connection, rule, counts["num_rows"]) for rule in keys),
-            *(_statistic_verdict(rule, counts) for rule in statistics),
+            *(_row_verdict(connection, rule, broken) for rule in rows),
+            *(_key_verdict(connection, rule, repeated, total) for rule in keys),
+            *(_statistic_verdict(rule, _statistics(connection, rule), total) for rule in statistics),
         ]
 
 
-def _one_pass(
-    connection: duckdb.DuckDBPyConnection, rows: Sequence[RowRule], statistics: Sequence[StatisticRule]
-) -> dict[str, Any]:
-    broken = [f'count(*) FILTER (WHERE {_breaks(rule)}) AS "{rule.check}"' for rule in rows]
-    aggregates = [f'{sql} AS "{name}"' for rule in statistics for name, sql in rule.expressions.items()]
-    relation = connection.sql(f"SELECT count(*) AS num_rows, {', '.join([*broken, *aggregates])} FROM staged")
-    return _rows(relation)[0]
+def _broken_rows(connection: duckdb.DuckDBPyConnection, rules: Sequence[RowRule]) -> dict[str, int]:
+    """Count the rows that break each rule, by its check, and all rows, in one pass."""
+    broken = [f'count(*) FILTER (WHERE {_breaks(rule)}) AS "{rule.check}"' for rule in rules]
+    return _rows(connection.sql(f"SELECT {', '.join(['count(*) AS num_rows', *broken])} FROM staged"))[0]
+
+
+def _repeated_values(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict[str, int]:
+    """Count the values of each column that stand in more than one row, in one query."""
+    if not columns:
+        return {}
+    counts = [
+        f'(SELECT count(*) FROM (SELECT 1 FROM staged GROUP BY "{column}" HAVING count(*) > 1)) AS "{column}"'
+        for column in columns
+    ]
+    return _rows(connection.sql(f"SELECT {', '.join(counts)}"))[0]
+
+
+def _statistics(connection: duckdb.DuckDBPyConnection, rule: StatisticRule) -> dict[str, Any]:
+    """Compute a rule's aggregates one by one."""
+    return {
+        name: connection.sql(f"SELECT {sql} FROM staged").fetchall()[0][0]
+        for name, sql in rule.expressions.items()
+    }
 
 
 def _breaks(rule: RowRule) -> str:
@@ -125,16 +145,15 @@ def _row_verdict(connection: duckdb.DuckDBPyConnection, rule: RowRule, counts: M
     )
 
 
-def _key_verdict(connection: duckdb.DuckDBPyConnection, rule: KeyRule, total: int) -> Verdict:
+def _key_verdict(
+    connection: duckdb.DuckDBPyConnection, rule: KeyRule, counts: Mapping[str, int], total: int
+) -> Verdict:
     shown: list[dict[str, Any]] = []
-    repeated = 0
     for column in rule.columns:
-        groups = connection.sql(
-            f'SELECT "{column}", count(*) AS num_rows FROM staged GROUP BY ALL HAVING count(*) > 1'
-        )
-        [(found,)] = groups.count("*").fetchall()
-        repeated += found
-        shown += _rows(groups.limit(SHOWN_ROWS)) if found else []
+        if counts[column]:
+            groups = f'SELECT "{column}", count(*) AS num_rows FROM staged GROUP BY ALL HAVING count(*) > 1'
+            shown += _rows(connection.sql(f"{groups} LIMIT {SHOWN_ROWS}"))
+    repeated = sum(counts[column] for column in rule.columns)
     return Verdict(
         check=rule.check,
         passed=not repeated,
@@ -145,8 +164,7 @@ def _key_verdict(connection: duckdb.DuckDBPyConnection, rule: KeyRule, total: in
     )
 
 
-def _statistic_verdict(rule: StatisticRule, counts: Mapping[str, Any]) -> Verdict:
-    values = {name: counts[name] for name in rule.expressions}
+def _statistic_verdict(rule: StatisticRule, values: Mapping[str, Any], total: int) -> Verdict:
     outside = [
         f"{name} = {values[name]:.4g}"
         for name, (low, high) in rule.inside.items()
@@ -156,6 +174,6 @@ def _statistic_verdict(rule: StatisticRule, counts: Mapping[str, Any]) -> Verdic
         check=rule.check,
         passed=not outside,
         summary=f"outside its limits: {', '.join(outside)}" if outside else "inside its limits",
-        numbers={"rows": counts["num_rows"], **values},
+        numbers={"rows": total, **values},
         limits={name: f"{low:g} .. {high:g}" for name, (low, high) in rule.inside.items()},
     )
