@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Union
 
 import dagster as dg
 import duckdb
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +14,10 @@ from photoz_assets.environment import data_dir
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.staging import StagedTable, publish
 
-Stored: TypeAlias = duckdb.DuckDBPyRelation | pa.Table | pd.DataFrame
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 
 
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
@@ -57,12 +59,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
             The annotation is none of the three types.
         """
         wanted = context.dagster_type.typing_type
-        if wanted not in _READERS:
+        read = _READERS.get(_qualified(wanted))
+        if read is None:
             raise dg.DagsterInvariantViolationError(
                 f"input {context.name}: annotate it with duckdb.DuckDBPyRelation, pyarrow.Table or "
                 f"pandas.DataFrame, not {wanted}"
             )
-        return _READERS[wanted](self._files(context))
+        return read(self._files(context))
 
     def _files(self, context: dg.InputContext) -> list[Path]:
         asset = context.asset_key.path[-1]
@@ -86,15 +89,21 @@ def _table(files: list[Path]) -> pa.Table:
     return pq.ParquetFile(files[0]).read() if len(files) == 1 else _relation(files).to_arrow_table()
 
 
-def _frame(files: list[Path]) -> pd.DataFrame:
+def _frame(files: list[Path]) -> "pd.DataFrame":
     frame: pd.DataFrame = _table(files).to_pandas()
     return frame
 
 
-_READERS: Final[Mapping[type, Callable[[list[Path]], Stored]]] = {
-    duckdb.DuckDBPyRelation: _relation,
-    pa.Table: _table,
-    pd.DataFrame: _frame,
+def _qualified(wanted: type) -> str:
+    """Name a type by its package and its own name."""
+    return f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}"
+
+
+# By name, so that pandas, which takes a third of a second to load, is loaded only by who uses it.
+_READERS: Final[Mapping[str, Callable[[list[Path]], Stored]]] = {
+    _qualified(duckdb.DuckDBPyRelation): _relation,
+    _qualified(pa.Table): _table,
+    "pandas.DataFrame": _frame,
 }
 
 
