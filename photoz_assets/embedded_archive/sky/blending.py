@@ -17,13 +17,15 @@ IntArray = NDArray[np.int64]
 
 I_BAND: Final = 3
 # Sources nearer than this are seen as one; those nearer than the other share a parent.
-_MERGING_ARCSEC: Final = 1.0
+_MERGING_ARCSEC: Final = 1.2
 _BLENDING_ARCSEC: Final = 2.5
 # What is fainter than this in every band is taken for undetectable before any noise is drawn for it.
 _HOPELESS_SNR: Final = 1.5
 _CENTROID_FLOOR_ARCSEC: Final = 0.010
 _CENTROID_SCALE_ARCSEC: Final = 0.45
 _SEEING_ARCSEC: Final = 0.35
+# The width of the Gaussian by which light counts for a centroid: two PSFs of 0.33 arcsec, one over the other.
+_CENTROID_WIDTH_ARCSEC: Final = 0.47
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +74,20 @@ def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
 def _centroids(
     recipe: Recipe, sources: Sources, into: IntArray, brightness: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Shift the absorbers to the centre of light, by what it would be at DC2's crowding."""
-    total = np.bincount(into, weights=brightness, minlength=len(into))
+    """Shift the absorbers towards the light of the absorbed, by what it would be at DC2's crowding.
+
+    A centroid is measured under a window of the PSF's size, so that what lies far off the peak hardly moves it.
+    """
+    lost = np.flatnonzero(into != np.arange(len(into)))
+    winner = into[lost]
+    offsets = [(p[lost] - p[winner]) / recipe.crowding_scale for p in (sources.x, sources.y)]
+    width = _CENTROID_WIDTH_ARCSEC / DC2.pixel_scale_arcsec
+    pull = brightness[lost] * np.exp(-0.5 * (offsets[0] ** 2 + offsets[1] ** 2) / width**2)
+    total = brightness + np.bincount(winner, weights=pull, minlength=len(into))
     centres = []
-    for position in (sources.x, sources.y):
-        moment = np.bincount(into, weights=brightness * (position - position[into]), minlength=len(into))
-        centres.append(position + moment / np.where(total > 0, total, 1) / recipe.crowding_scale)
+    for position, offset in zip((sources.x, sources.y), offsets, strict=True):
+        moment = np.bincount(winner, weights=pull * offset, minlength=len(into))
+        centres.append(position + moment / np.where(total > 0, total, 1))
     return centres[0], centres[1]
 
 

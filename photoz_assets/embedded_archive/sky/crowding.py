@@ -17,7 +17,8 @@ def close_pairs(x: FloatArray, y: FloatArray, radius: float) -> tuple[IntArray, 
     row = np.floor((y - y.min(initial=0.0)) / radius).astype(np.int64)
     width = int(column.max(initial=0)) + 2
     cell = row * width + column
-    order = np.argsort(cell, kind="stable")
+    # The order within a cell is left open: it decides only in which order pairs are listed.
+    order = np.argsort(cell)
     cell = cell[order]
     here = np.arange(len(cell))
     found = [

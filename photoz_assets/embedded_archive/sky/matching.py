@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from photoz_assets.bands import BANDS
 from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, TRUTH_SUMMARY
 from photoz_assets.embedded_archive.sky.crowding import close_pairs
+from photoz_assets.embedded_archive.sky.digits import ERROR_BITS, FLUX_BITS, rounded
 from photoz_assets.embedded_archive.sky.identifiers import truth_ids
 from photoz_assets.embedded_archive.sky.measurement import NO_ROW
 from photoz_assets.embedded_archive.sky.objects import Objects
-from photoz_assets.embedded_archive.sky.photometry import magnitude_of_flux
+from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude, magnitude_of_flux
 from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.embedded_archive.sky.truth import STAR, Sources
+from photoz_assets.embedded_archive.sky.truth import GALAXY, NO_HOST, Sources
 from photoz_assets.science.skymap import DC2
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +36,8 @@ _CANDIDATE_LIMIT_MAG: Final = 27.0
 _ABSENT_SHARE: Final = 0.059
 _POSITION_ERROR_ARCSEC: Final = 0.05
 _R_BAND: Final = 2
+# A magnitude of these bits is as exact as its flux.
+_MAG_BITS: Final = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class Matches:
 def match(recipe: Recipe, truths: Sources, objects: Objects) -> Matches:
     """Match the truths of a tract, which are the first of the measured sources, to its objects."""
     found = objects.detections
-    is_candidate = magnitude_of_flux(truths.flux[:, _R_BAND]) < _CANDIDATE_LIMIT_MAG
+    is_candidate = truths.flux[:, _R_BAND] > flux_of_magnitude(_CANDIDATE_LIMIT_MAG)
     eligible = objects.is_primary & ~objects.is_missing.all(axis=1)
     rows = np.flatnonzero(eligible & (found.source != NO_ROW) & (found.source < len(truths)))
     source = found.source[rows]
@@ -102,16 +105,20 @@ def _neighbours(truths: Sources, objects: Objects) -> IntArray:
 def truth_table(recipe: Recipe, truths: Sources, rows: slice) -> pa.Table:
     """Give some of the truths of a tract in the columns of TruthSummary."""
     part = truths.take(rows)
-    ids = truth_ids(recipe.tract, len(truths))[rows]
-    nothing = np.full(len(part), -1)
+    all_ids = truth_ids(recipe.tract, len(truths))
+    ids = all_ids[rows]
+    nothing = np.full(len(part), NO_HOST)
+    has_light = part.flux[:, _R_BAND] > 0
     columns: dict[str, pa.Array] = _identifier_columns(ids, part) | {
-        "host_galaxy": pa.array(nothing),
+        "host_galaxy": pa.array(np.where(part.host == NO_HOST, NO_HOST, all_ids[part.host])),
         "ra": pa.array(part.ra_deg),
         "dec": pa.array(part.dec_deg),
-        "redshift": pa.array(part.redshift.astype(np.float32)),
-        "is_variable": pa.array(np.zeros(len(part), np.int32)),
-        "is_pointsource": pa.array((part.truth_type == STAR).astype(np.int32)),
-        "mag_r": pa.array(magnitude_of_flux(part.flux[:, _R_BAND]).astype(np.float32)),
+        "redshift": pa.array(rounded(part.redshift, FLUX_BITS)),
+        "is_variable": pa.array(part.is_variable.astype(np.int32)),
+        "is_pointsource": pa.array((part.truth_type != GALAXY).astype(np.int32)),
+        "mag_r": pa.array(
+            rounded(magnitude_of_flux(np.where(has_light, part.flux[:, _R_BAND], 1.0)), _MAG_BITS), mask=~has_light
+        ),
         # These galaxies are drawn, not taken from cosmoDC2: they have no place in it.
         "cosmodc2_hp": pa.array(nothing),
         "cosmodc2_id": pa.array(nothing),
@@ -133,7 +140,7 @@ def match_table(recipe: Recipe, truths: Sources, matches: Matches, rows: slice) 
         "match_objectId": pa.array(matches.object_id[listed], mask=unmatched),
         "match_candidate": pa.array(matches.is_candidate[listed]),
         "match_count": pa.array(matches.count[listed].astype(np.int32)),
-        "match_chisq": pa.array(matches.chisq[listed], mask=unmatched),
+        "match_chisq": pa.array(rounded(matches.chisq[listed], ERROR_BITS).astype(np.float64), mask=unmatched),
         "match_n_chisq_finite": pa.array(matches.num_finite[listed].astype(np.int32), mask=unmatched),
         "truth_type": pa.array(part.truth_type.astype(np.int32)),
     }

@@ -78,7 +78,7 @@ def measure(recipe: Recipe, sources: Sources) -> Detections:
     children = children.take(detected)
     families = _with_parents(children, blobs.group[blob[detected]])
     rows = _concatenate(families, _measure_sky(recipe))
-    return rows.take(np.argsort(rows.patch, kind="stable"))
+    return rows.take(np.argsort(rows.patch.astype(np.int8), kind="stable"))
 
 
 def _concatenate(*parts: Detections) -> Detections:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from photoz_assets.bands import BANDS
 from photoz_assets.embedded_archive.sky.columns import OBJECT
+from photoz_assets.embedded_archive.sky.digits import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
 from photoz_assets.embedded_archive.sky.identifiers import object_ids
 from photoz_assets.embedded_archive.sky.measurement import NO_ROW, Detections
 from photoz_assets.embedded_archive.sky.photometry import DETECTION_SNR
@@ -22,7 +23,7 @@ IntArray = NDArray[np.int64]
 # Pipelines leave out values of one band, of all bands (edges, failed fits), or all that needs a PSF flux.
 _MISSING_BAND_SHARE: Final = 0.003
 _MISSING_ALL_SHARE: Final = 0.003
-_MISSING_PSF_SHARE: Final = 0.01
+_MISSING_PSF_SHARE: Final = 0.005
 # How often galaxies look like points, and stars extended, at a signal-to-noise ratio.
 _SNR: Final = (1.0, 6.0, 15.0, 37.0, 94.0, 240.0)
 _GALAXY_AS_POINT: Final = (0.45, 0.25, 0.15, 0.08, 0.03, 0.01)
@@ -58,7 +59,7 @@ def describe(recipe: Recipe, detections: Detections) -> Objects:
     """Complete the detections of a tract."""
     rng = recipe.generator(Stage.FLAGS)
     count = len(detections)
-    ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, detections.x, detections.y)
+    ra_deg, dec_deg = map(rounded_angles, DC2.pixel_to_sky(recipe.tract, detections.x, detections.y))
     object_id = object_ids(recipe.tract, detections.patch, np.arange(count))
     is_patch_inner = DC2.patch_of(recipe.tract, ra_deg, dec_deg) == detections.patch
     is_tract_inner = DC2.tract_of(ra_deg, dec_deg) == recipe.tract
@@ -136,13 +137,13 @@ def object_table(objects: Objects, rows: slice) -> pa.Table:
 def _band_columns(objects: Objects, rows: slice, number: int, band: str) -> dict[str, pa.Array]:
     found = objects.detections
     missing, psf_missing = (values[rows, number] for values in (objects.is_missing, objects.is_psf_missing))
-    measured: dict[str, tuple[NDArray[np.floating], BoolArray]] = {
-        "psfFlux": (found.psf_flux, psf_missing),
-        "psfFluxErr": (found.psf_error, psf_missing),
-        "cModelFlux": (found.cmodel_flux, missing),
-        "cModelFluxErr": (found.cmodel_error, missing),
-        "extendedness": (objects.extendedness, psf_missing),
-        "blendedness": (objects.blendedness, missing),
+    measured: dict[str, tuple[NDArray[np.floating], int, BoolArray]] = {
+        "psfFlux": (found.psf_flux, FLUX_BITS, psf_missing),
+        "psfFluxErr": (found.psf_error, ERROR_BITS, psf_missing),
+        "cModelFlux": (found.cmodel_flux, FLUX_BITS, missing),
+        "cModelFluxErr": (found.cmodel_error, ERROR_BITS, missing),
+        "extendedness": (objects.extendedness, ERROR_BITS, psf_missing),
+        "blendedness": (objects.blendedness, ERROR_BITS, missing),
     }
     flags = {
         "psfFlux_flag": psf_missing,
@@ -151,8 +152,8 @@ def _band_columns(objects: Objects, rows: slice, number: int, band: str) -> dict
         "blendedness_flag": missing,
     }
     columns = {
-        name: pa.array(values[rows, number].astype(np.float64), mask=mask)
-        for name, (values, mask) in measured.items()
+        name: pa.array(rounded(values[rows, number], bits).astype(np.float64), mask=mask)
+        for name, (values, bits, mask) in measured.items()
     }
     columns |= {name: pa.array(flag) for name, flag in flags.items()}
     return {f"{band}_{name}": column for name, column in columns.items()}

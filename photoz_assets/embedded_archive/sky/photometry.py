@@ -19,7 +19,7 @@ DEPTHS_MAG: Final = np.array([24.803, 26.506, 26.598, 26.194, 25.571, 24.664])
 _GAMMA: Final = np.array([0.0397267, 0.0398869, 0.0399254, 0.0399254, 0.0399200, 0.0399200])
 
 
-def flux_of_magnitude(magnitude: FloatArray) -> FloatArray:
+def flux_of_magnitude(magnitude: FloatArray | float) -> FloatArray:
     """Give the fluxes of AB magnitudes in nJy."""
     return np.asarray(10 ** ((AB_ZERO_POINT_MAG - magnitude) / 2.5))
 

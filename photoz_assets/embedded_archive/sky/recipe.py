@@ -25,6 +25,7 @@ class Stage(IntEnum):
     FLAGS = 10
     SKY_OBJECTS = 11
     MATCHES = 12
+    SUPERNOVAE = 13
 
 
 @dataclass(frozen=True, kw_only=True)

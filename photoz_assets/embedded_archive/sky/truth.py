@@ -5,12 +5,14 @@ sources that belong to neighbouring tracts. Those are drawn anew for each tract,
 give the border its objects, but are not the neighbour's own.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_assets.bands import AB_ZERO_POINT_MAG
+from photoz_assets.embedded_archive.sky.digits import FLUX_BITS, rounded, rounded_angles
 from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude
 from photoz_assets.embedded_archive.sky.population import magnitudes_of_colours, packaged_population
 from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
@@ -18,13 +20,19 @@ from photoz_assets.science.skymap import DC2, SkyBox
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 GALAXY: Final = 1
 STAR: Final = 2
+SUPERNOVA: Final = 3
+NO_HOST: Final = -1
 
-# Brings the galaxies that a cut at 26 mag selects to DP0.2's 168,800 per square degree around (62, -37).
-_GALAXY_SCALE: Final = 1.07
 _STARS_PER_DEG2: Final = 50_000
+# Of DC2's 20.27 million stars all but 0.6 million have a light curve.
+_VARIABLE_STAR_SHARE: Final = 0.97
+# Ten years of supernovae out to the redshift at which the survey loses them; not fitted to anything.
+_SUPERNOVAE_PER_DEG2: Final = 1_000
+_SUPERNOVA_LIMIT_REDSHIFT: Final = 1.4
 _STAR_LIMITS_MAG: Final = (16.0, 26.0)
 _STAR_SLOPE_DEX_PER_MAG: Final = 0.1
 # Stars are turn-off stars or M dwarfs: their share, mean g-i and its scatter.
@@ -42,13 +50,19 @@ _EXTINCTION: Final = (4.8, 3.6, 2.7, 2.1, 1.6, 1.3)
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """True sources, a row each; fluxes in nJy of shape (n, 6), positions on the sky and in the tract's pixels."""
+    """True sources, a row each; fluxes in nJy of shape (n, 6), positions on the sky and in the tract's pixels.
+
+    ``host`` is the row of a supernova's galaxy among a tract's truths, NO_HOST for all others. A supernova has no
+    light of its own here: the truth tables give the fluxes of what does not vary.
+    """
 
     ra_deg: FloatArray
     dec_deg: FloatArray
     x: FloatArray
     y: FloatArray
     truth_type: NDArray[np.int8]
+    is_variable: BoolArray
+    host: IntArray
     redshift: FloatArray
     flux: NDArray[np.float32]
     flux_without_dust: NDArray[np.float32]
@@ -71,9 +85,10 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """What a source is before it has a place: magnitudes in ugrizy free of dust, half-light radius."""
+    """What sources are before they have a place: magnitudes in ugrizy free of dust, half-light radius."""
 
     truth_type: int
+    is_variable: BoolArray
     redshift: FloatArray
     magnitudes: FloatArray
     radius_arcsec: FloatArray
@@ -84,16 +99,27 @@ def draw_truths(recipe: Recipe) -> Sources:
     box = DC2.inner_box(recipe.tract)
     parts = []
     for draw, per_deg2, positions, kinds in (
-        (_galaxies, _galaxies_per_deg2(), Stage.GALAXY_POSITIONS, Stage.GALAXIES),
+        (_galaxies, packaged_population().per_deg2, Stage.GALAXY_POSITIONS, Stage.GALAXIES),
         (_stars, _STARS_PER_DEG2, Stage.STAR_POSITIONS, Stage.STARS),
     ):
         rng = recipe.generator(positions)
         count = rng.poisson(per_deg2 * recipe.density * box.area_deg2)
         ra_deg, dec_deg = _uniform_on_sky(box, count, rng)
         parts.append(_place(recipe, ra_deg, dec_deg, draw(count, recipe.generator(kinds))))
-    sources = Sources.concatenate(*parts)
-    patch = DC2.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg)
-    return sources.take(np.argsort(patch, kind="stable"))
+    parts.append(_supernovae(recipe, parts[0], box))
+    return _patch_after_patch(recipe, Sources.concatenate(*parts))
+
+
+def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
+    """Sort the sources of a tract by patch."""
+    # Few values of few bits: the stable sort of those is a fast one.
+    patch = DC2.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
+    order = np.argsort(patch, kind="stable")
+    place = np.empty(len(order) + 1, np.int64)
+    place[order] = np.arange(len(order))
+    place[NO_HOST] = NO_HOST
+    ordered = sources.take(order)
+    return replace(ordered, host=place[ordered.host])
 
 
 def draw_overlap(recipe: Recipe) -> Sources:
@@ -103,7 +129,7 @@ def draw_overlap(recipe: Recipe) -> Sources:
     area_deg2 = (side * DC2.pixel_scale_arcsec / 3600) ** 2
     parts = []
     for draw, per_deg2, positions, kinds in (
-        (_galaxies, _galaxies_per_deg2(), Stage.OVERLAP_GALAXY_POSITIONS, Stage.OVERLAP_GALAXIES),
+        (_galaxies, packaged_population().per_deg2, Stage.OVERLAP_GALAXY_POSITIONS, Stage.OVERLAP_GALAXIES),
         (_stars, _STARS_PER_DEG2, Stage.OVERLAP_STAR_POSITIONS, Stage.OVERLAP_STARS),
     ):
         rng = recipe.generator(positions)
@@ -117,14 +143,10 @@ def draw_overlap(recipe: Recipe) -> Sources:
 
 
 def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Give E(B-V) of the dust in front of positions: smooth, between 0.005 and 0.03."""
+    """Give E(B-V) of the dust in front of positions: smooth, between 0.004 and 0.014."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     waves = np.sin(7 * ra + 3 * dec) + np.sin(11 * dec - 5 * ra + 1.0) + np.sin(17 * ra + 13 * dec + 2.0)
-    return np.asarray(0.0175 + 0.0125 * waves / 3)
-
-
-def _galaxies_per_deg2() -> float:
-    return packaged_population().per_deg2 * _GALAXY_SCALE
+    return np.asarray(0.009 + 0.005 * waves / 3)
 
 
 def _uniform_on_sky(box: SkyBox, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -135,16 +157,20 @@ def _uniform_on_sky(box: SkyBox, count: int, rng: np.random.Generator) -> tuple[
 
 def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
     extinction = reddening_mag(ra_deg, dec_deg)[:, None] * np.array(_EXTINCTION)
+    ra_deg, dec_deg = rounded_angles(ra_deg), rounded_angles(dec_deg)
     x, y = DC2.sky_to_pixel(recipe.tract, ra_deg, dec_deg)
+    bare = flux_of_magnitude(kind.magnitudes)
     return Sources(
         ra_deg=ra_deg,
         dec_deg=dec_deg,
         x=x,
         y=y,
         truth_type=np.full(len(ra_deg), kind.truth_type, np.int8),
+        is_variable=kind.is_variable,
+        host=np.full(len(ra_deg), NO_HOST),
         redshift=kind.redshift,
-        flux=flux_of_magnitude(kind.magnitudes + extinction).astype(np.float32),
-        flux_without_dust=flux_of_magnitude(kind.magnitudes).astype(np.float32),
+        flux=rounded(bare * flux_of_magnitude(AB_ZERO_POINT_MAG + extinction), FLUX_BITS),
+        flux_without_dust=rounded(bare, FLUX_BITS),
         radius_arcsec=kind.radius_arcsec,
     )
 
@@ -155,6 +181,7 @@ def _galaxies(count: int, rng: np.random.Generator) -> _Kind:
     typical_arcsec = 0.45 * 10 ** (-0.1 * (drawn.magnitudes[:, 3] - 23))
     return _Kind(
         truth_type=GALAXY,
+        is_variable=np.zeros(count, bool),
         redshift=drawn.redshift,
         magnitudes=drawn.magnitudes,
         radius_arcsec=typical_arcsec * 10 ** rng.normal(0, 0.15, count),
@@ -174,7 +201,32 @@ def _stars(count: int, rng: np.random.Generator) -> _Kind:
     colours += _LOCUS_SCATTER_MAG * rng.standard_normal(colours.shape)
     return _Kind(
         truth_type=STAR,
+        is_variable=rng.random(count) < _VARIABLE_STAR_SHARE,
         redshift=np.zeros(count),
         magnitudes=magnitudes_of_colours(i_mag, colours),
         radius_arcsec=np.zeros(count),
     )
+
+
+def _supernovae(recipe: Recipe, galaxies: Sources, box: SkyBox) -> Sources:
+    """Let stars explode in some of the galaxies, near their centres but within the tract."""
+    rng = recipe.generator(Stage.SUPERNOVAE)
+    near = np.flatnonzero(galaxies.redshift < _SUPERNOVA_LIMIT_REDSHIFT)
+    count = min(int(rng.poisson(_SUPERNOVAE_PER_DEG2 * recipe.density * box.area_deg2)), len(near))
+    host = rng.choice(near, count, replace=False)
+    distance_deg, angle = (
+        galaxies.radius_arcsec[host] / 3600 * rng.exponential(1.0, count),
+        rng.uniform(0, 2 * np.pi, count),
+    )
+    dec_deg = galaxies.dec_deg[host] + distance_deg * np.sin(angle)
+    ra_deg = galaxies.ra_deg[host] + distance_deg * np.cos(angle) / np.cos(np.radians(dec_deg))
+    inside = box.contains(ra_deg, dec_deg)
+    host, ra_deg, dec_deg = host[inside], np.mod(ra_deg[inside], 360.0), dec_deg[inside]
+    dark = _Kind(
+        truth_type=SUPERNOVA,
+        is_variable=np.ones(len(host), bool),
+        redshift=galaxies.redshift[host],
+        magnitudes=np.full((len(host), 6), np.inf),
+        radius_arcsec=np.zeros(len(host)),
+    )
+    return replace(_place(recipe, ra_deg, dec_deg, dark), host=host)
