@@ -6,6 +6,10 @@ Regular identifiers match whatever their case; delimited ones match exactly (ADQ
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
+
+# Words of ADQL that the schemas here use as the names of columns.
+_RESERVED: Final = frozenset({"size"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,13 @@ class ColumnFacts:
     principal: int = 0
     std: int = 0
     column_index: int | None = None
+    indexed: int = 0
     description: str | None = None
+
+    @property
+    def adql_name(self) -> str:
+        """The name as a query has to write it: in quotes where it is a word of ADQL (TAP 1.1 sec. 4.2)."""
+        return f'"{self.name}"' if self.name in _RESERVED else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ class TapApplication:
         table = self._archive.schema.catalog.find(schema, name)
         if table is None:
             raise NotFoundError(f"There is no table {schema}.{name}")
-        return Response(vosi.table_document(table), media_type=_XML)
+        return Response(vosi.table_document(table, self._archive.schema), media_type=_XML)
 
     async def _sync(self, request: Request) -> Response:
         query = parse_query(await _parameters(request), self._profile)

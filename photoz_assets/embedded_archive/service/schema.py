@@ -16,6 +16,9 @@ from photoz_assets.embedded_archive.adql.catalog import Catalog, ColumnFacts, Ta
 DATA_SCHEMA: Final = "dp02_dc2_catalogs"
 SKY_TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 
+# Director keys of Rubin's database.
+_INDEXED: Final = frozenset({"objectId", "id_truth_type"})
+
 _ARROW_TYPES: Final = {"char": pa.string(), "int": pa.int32()}
 
 
@@ -82,9 +85,8 @@ class ArchiveSchema:
                 yield {
                     **asdict(column),
                     "table_name": table.qualified_name,
-                    "column_name": column.name,
+                    "column_name": column.adql_name,
                     "size": int(size) if size else None,
-                    "indexed": int(column.name in {"objectId", "objectid", "id_truth_type"}),
                 }
 
 
@@ -106,10 +108,17 @@ def load_schema(identity: str, *, lower_case: bool = False, booleans_as_short: b
     def spell(name: str) -> str:
         return name.lower() if lower_case else name
 
-    def column(values: list[Any]) -> ColumnFacts:
+    def column(schema: str, values: list[Any]) -> ColumnFacts:
         facts = ColumnFacts(**dict(zip(extract["column_fields"], values, strict=True)))
         datatype = "short" if booleans_as_short and facts.datatype == "boolean" else facts.datatype
-        return replace(facts, name=spell(facts.name), datatype=datatype)
+        return replace(
+            facts,
+            name=spell(facts.name),
+            datatype=datatype,
+            # All of TAP_SCHEMA is standard (TAP 1.1 sec. 4.2), also where the extract forgets to say so.
+            std=1 if schema == "tap_schema" else facts.std,
+            indexed=int(facts.name in _INDEXED),
+        )
 
     descriptions, tables, keys = {}, [], []
     for schema in sorted(extract["schemas"], key=lambda s: str(s["name"])):
@@ -119,7 +128,7 @@ def load_schema(identity: str, *, lower_case: bool = False, booleans_as_short: b
             facts = TableFacts(
                 schema=name,
                 name=spell(table["name"]),
-                columns=tuple(column(values) for values in table["columns"]),
+                columns=tuple(column(name, values) for values in table["columns"]),
                 description=table["description"],
                 table_index=table["index"],
             )

@@ -1,6 +1,6 @@
 """Jobs as UWS 1.1 documents."""
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic_xml import BaseXmlModel, element
 from vo_models.uws.models import (
@@ -13,7 +13,7 @@ from vo_models.uws.models import (
     Results,
     ShortJobDescription,
 )
-from vo_models.uws.types import ErrorType
+from vo_models.uws.types import ErrorType, UWSVersion
 from vo_models.uws.types import ExecutionPhase as Phase
 from vo_models.voresource.types import UTCTimestamp
 
@@ -50,9 +50,13 @@ def job_document(job: Job, url: str, profile: Profile) -> bytes:
     summary = None
     if job.error is not None and job.phase in {Phase.ERROR, Phase.ABORTED}:
         summary = ErrorSummary(message=job.error, type=ErrorType.FATAL, has_detail=True)
+    optional: dict[str, Any] = {"run_id": job.run_id, "error_summary": summary, "progress": progress}
     document = _JobDocument(
+        version=UWSVersion.V1_1,
         job_id=job.id,
-        run_id=job.run_id,
+        # These have to be there, and say that they are empty (UWS 1.1, its XML schema).
+        owner_id=None,
+        quote=None,
         phase=job.phase,
         creation_time=_timestamp(job.creation_time),
         start_time=_timestamp(job.start_time),
@@ -61,8 +65,7 @@ def job_document(job: Job, url: str, profile: Profile) -> bytes:
         destruction=_timestamp(job.destruction),
         parameters=_parameters(job),
         results=_results(job, url, profile),
-        error_summary=summary,
-        progress=progress,
+        **{name: value for name, value in optional.items() if value is not None},
     )
     return _bytes(document)
 
@@ -89,7 +92,7 @@ def job_list_document(jobs: list[tuple[Job, str]]) -> bytes:
         )
         for job, url in jobs
     ]
-    return _bytes(Jobs(jobref=references))
+    return _bytes(Jobs(version=UWSVersion.V1_1, jobref=references))
 
 
 def _parameters(job: Job) -> JobParameters:
@@ -110,5 +113,5 @@ def _timestamp(time: object) -> UTCTimestamp | None:
 
 
 def _bytes(document: BaseXmlModel) -> bytes:
-    written = document.to_xml(skip_empty=False, encoding="UTF-8", xml_declaration=True, exclude_none=True)
+    written = document.to_xml(skip_empty=False, encoding="UTF-8", xml_declaration=True, exclude_unset=True)
     return written.encode() if isinstance(written, str) else bytes(written)

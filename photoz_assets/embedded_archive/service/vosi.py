@@ -20,24 +20,24 @@ from vo_models.tapregext.models import (
     TimeLimits,
     Version,
 )
-from vo_models.vodataservice.models import DataType, ParamHTTP, Table, TableParam, TableSchema
+from vo_models.vodataservice.models import DataType, FKColumn, ParamHTTP, Table, TableParam, TableSchema
+from vo_models.vodataservice.models import ForeignKey as ForeignKeyElement
 from vo_models.voresource.models import AccessURL, Capability
 from vo_models.voresource.types import UTCTimestamp
 from vo_models.vosi.availability.models import Availability
 from vo_models.vosi.capabilities.models import VOSICapabilities
 from vo_models.vosi.tables.models import VOSITable, VOSITableSet
 
-from photoz_assets.embedded_archive.adql.catalog import TableFacts
+from photoz_assets.embedded_archive.adql.catalog import ColumnFacts, TableFacts
 from photoz_assets.embedded_archive.adql.functions import FUNCTIONS, Function, Kind
 from photoz_assets.embedded_archive.service.formats import FORMATS
 from photoz_assets.embedded_archive.service.jobs import RETENTION
 from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.schema import ArchiveSchema
+from photoz_assets.embedded_archive.service.schema import ArchiveSchema, ForeignKey
 
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
 _STRING_AND_SYNTAX: Final = {
     "adql-string": ("LOWER", "UPPER", "ILIKE"),
-    "adql-conditional": ("COALESCE",),
     "adql-type": ("CAST",),
     "adql-offset": ("OFFSET",),
 }
@@ -75,16 +75,16 @@ def tables_document(schema: ArchiveSchema) -> bytes:
         TableSchema(
             schema_name=name,
             description=description,
-            table=[Table(**_table(t)) for t in schema.catalog.tables if t.schema == name],
+            table=[Table(**_table(t, schema.keys)) for t in schema.catalog.tables if t.schema == name],
         )
         for name, description in schema.descriptions.items()
     ]
     return _bytes(VOSITableSet(tableset_schema=schemas))
 
 
-def table_document(table: TableFacts) -> bytes:
-    """Write one table with its columns."""
-    return _bytes(VOSITable(**_table(table)))
+def table_document(table: TableFacts, schema: ArchiveSchema) -> bytes:
+    """Write one table with its columns and the joins that it declares."""
+    return _bytes(VOSITable(**_table(table, schema.keys)))
 
 
 def _table_access(base_url: str, profile: Profile) -> TableAccess:
@@ -146,7 +146,7 @@ def _interface(
     return ParamHTTP(access_url=[AccessURL(value=AnyUrl(url), use=use)], role=role, version=version)
 
 
-def _table(table: TableFacts) -> dict[str, Any]:
+def _table(table: TableFacts, keys: Iterable[ForeignKey]) -> dict[str, Any]:
     return {
         "table_type": "table",
         "table_name": table.qualified_name,
@@ -159,10 +159,24 @@ def _table(table: TableFacts) -> dict[str, Any]:
                 ucd=column.ucd or "",
                 utype=column.utype or "",
                 datatype=DataType(value=column.datatype, arraysize=column.arraysize),
+                flag=_flags(column),
             )
             for column in table.columns
         ],
+        "foreign_key": [
+            ForeignKeyElement(
+                target_table=key.target_table,
+                fk_column=[FKColumn(from_column=source, target_column=target) for source, target in key.columns],
+                description=key.description,
+            )
+            for key in keys
+            if key.from_table == table.qualified_name
+        ],
     }
+
+
+def _flags(column: ColumnFacts) -> list[str]:
+    return [name for name in ("principal", "indexed", "std") if getattr(column, name)]
 
 
 def _bytes(document: BaseXmlModel) -> bytes:
