@@ -21,6 +21,7 @@ from photoz_assets.contracts import (
     true_flux_column,
 )
 from photoz_assets.partitions import TRACT_PARTITIONS
+from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
 from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule, Verdict
 
@@ -142,10 +143,7 @@ def key_rules() -> list[KeyRule]:
 
 def statistic_rules() -> list[StatisticRule]:
     """Make the rules on how well ``matched_galaxies`` agrees with the truth."""
-    offsets = {
-        "ra": "(ts_ra - obj_coord_ra) * cos(radians(obj_coord_dec)) * 3600",
-        "dec": "(ts_dec - obj_coord_dec) * 3600",
-    }
+    offsets = {"ra": RA_OFFSET_ARCSEC, "dec": DEC_OFFSET_ARCSEC}
     distance = f"sqrt(pow({offsets['ra']}, 2) + pow({offsets['dec']}, 2))"
     medians = {f"median_{axis}_offset_arcsec": f"median({sql})" for axis, sql in offsets.items()}
     return [

@@ -25,9 +25,25 @@ from photoz_assets.contracts import (
 # Fluxes are compared with the truth where noise does not dominate them.
 MIN_SN: Final = 10
 
-# The motion of right ascension on the sky shrinks towards the pole; the measured position serves as the place.
-RA_OFFSET_ARCSEC: Final = "(ts_ra - obj_coord_ra) * cos(radians(obj_coord_dec)) * 3600"
-DEC_OFFSET_ARCSEC: Final = "(ts_dec - obj_coord_dec) * 3600"
+
+def ra_offset_arcsec(ra: str, from_ra: str, dec: str) -> str:
+    """Give in SQL how far a right ascension lies east of another on the sky: degrees in, arcsec out.
+
+    The motion of right ascension shrinks towards the pole; ``dec`` is the place. Across the meridian 0 the shorter
+    way counts: 0.1 lies 0.2 deg east of 359.9.
+    """
+    apart = f"({ra} - {from_ra})"
+    return f"({apart} - 360 * round({apart} / 360)) * cos(radians({dec})) * 3600"
+
+
+def dec_offset_arcsec(dec: str, from_dec: str) -> str:
+    """Give in SQL how far a declination lies north of another: degrees in, arcsec out."""
+    return f"({dec} - {from_dec}) * 3600"
+
+
+# True minus measured; the measured position serves as the place.
+RA_OFFSET_ARCSEC: Final = ra_offset_arcsec("ts_ra", "obj_coord_ra", "obj_coord_dec")
+DEC_OFFSET_ARCSEC: Final = dec_offset_arcsec("ts_dec", "obj_coord_dec")
 
 # Statistics of a sample as a whole, in SQL, named as the contracts name them.
 _SAMPLE: Final = {

@@ -113,6 +113,13 @@ def test_offsets_are_true_minus_measured_with_right_ascension_on_the_sky() -> No
     assert summary.median_dec_offset_arcsec == pytest.approx(-7.2)
 
 
+@pytest.mark.parametrize(("true", "measured"), [(0.0002, 359.9997), (359.9997, 0.0002)])
+def test_offsets_take_the_short_way_across_the_meridian_0(true: float, measured: float) -> None:
+    table = galaxies(1, ts_ra=[true], ts_dec=[60.0], obj_coord_ra=[measured], obj_coord_dec=[60.0])
+    summary = sample_summary(duckdb.connect().from_arrow(table))
+    assert summary.median_ra_offset_arcsec == pytest.approx(0.9 if true < measured else -0.9)
+
+
 def test_sample_summary_of_no_galaxies_has_no_medians() -> None:
     summary = sample_summary(duckdb.connect().from_arrow(galaxies(0)))
     assert summary.num_galaxies == 0

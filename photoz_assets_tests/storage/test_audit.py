@@ -76,6 +76,12 @@ def test_shifted_positions_fail_coordinate_offsets_only(tmp_path: Path) -> None:
     assert [check for check, verdict in found.items() if not verdict.passed] == ["coordinate_offsets"]
 
 
+def test_positions_on_both_sides_of_the_meridian_0_agree(tmp_path: Path) -> None:
+    around = [360.0 - 1e-6, 1e-6] * 50
+    table = galaxies(100, ts_ra=around, obj_coord_ra=around[::-1])
+    assert verdicts(table, tmp_path)["coordinate_offsets"].passed
+
+
 def test_faint_fluxes_fail_flux_agreement(tmp_path: Path) -> None:
     table = galaxies(500)
     doubled = [flux * 2 for flux in table.column("ts_flux_z").to_pylist()]
