@@ -29,9 +29,16 @@ refresh_tracts: Final = dg.define_asset_job(
     "how far the survey is.",
 )
 
+refresh_butler: Final = dg.define_asset_job(
+    "refresh_butler",
+    selection=dg.AssetSelection.groups("butler"),
+    description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
+)
+
 demo: Final = dg.define_asset_job(
     "demo",
-    selection=dg.AssetSelection.all(),
+    # The Butler is optional: most have no repository.
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("butler"),
     # Launched tract by tract from the page, the field is cut out of what is there so far.
     config=dg.RunConfig(ops={"field_galaxies": {"config": {"allow_missing": True}}}),
     description="Everything, for one tract: the archive's listing, the sky, the tract, the field, the survey.",
@@ -86,7 +93,7 @@ def _named(reason: str, tracts: list[int]) -> str:
     return reason if reason == Standing.CURRENT else f"{reason} (tract {', '.join(map(str, tracts))})"
 
 
-JOBS: Final = (refresh_archive, refresh_tracts, demo)
+JOBS: Final = (refresh_archive, refresh_tracts, refresh_butler, demo)
 SCHEDULES: Final = (refresh_archive_weekly, refresh_tracts_daily)
 SENSORS: Final = (
     dg.AutomationConditionSensorDefinition(

@@ -21,6 +21,7 @@ from photoz_assets.contracts import (
     true_flux_column,
 )
 from photoz_assets.partitions import TRACT_PARTITIONS
+from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
 from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule, Verdict
@@ -46,6 +47,11 @@ _WARNING: Final = {
     "the galaxies within 0.5 arcsec.",
     "flux_agreement": "The median of measured to true flux at S/N > 10 lies within 0.9 and 1.1 in each band.",
     "not_empty": "The tract holds galaxies; an empty one is a valid table, but rarely what is wanted.",
+}
+_BUTLER_BLOCKING: Final = {
+    "contract": "Columns and types are the contract's, and columns that must be known hold no NULL.",
+    "inside_tract": "Every row is of the tract and of a patch that it has, and every position is a finite number.",
+    "unique_objects": "No object is there twice.",
 }
 
 
@@ -86,6 +92,14 @@ SKYINFO_CHECKS: Final = [
         {"known_tracts": "The tracts with objects are those of the packaged list."},
         blocking=False,
     ),
+]
+OBJECT_TABLE_CHECKS: Final = [
+    *check_specs("object_table", _BUTLER_BLOCKING, blocking=True, partitioned=True),
+    *check_specs("object_table", {"not_empty": _WARNING["not_empty"]}, blocking=False, partitioned=True),
+]
+MATCHED_TRUTH_CHECKS: Final = [
+    *check_specs("matched_truth", _BUTLER_BLOCKING, blocking=True, partitioned=True),
+    *check_specs("matched_truth", {"not_empty": _WARNING["not_empty"]}, blocking=False, partitioned=True),
 ]
 FIELD_CHECKS: Final = check_specs(
     "field_galaxies",
@@ -141,6 +155,11 @@ def key_rules() -> list[KeyRule]:
     return [KeyRule(check="unique_matches", columns=_KEYS)]
 
 
+def butler_key_rules() -> list[KeyRule]:
+    """Make the rules on the key of the Butler's tables."""
+    return [KeyRule(check="unique_objects", columns=("obj_objectId",))]
+
+
 def statistic_rules() -> list[StatisticRule]:
     """Make the rules on how well ``matched_galaxies`` agrees with the truth."""
     offsets = {"ra": RA_OFFSET_ARCSEC, "dec": DEC_OFFSET_ARCSEC}
@@ -160,13 +179,44 @@ def statistic_rules() -> list[StatisticRule]:
             expressions={f"median_{band}_flux_ratio": _flux_ratio(band) for band in BANDS},
             inside={f"median_{band}_flux_ratio": FLUX_RATIO_LIMITS for band in BANDS},
         ),
-        StatisticRule(check="not_empty", expressions={"galaxies": "count(*)"}, inside={"galaxies": (1, math.inf)}),
+        *not_empty_rules("galaxies"),
     ]
+
+
+def not_empty_rules(what: str) -> list[StatisticRule]:
+    """Make the rule that a table holds rows at all."""
+    return [StatisticRule(check="not_empty", expressions={what: "count(*)"}, inside={what: (1, math.inf)})]
 
 
 def _flux_ratio(band: str) -> str:
     flux, error, truth = flux_column(band), flux_error_column(band), true_flux_column(band)
     return f"median({flux} / {truth}) FILTER (WHERE {flux} > {FLUX_RATIO_MIN_SN} * {error} AND {truth} > 0)"
+
+
+def butler_row_rules(contract: Contract, tract: int) -> list[RowRule]:
+    """Make the rules that every row of a tract's table from the Butler must satisfy."""
+    required = [column.name for column in contract if not column.nullable]
+    last_patch = DC2.patches_per_side**2 - 1
+    finite = [name for name in contract.names if name in _FINITE]
+    conditions = [f'isfinite("{name}")' for name in finite]
+    conditions.append(f'"obj_patch" BETWEEN 0 AND {last_patch}')
+    if "obj_tract" in contract.names:
+        conditions.append(f'"obj_tract" = {tract:d}')
+    shown = tuple(name for name in contract.names if name in {"obj_tract", "obj_patch", *finite})
+    return [
+        RowRule(
+            check="contract",
+            condition=" AND ".join(f'"{name}" IS NOT NULL' for name in required),
+            shown=tuple(required),
+            limits={"not NULL": required},
+        ),
+        RowRule(
+            check="inside_tract",
+            condition=" AND ".join(conditions),
+            shown=("obj_objectId", *shown),
+            limits={"tract": tract, "last patch": last_patch},
+        ),
+    ]
 
 
 def known_tracts(found: Iterable[int], packaged: Iterable[int]) -> Verdict:

@@ -6,13 +6,21 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
+from photoz_assets.assets.butler import (
+    REPOSITORY_TABLES,
+    agrees_with_tap,
+    butler_collections,
+    butler_dataset_types,
+    matched_truth,
+    object_table,
+)
 from photoz_assets.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.assets.galaxies import field_galaxies, matched_galaxies
 from photoz_assets.assets.sky import patches, sky_map, skyinfo, tracts
 from photoz_assets.assets.survey import survey_state
 from photoz_assets.automation import JOBS, SCHEDULES, SENSORS
 from photoz_assets.progress import progress_logger
-from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.resources import ArchiveResource, ButlerResource, SelectionResource
 from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
 
 
@@ -22,8 +30,8 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
     Parameters
     ----------
     resources
-        Resources to use in the place of the usual ones of the same name: ``archive``, ``lake``,
-        ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
+        Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
+        ``lake``, ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
     """
     given = dict(resources or {})
     lake = given.setdefault("lake", LakeResource())
@@ -31,6 +39,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         raise TypeError(f"the resource 'lake' must be a LakeResource, not {type(lake).__name__}")
     usual = {
         "archive": ArchiveResource(),
+        "butler": ButlerResource(),
         "io_manager": LakeIOManager(lake=lake),
         "selection": SelectionResource(),
     }
@@ -48,8 +57,13 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             diagnostics,
             field_diagnostics,
             survey_diagnostics,
+            *REPOSITORY_TABLES,
+            butler_collections,
+            butler_dataset_types,
+            object_table,
+            matched_truth,
         ],
-        asset_checks=[survey_state],
+        asset_checks=[survey_state, agrees_with_tap],
         resources={**usual, **given},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         jobs=JOBS,

@@ -75,6 +75,11 @@ def tap_token() -> str | None:
     return os.environ.get("PHOTOZ_TAP_TOKEN") or os.environ.get("ACCESS_TOKEN") or None
 
 
+def butler_repository() -> str | None:
+    """Give ``PHOTOZ_BUTLER_REPOSITORY``, if it is set: a folder or the URL of a server."""
+    return os.environ.get("PHOTOZ_BUTLER_REPOSITORY") or None
+
+
 def _folder(variable: str, in_checkout: str) -> Path:
     """Give the absolute path that a variable names, a leading ``~`` being the home folder."""
     named = os.environ.get(variable)

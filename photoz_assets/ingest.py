@@ -369,6 +369,23 @@ def derived_provenance(
     )
 
 
+def repository_provenance(
+    contract: Contract, *, code_version: str, run_id: str, repository: str, tract: int | None = None
+) -> Provenance:
+    """Give the provenance of a table that was read of a Butler repository.
+
+    It names no archive identity: a repository declares nothing that could be compared with TAP's declaration.
+    """
+    return Provenance(
+        table=contract.table,
+        code_version=code_version,
+        repository=repository,
+        tract=tract,
+        run_id=run_id,
+        **_circumstances(),
+    )
+
+
 def _part(provenance: Provenance) -> dict[str, Any]:
     """Say what one part of a table was asked as and gave."""
     return {

@@ -1,4 +1,4 @@
-"""What runs are given: the archive, the lake (in ``storage.io_manager``) and the selection.
+"""What runs are given: the archive, the lake (in ``storage.io_manager``), the selection and the Butler.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
 from the environment alone, so that no page of the UI and no run record holds it.
@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from photoz_assets import environment
+from photoz_assets.butler.repository import Repository
 from photoz_assets.ingest import Inquirer, Terms
 from photoz_assets.selection import Selection
 from photoz_assets.storage.lake import Lake
@@ -76,6 +77,34 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         if self._embedded is not None:
             self._embedded.stop()
             self._embedded = None
+
+
+class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
+    """The Butler repository that a run reads, if there is one.
+
+    A server's token is no configuration either: the client takes it from ``BUTLER_RUBIN_ACCESS_TOKEN``, and
+    ``ACCESS_TOKEN`` for Rubin's own hosts alone.
+    """
+
+    repository: str | None = Field(
+        default=None, description="Folder or URL of the repository; by default PHOTOZ_BUTLER_REPOSITORY"
+    )
+    collections: list[str] = Field(default=["2.2i/runs/DP0.2"], description="Collections to search, in this order")
+    skymap: str = Field(default="DC2", description="Name of the skymap that tracts are of")
+
+    def open(self) -> Repository:
+        """Open the repository.
+
+        Raises
+        ------
+        ButlerError
+            The client is not installed, nothing is configured, or the repository cannot be opened.
+        """
+        return Repository.open(
+            self.repository or environment.butler_repository(),
+            collections=tuple(self.collections),
+            skymap=self.skymap,
+        )
 
 
 class SelectionResource(dg.ConfigurableResource["SelectionResource"]):

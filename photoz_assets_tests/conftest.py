@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from photoz_assets.embedded_archive.butler.repository import make_repository
 from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.embedded_archive.sky.store import SkyStore
 from photoz_assets_tests.runs import Runs
 
 # The seed's field touches these three.
@@ -16,7 +18,14 @@ DENSITY = 0.004
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep what the developer's shell says out of the tests."""
-    for name in ("PHOTOZ_TAP_URL", "PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN", "PHOTOZ_ARCHIVE_DENSITY"):
+    for name in (
+        "PHOTOZ_TAP_URL",
+        "PHOTOZ_TAP_TOKEN",
+        "ACCESS_TOKEN",
+        "PHOTOZ_ARCHIVE_DENSITY",
+        "PHOTOZ_BUTLER_REPOSITORY",
+        "BUTLER_RUBIN_ACCESS_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "lake"))
     monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", str(tmp_path / "archive"))
@@ -33,6 +42,14 @@ def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
     """The embedded archive with the tracts of the seed's field; tests leave it as they found it."""
     with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def repository(sky_folder: Path) -> Path:
+    """A Butler repository with two of the archive's tracts; tests leave it as they found it."""
+    folder = sky_folder / "repository"
+    make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
+    return folder
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from photoz_assets.definitions import build_definitions
-from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.resources import ArchiveResource, ButlerResource, SelectionResource
 from photoz_assets.storage.io_manager import LakeResource
 from photoz_assets.storage.lake import Lake
 
@@ -90,6 +90,7 @@ class Runs:
         *assets: str,
         tract: int | None = None,
         selection: SelectionResource | None = None,
+        butler: ButlerResource | None = None,
         config: dict[str, Any] | None = None,
         tags: dict[str, str] | None = None,
         job: str = "demo",
@@ -98,6 +99,7 @@ class Runs:
         definitions = build_definitions(
             resources={
                 "archive": ArchiveResource(url=self.url),
+                "butler": butler or ButlerResource(),
                 "lake": LakeResource(data_dir=str(self.lake.root)),
                 "selection": selection or SelectionResource(),
             }

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": FACTS | {"contracts", "selection"},
     "ingest": FACTS | {"contracts", "selection", "storage", "tap"},
     "state": {"selection", "storage"},
+    "butler": FACTS | {"contracts", "science", "storage"},
     "partitions": {"data"},
     "conditions": set(),
     "embedded_archive": FACTS | {"contracts", "science"},
@@ -51,6 +52,7 @@ DAGSTER_FREE = {
     "tap",
     "ingest",
     "state",
+    "butler",
 }
 
 

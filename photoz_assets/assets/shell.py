@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from photoz_assets.butler.repository import ButlerError
 from photoz_assets.checks import column_schema, is_warning
 from photoz_assets.contracts import Contract
 from photoz_assets.selection import SelectionError
@@ -46,7 +47,7 @@ def failing_in_one_line() -> Iterator[None]:
     """
     try:
         yield
-    except (ArchiveError, ForeignArchiveError, SelectionError) as error:
+    except (ArchiveError, ButlerError, ForeignArchiveError, SelectionError) as error:
         raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}", allow_retries=False) from error
     except ConnectionError:
         raise

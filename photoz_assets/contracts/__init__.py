@@ -10,6 +10,14 @@ Types, units and UCDs of archive columns follow the DP0.2 schema (``dp02_dc2.yam
 from typing import Final
 
 from photoz_assets.contracts.archive import SKYINFO, TAP_COLUMNS, TAP_TABLES
+from photoz_assets.contracts.butler import (
+    BUTLER_COLLECTIONS,
+    BUTLER_DATASET_TYPES,
+    MATCHED_DATASET,
+    MATCHED_TRUTH,
+    OBJECT_DATASET,
+    OBJECT_TABLE,
+)
 from photoz_assets.contracts.diagnostics import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS
 from photoz_assets.contracts.galaxies import (
     ARCHIVE_SCHEMA,
@@ -39,16 +47,26 @@ CONTRACTS: Final = {
         DIAGNOSTICS,
         FIELD_DIAGNOSTICS,
         SURVEY_DIAGNOSTICS,
+        BUTLER_COLLECTIONS,
+        BUTLER_DATASET_TYPES,
+        OBJECT_TABLE,
+        MATCHED_TRUTH,
     )
 }
 
 __all__ = [
     "ARCHIVE_SCHEMA",
+    "BUTLER_COLLECTIONS",
+    "BUTLER_DATASET_TYPES",
     "CONTRACTS",
     "DIAGNOSTICS",
     "FIELD_DIAGNOSTICS",
     "FIELD_GALAXIES",
+    "MATCHED_DATASET",
     "MATCHED_GALAXIES",
+    "MATCHED_TRUTH",
+    "OBJECT_DATASET",
+    "OBJECT_TABLE",
     "PATCHES",
     "SKYINFO",
     "SURVEY_DIAGNOSTICS",

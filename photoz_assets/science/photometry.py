@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.contracts import MATCHED_GALAXIES, flux_column, magnitude_column
+from photoz_assets.contracts import MATCHED_GALAXIES, Contract, flux_column, magnitude_column
 
 
 def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
@@ -36,13 +36,15 @@ def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
     return pc.subtract(pa.scalar(AB_ZERO_POINT_MAG), pc.multiply(log_flux, pa.scalar(2.5)))
 
 
-def with_magnitudes(batch: pa.RecordBatch) -> pa.RecordBatch:
+def with_magnitudes(batch: pa.RecordBatch, contract: Contract = MATCHED_GALAXIES) -> pa.RecordBatch:
     """Complete rows as the archive answers them by their magnitudes.
 
     Parameters
     ----------
     batch
-        In the columns that the contract ``MATCHED_GALAXIES`` selects.
+        In the columns that the contract selects.
+    contract
+        ``MATCHED_GALAXIES`` or ``OBJECT_TABLE``.
 
     Returns
     -------
@@ -50,5 +52,5 @@ def with_magnitudes(batch: pa.RecordBatch) -> pa.RecordBatch:
         In all columns of the contract, in its order and with its field metadata.
     """
     magnitudes = {magnitude_column(band): ab_magnitude(batch.column(flux_column(band))) for band in BANDS}
-    columns = [magnitudes[name] if name in magnitudes else batch.column(name) for name in MATCHED_GALAXIES.names]
-    return pa.RecordBatch.from_arrays(columns, schema=MATCHED_GALAXIES.schema)
+    columns = [magnitudes[name] if name in magnitudes else batch.column(name) for name in contract.names]
+    return pa.RecordBatch.from_arrays(columns, schema=contract.schema)

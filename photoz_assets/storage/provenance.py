@@ -81,6 +81,7 @@ class Provenance:
     ``changes_seen`` stands in a listing of the sky: for each tract that the archive has changed since the lake's
     first listing, when that was last seen. ``parts`` names query, job and rows of each part, of a table that the
     archive gave in parts only.
+    ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
     """
 
     table: str
@@ -89,6 +90,7 @@ class Provenance:
     selection: Selection | None = None
     tract: int | None = None
     region: str | None = None
+    repository: str | None = None
     run_id: str | None = None
     created: str | None = None
     adql: str | None = None
@@ -162,6 +164,8 @@ def _votable_header(contract: Contract, provenance: Provenance, lengths: Mapping
     resource = ET.SubElement(root, "RESOURCE", {"type": "results"})
     if provenance.archive is not None:
         ET.SubElement(resource, "DESCRIPTION").text = provenance.archive.label
+    elif provenance.repository is not None:
+        ET.SubElement(resource, "DESCRIPTION").text = provenance.repository
     table = ET.SubElement(resource, "TABLE", {"name": contract.table})
     if provenance.rows_stored is not None:
         table.set("nrows", str(provenance.rows_stored))

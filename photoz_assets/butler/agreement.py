@@ -1,0 +1,126 @@
+"""Whether both doors give the same: the Butler's objects of a tract beside TAP's galaxies of it.
+
+TAP's are those objects that are matched galaxies inside the cuts, so that each must be among the Butler's, with
+the same values; the Butler's others have no counterpart to be compared with.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from photoz_assets.contracts import MATCHED_GALAXIES, OBJECT_TABLE
+from photoz_assets.science.statistics import dec_offset_arcsec, ra_offset_arcsec
+from photoz_assets.storage.audit import SHOWN_ROWS, Verdict
+
+AGREES_WITH_TAP: Final = "agrees_with_tap"
+
+# A database may have written a position or a flux as text and read it again; what is measured differs by more.
+POSITION_LIMIT_ARCSEC: Final = 1e-3
+RELATIVE_LIMIT: Final = 1e-9
+
+_POSITION: Final = ("obj_coord_ra", "obj_coord_dec")
+_COMPARED: Final = tuple(name for name in OBJECT_TABLE.names if name in MATCHED_GALAXIES.names)
+_FLUXES: Final = tuple(name for name in _COMPARED if name.endswith("_cModelFlux"))
+_OFFSETS: Final = {
+    "obj_coord_ra": ra_offset_arcsec("b.obj_coord_ra", "t.obj_coord_ra", "t.obj_coord_dec"),
+    "obj_coord_dec": dec_offset_arcsec("b.obj_coord_dec", "t.obj_coord_dec"),
+}
+
+
+def compare_doors(objects: Path, galaxies: Path) -> Verdict:
+    """Compare a tract's ``object_table`` with its ``matched_galaxies``, file with file.
+
+    Returns
+    -------
+    Verdict
+        Of the check ``agrees_with_tap``: both counts, how many of TAP's galaxies the Butler lacks, how many differ
+        and in which columns, the largest differences, and some of the galaxies that are missing or differ.
+    """
+    with duckdb.connect() as connection:
+        for name, path in (("butler", objects), ("tap", galaxies)):
+            connection.read_parquet(str(path), hive_partitioning=False).create_view(name)
+        numbers = _numbers(connection)
+        rows = _shown(connection) if numbers["missing"] or numbers["differing"] else []
+    differing = {name: numbers.pop(f"differing_{name}") for name in _COMPARED}
+    numbers |= {f"differing_{name}": count for name, count in differing.items() if count}
+    passed = not numbers["missing"] and not numbers["differing"]
+    return Verdict(
+        check=AGREES_WITH_TAP,
+        passed=passed,
+        summary=_summary(numbers, [name for name, count in differing.items() if count]),
+        numbers=numbers,
+        limits={"position_arcsec": POSITION_LIMIT_ARCSEC, "relative": RELATIVE_LIMIT, "columns": _COMPARED},
+        rows=rows,
+    )
+
+
+def nothing_to_compare(tract: int) -> Verdict:
+    """Give the verdict on a tract that only the Butler gave."""
+    return Verdict(
+        check=AGREES_WITH_TAP,
+        passed=True,
+        summary=f"not compared: TAP has not given tract {tract}; materialize matched_galaxies for it",
+        numbers={"galaxies_of_tap": 0},
+    )
+
+
+_JOINED: Final = 'FROM tap AS t LEFT JOIN butler AS b ON b."obj_objectId" = t."mt_match_objectId"'
+_IS_MISSING: Final = 'b."obj_objectId" IS NULL'
+
+
+def _differs(name: str) -> str:
+    """Say in SQL that a value of both doors is not the same; NULL is the same as NULL alone."""
+    ours, theirs = f'b."{name}"', f't."{name}"'
+    if name in _POSITION:
+        close = f"abs({_OFFSETS[name]}) <= {POSITION_LIMIT_ARCSEC}"
+    elif pa.types.is_floating(OBJECT_TABLE.schema.field(name).type):
+        close = f"abs({ours} - {theirs}) <= {RELATIVE_LIMIT} * abs({theirs})"
+    else:
+        close = "false"
+    return f"(NOT {_IS_MISSING} AND {ours} IS DISTINCT FROM {theirs} AND ({close}) IS NOT TRUE)"
+
+
+def _any_differs() -> str:
+    return " OR ".join(_differs(name) for name in _COMPARED)
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    differences = ", ".join(f'max(abs(b."{name}" - t."{name}"))' for name in _FLUXES)
+    largest_offset = f"max(sqrt(pow({_OFFSETS['obj_coord_ra']}, 2) + pow({_OFFSETS['obj_coord_dec']}, 2)))"
+    counted = {
+        "galaxies_of_tap": "count(*)",
+        "objects_of_butler": "(SELECT count(*) FROM butler)",
+        "missing": f"count(*) FILTER (WHERE {_IS_MISSING})",
+        "differing": f"count(*) FILTER (WHERE {_any_differs()})",
+        "largest_flux_difference_njy": f"greatest({differences})",
+        "largest_position_difference_arcsec": largest_offset,
+        **{f"differing_{name}": f"count(*) FILTER (WHERE {_differs(name)})" for name in _COMPARED},
+    }
+    listed = ", ".join(f'{sql} AS "{name}"' for name, sql in counted.items())
+    [row] = connection.sql(f"SELECT {listed} {_JOINED}").to_arrow_table().to_pylist()
+    return dict(row)
+
+
+def _shown(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Give some galaxies that are missing or differ, a row a value."""
+    differences = " UNION ALL ".join(
+        f'SELECT t."mt_match_objectId" AS "objectId", \'{name}\' AS "column", '
+        f'CAST(b."{name}" AS VARCHAR) AS "butler", CAST(t."{name}" AS VARCHAR) AS "tap" '
+        f"{_JOINED} WHERE {_differs(name)}"
+        for name in _COMPARED
+    )
+    missing = f"SELECT t.\"mt_match_objectId\", 'the whole row', 'missing', 'there' {_JOINED} WHERE {_IS_MISSING}"
+    found = connection.sql(f"{missing} UNION ALL {differences} ORDER BY ALL LIMIT {SHOWN_ROWS}")
+    names = ("objectId", "column", "butler", "tap")
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _summary(numbers: dict[str, Any], columns: list[str]) -> str:
+    of = f"of TAP's {numbers['galaxies_of_tap']:,} galaxies"
+    among = f"the Butler's {numbers['objects_of_butler']:,} objects"
+    if not numbers["missing"] and not numbers["differing"]:
+        return f"all {of} are among {among}, with the same values"
+    where = f" in {', '.join(columns)}" if columns else ""
+    return f"{of}, {numbers['missing']:,} are missing among {among} and {numbers['differing']:,} differ{where}"

@@ -1,0 +1,178 @@
+"""A Butler repository: what it lists, and the tables of its tracts in the columns of a contract.
+
+Its client (``lsst.daf.butler``) is loaded when a repository is opened, and its errors end here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from photoz_assets.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Contract
+
+# What the pipeline that compares objects with the truth puts before the truth's columns, in its later versions.
+_TRUTH_PREFIX: Final = "refcat_"
+_BATCH_ROWS: Final = 65_536
+
+
+class ButlerError(RuntimeError):
+    """The repository cannot be read, or does not hold what is wanted."""
+
+
+class ButlerContractError(ButlerError):
+    """A dataset lacks columns, or holds other types than the contract has."""
+
+
+@contextmanager
+def _one_line(action: str) -> Iterator[None]:
+    """Turn the errors of the Butler and of what it reads with into one line."""
+    from lsst.daf.butler import ButlerUserError  # noqa: PLC0415 - optional, and slow to load
+
+    try:
+        yield
+    except (ButlerUserError, OSError, RuntimeError, LookupError) as error:
+        # A KeyError's text is quoted.
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        raise ButlerError(f"{action}: {' '.join(text.split()) or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """One repository, and the collections of it that are searched."""
+
+    location: str
+    collections: tuple[str, ...]
+    skymap: str
+    _butler: Any = field(repr=False)
+
+    @classmethod
+    def open(cls, location: str | None, *, collections: tuple[str, ...], skymap: str) -> Self:
+        """Open a repository for reading.
+
+        Parameters
+        ----------
+        location
+            A folder, or the URL of a Butler server; the client takes the token for it from the environment.
+
+        Raises
+        ------
+        ButlerError
+            The client is not installed, nothing is configured, or there is no such repository or collection.
+        """
+        try:
+            from lsst.daf.butler import Butler  # noqa: PLC0415 - optional, and slow to load
+        except ImportError as error:
+            raise ButlerError(
+                "the Butler's client is not installed: pip install 'photoz_assets[butler]'"
+            ) from error
+        if location is None:
+            raise ButlerError(
+                "no Butler repository is configured: set PHOTOZ_BUTLER_REPOSITORY to a repository's folder or "
+                "URL; photoz-butler makes one for trying it"
+            )
+        with _one_line(f"the Butler repository {location} cannot be opened"):
+            butler = Butler.from_config(location, collections=list(collections), writeable=False)
+            butler.collections.query_info(list(collections))
+        return cls(location=location, collections=collections, skymap=skymap, _butler=butler)
+
+    def describe(self) -> str:
+        """Say in words which repository this is, with what it says of the collections that are searched."""
+        described = [
+            f"{found.name} ({' '.join(found.doc.split())})" if found.doc else found.name
+            for found in self._listed(list(self.collections))
+        ]
+        return f"Butler {self.location}, {', '.join(described)}, skymap {self.skymap}"
+
+    def list_collections(self) -> pa.Table:
+        """List every collection, by name, in the columns of the contract ``BUTLER_COLLECTIONS``."""
+        rows = [
+            {
+                "collection": found.name,
+                "type": found.type.name,
+                "children": ", ".join(found.children) or None,
+                "documentation": found.doc or None,
+            }
+            for found in sorted(self._listed("*"), key=lambda found: str(found.name))
+        ]
+        return pa.Table.from_pylist(rows, schema=BUTLER_COLLECTIONS.schema)
+
+    def list_dataset_types(self, pattern: str) -> pa.Table:
+        """List dataset types by name in the columns of the contract ``BUTLER_DATASET_TYPES``.
+
+        Parameters
+        ----------
+        pattern
+            What their names match, ``*`` standing for anything.
+        """
+        with _one_line(f"{self.location}: the dataset types cannot be listed"):
+            found = sorted(self._butler.registry.queryDatasetTypes(pattern))
+        rows = [
+            {
+                "dataset_type": kind.name,
+                "dimensions": ", ".join(kind.dimensions.names),
+                "storage_class": kind.storageClass_name,
+            }
+            for kind in found
+        ]
+        return pa.Table.from_pylist(rows, schema=BUTLER_DATASET_TYPES.schema)
+
+    def read(self, dataset_type: str, tract: int, contract: Contract) -> Iterator[pa.RecordBatch]:
+        """Read what a contract selects of one tract's table, and no other columns.
+
+        Yields
+        ------
+        pa.RecordBatch
+            In the selected columns of the contract; NaN, by which pandas marks a missing value, is NULL.
+
+        Raises
+        ------
+        ButlerContractError
+            A column is missing, or its values are not of the contract's type.
+        ButlerError
+            The repository has no such dataset, or it cannot be read.
+        """
+        sources = self._sources(dataset_type, tract, contract)
+        table = self._get(dataset_type, tract, "ArrowTable", parameters={"columns": list(sources.values())})
+        for batch in table.to_batches(_BATCH_ROWS):
+            try:
+                columns = [
+                    _without_nan(batch.column(sources[column.name])).cast(column.type)
+                    for column in contract.selected
+                ]
+            except pa.ArrowInvalid as error:
+                raise ButlerContractError(
+                    f"{dataset_type} of tract {tract} is not as the contract has it: {error}"
+                ) from error
+            yield pa.RecordBatch.from_arrays(columns, schema=contract.selected_schema)
+
+    def _sources(self, dataset_type: str, tract: int, contract: Contract) -> dict[str, str]:
+        """Find the dataset's column for each selected column of a contract."""
+        held = set(self._get(f"{dataset_type}.columns", tract, "ArrowColumnList"))
+        sources = {}
+        for column in contract.selected:
+            found = [name for name in (f"{_TRUTH_PREFIX}{column.source}", str(column.source)) if name in held]
+            if found:
+                sources[column.name] = found[0]
+        if missing := [str(column.source) for column in contract.selected if column.name not in sources]:
+            raise ButlerContractError(f"{dataset_type} of tract {tract} lacks the columns {', '.join(missing)}")
+        return sources
+
+    def _get(self, dataset_type: str, tract: int, storage_class: str, **arguments: Any) -> Any:
+        with _one_line(f"{self.location} cannot give tract {tract}"):
+            return self._butler.get(
+                dataset_type, skymap=self.skymap, tract=tract, storageClass=storage_class, **arguments
+            )
+
+    def _listed(self, collections: str | list[str]) -> list[Any]:
+        with _one_line(f"{self.location}: the collections cannot be listed"):
+            found: list[Any] = list(self._butler.collections.query_info(collections, include_doc=True))
+        return found
+
+
+def _without_nan(values: "pa.Array[Any]") -> "pa.Array[Any]":
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), None, values)

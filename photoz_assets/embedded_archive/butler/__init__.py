@@ -1,0 +1,1 @@
+"""The simulated sky as a Butler repository: the same galaxies as over TAP."""

@@ -1,0 +1,64 @@
+"""The command ``photoz-butler``: a Butler repository of the embedded archive's own rows, for trying it."""
+
+from pathlib import Path
+
+import click
+
+from photoz_assets import environment
+
+
+def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(tract) for tract in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of tracts such as 3637,3638") from None
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--repository",
+    required=True,
+    envvar="PHOTOZ_BUTLER_REPOSITORY",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the repository; it must not be there yet.",
+)
+@click.option(
+    "--tracts", default="3637,3638", callback=_tracts, help="Tracts whose tables it holds, with commas between."
+)
+@click.option(
+    "--density",
+    default=0.01,
+    envvar="PHOTOZ_ARCHIVE_DENSITY",
+    show_envvar=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the real DC2 source density; that of the archive beside it, so that both give the same rows.",
+)
+@click.option(
+    "--data-dir",
+    envvar="PHOTOZ_ARCHIVE_DIR",
+    show_envvar=True,
+    default=None,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The embedded archive's folder, whose rows it takes; .archive in the checkout unless it is named.",
+)
+def main(*, repository: Path, tracts: tuple[int, ...], density: float, data_dir: Path | None) -> None:
+    """Make a Butler repository with the simulated galaxies that the embedded archive serves over TAP."""
+    from photoz_assets.embedded_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
+    from photoz_assets.embedded_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
+
+    try:
+        store = SkyStore((data_dir or environment.archive_dir()) / "sky", density=density)
+        make_repository(repository, store, tracts, say=click.echo)
+    except ImportError as error:
+        raise click.ClickException(
+            f"the Butler's client is not installed ({error.name}): pip install 'photoz_assets[butler]'"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"The simulated repository is {repository.absolute()}, its collection {COLLECTION}.")
+    click.echo(f"Materialize the assets of the group butler with PHOTOZ_BUTLER_REPOSITORY={repository.absolute()}")
+
+
+if __name__ == "__main__":
+    main()
