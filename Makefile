@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test check bench venv constraints clean
+.PHONY: help demo ui test soak check bench venv constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -19,6 +19,11 @@ ui: venv ## the Dagster UI on http://127.0.0.1:3000, its daemon and, unless PHOT
 
 test: venv ## the whole test suite
 	@exec $(python) -m pytest -n auto --dist loadfile $(ARGS)
+
+soak: venv ## the tests of faults at full length (kills, fuzz, many processes); writes the table of docs/reliability.md
+	@rm -rf build/faults
+	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults $(python) -m pytest -n 2 --dist loadfile photoz_assets_tests/reliability $(ARGS)
+	$(python) -m photoz_assets_tests.reliability.records build/faults
 
 check: venv ## lint, format and strict types
 	$(python) -m ruff check .

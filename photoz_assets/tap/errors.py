@@ -10,6 +10,7 @@
      │   └─ Missing          there is nothing (any more) at this URL
      ├─ Protocol             the answer is not what the standards promise
      ├─ Truncated            the answer is not the whole result
+     │   └─ CutShort         nor does it end as one does: the next download may be whole (a Transient too)
      ├─ ContractViolation    the result's columns are not those that were asked for
      ├─ TooLarge             the archive or this client refuses a result of that size
      ├─ JobFailed            the archive gave the job up
@@ -136,6 +137,10 @@ class Truncated(ArchiveError):
     """The answer is not the whole result."""
 
     default_hint = "Nothing of it is used; ask again, or for less at a time."
+
+
+class CutShort(Truncated, Transient):
+    """The answer ends in its middle, though the connection did not break as far as HTTP can tell."""
 
 
 class ContractViolation(ArchiveError):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import requests
 
 from photoz_assets.tap import parquet, votable
-from photoz_assets.tap.errors import DeadlineExceeded, Rejected, Truncated
+from photoz_assets.tap.errors import CutShort, DeadlineExceeded, Rejected, Truncated
 from photoz_assets.tap.transport import ArchiveSession
 
 
@@ -55,7 +55,7 @@ class ResultStream:
     ------
     Truncated
         The result is marked as cut off, ends early, fills the row limit or has another number of rows than the
-        archive says.
+        archive says; `CutShort` if it ends early, for it may be whole the next time.
     ContractViolation
         The columns are not those of the schema.
     Transient
@@ -114,6 +114,10 @@ class ResultStream:
         decoding = votable.decode(chunks, self._schema, batch_rows=self._batch_rows)
         try:
             yield from decoding
+        except Truncated as error:
+            if decoding.overflow:
+                raise
+            raise CutShort(error.message) from error
         finally:
             self.overflow = decoding.overflow
 
@@ -125,6 +129,8 @@ class ResultStream:
             with self._spool.open("wb") as file:
                 file.writelines(chunks)
             yield from parquet.read(self._spool, self._schema, batch_rows=self._batch_rows)
+        except Truncated as error:
+            raise CutShort(error.message) from error
         finally:
             self._spool.unlink(missing_ok=True)
 

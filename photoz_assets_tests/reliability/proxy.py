@@ -1,0 +1,98 @@
+"""A proxy between the client and the embedded archive, over real HTTP, that does to single requests what a test says."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import requests
+
+from photoz_assets_tests.tap.faulty_server import Answer, FaultyServer, Request
+
+Forward: TypeAlias = Callable[[], Answer]
+Change: TypeAlias = Callable[[Request, Forward], Answer]
+
+CAPABILITIES, SYNC, SUBMIT = ("GET", "/tap/capabilities$"), ("POST", "/tap/sync$"), ("POST", "/tap/async$")
+POLL, PHASE, RESULT = ("GET", "/tap/async/[^/]+$"), ("POST", "/phase$"), ("GET", "/results/result$")
+_PASSED_ON = ("Content-Type", "Location")
+
+
+@dataclass
+class Fault:
+    """What is done to the requests of one kind: to ``times`` of them, after ``skip`` that go through."""
+
+    kind: tuple[str, str]
+    answer: Answer | Change
+    times: float = math.inf
+    skip: int = 0
+    _met: int = field(default=0, init=False)
+
+    def strikes(self, request: Request) -> bool:
+        """Tell whether this request is struck, and count it."""
+        method, path = self.kind
+        if request.method != method or not re.search(path, request.path):
+            return False
+        self._met += 1
+        return self.skip < self._met <= self.skip + self.times
+
+
+class FaultyProxy(FaultyServer):
+    """Passes requests on to an archive, but for those that a fault strikes."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__()
+        parts = urlsplit(upstream)
+        self._upstream = f"{parts.scheme}://{parts.netloc}"
+        self.faults: list[Fault] = []
+
+    @property
+    def jobs(self) -> int:
+        """How many queries the archive was told to run."""
+        runs = [each for each in self.requests if each.parameters.get("PHASE") == "RUN"]
+        return len({each.path for each in runs})
+
+    def next_answer(self, request: Request) -> Answer:
+        """Take note of a request; answer it as a fault says, else as the archive does."""
+        self.requests.append(request)
+        for fault in self.faults:
+            if fault.strikes(request):
+                if isinstance(fault.answer, Answer):
+                    return fault.answer
+                return fault.answer(request, lambda: self._forward(request))
+        return self._forward(request)
+
+    def _forward(self, request: Request) -> Answer:
+        headers = {name: request.headers[name] for name in ("Host", "Authorization") if name in request.headers}
+        part = "data" if request.method == "POST" else "params"
+        response = requests.request(
+            request.method,
+            f"{self._upstream}{request.path}",
+            headers=headers | {"Accept-Encoding": "identity"},
+            allow_redirects=False,
+            timeout=60,
+            **{part: request.parameters},  # type: ignore[arg-type]  # of the one or the other
+        )
+        kept = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+        return Answer(status=response.status_code, body=response.content, headers=kept)
+
+
+def rewritten(pattern: bytes, replacement: bytes) -> Change:
+    """Change the text of an answer."""
+
+    def change(_: Request, forward: Forward) -> Answer:
+        answer = forward()
+        return Answer(status=answer.status, headers=answer.headers, body=re.sub(pattern, replacement, answer.body))
+
+    return change
+
+
+def cut(length: int, *, has_length: bool = True) -> Change:
+    """Send only the beginning of an answer."""
+
+    def change(_: Request, forward: Forward) -> Answer:
+        answer = forward()
+        return Answer(headers=answer.headers, body=answer.body, cut_to=length, has_length=has_length)
+
+    return change

@@ -1,0 +1,17 @@
+"""The page lists exactly the faults that the tests inject."""
+
+import pytest
+
+from photoz_assets_tests.reliability import test_archive_faults, test_data_faults
+from photoz_assets_tests.reliability.records import listed, recording
+
+
+@pytest.mark.skipif(recording(), reason="the page is being written")
+def test_page_lists_each_fault_once_and_nothing_else() -> None:
+    injected = [*test_archive_faults.FAULTS, *test_data_faults.FAULTS]
+    assert sorted(row[0] for row in listed()) == sorted(injected)
+
+
+@pytest.mark.skipif(recording(), reason="the page is being written")
+def test_page_tells_of_no_row_lost_and_none_wrong() -> None:
+    assert {tuple(row[-2:]) for row in listed()} == {("0", "0")}

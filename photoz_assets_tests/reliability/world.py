@@ -1,0 +1,141 @@
+"""A tract's refresh as the pipeline does it, through a faulty archive: what came of it, and what it left."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photoz_assets.assets.galaxies import _audited, _question
+from photoz_assets.assets.shell import failing_in_one_line, refuse_failed
+from photoz_assets.ingest import Inquirer, Terms
+from photoz_assets.selection import Selection
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.staging import publish
+from photoz_assets.tap.service import Archive
+from photoz_assets_tests.reliability.proxy import FaultyProxy
+from photoz_assets_tests.tap.faulty_server import Clock
+
+TRACT = 3638
+KEY = "mt_match_objectId"
+CANARY = "gt-canary-4f1a9c0b7e52.d3adb33f"
+# What is the same for all, or differs from machine to machine.
+_LEFT_OUT = (
+    r" at https?://.*",
+    r"\. The last good table stays as it was.*",
+    r"^matched_galaxies of tract \d+ is refused by its checks\. ",
+    r": \[SSL.*",
+    r": '<\?xml.*",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a refresh, and the lines that it said."""
+
+    error: str | None
+    said: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The outcome in one line that is the same each time."""
+        if self.error is None:
+            return "recovered"
+        text = self.error
+        for pattern in _LEFT_OUT:
+            text = re.sub(pattern, "", text)
+        return f"refused: {text}"
+
+    @property
+    def retries(self) -> int:
+        """How many requests and downloads were made again."""
+        return sum(line.startswith("retry ") for line in self.said)
+
+
+@dataclass
+class World:
+    """An archive behind a faulty proxy, and a lake that holds the tract's last good table."""
+
+    proxy: FaultyProxy
+    lake: Lake
+    clock: Clock = field(default_factory=Clock)
+    terms: Terms = field(default_factory=Terms)
+    selection: Selection = field(default_factory=Selection)
+    url: str | None = None
+    read_seconds: float | None = None
+    prefer_parquet: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where the tract's table lies."""
+        return self.lake.table("matched_galaxies", TRACT)
+
+    def digest(self) -> str:
+        """Give the digest of the tract's table."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def rows(self) -> pa.Table:
+        """Read the tract's table, in one order."""
+        return pq.ParquetFile(self.path).read().sort_by(KEY)
+
+    def refresh(self) -> Outcome:
+        """Ask for the tract, audit and publish it, as the asset does."""
+        said: list[str] = []
+        try:
+            with failing_in_one_line():
+                self._refresh(said)
+        except dg.Failure as failure:
+            return Outcome(failure.description, tuple(said))
+        return Outcome(None, tuple(said))
+
+    def _refresh(self, said: list[str]) -> None:
+        archive = Archive(
+            self.url or f"{self.proxy.base}/tap",
+            token=CANARY,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            on_event=said.append,
+            prefer_parquet=self.prefer_parquet,
+        )
+        if self.read_seconds is not None:
+            archive._session._timeout = (self.read_seconds, self.read_seconds)
+        inquirer = Inquirer(
+            archive=archive,
+            lake=self.lake,
+            run_id="run",
+            terms=self.terms,
+            say=said.append,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
+        with inquirer.ask(_question(archive, TRACT, self.selection)) as staged:
+            verdicts = _audited(staged, self.selection, TRACT)
+            refuse_failed(f"matched_galaxies of tract {TRACT}", verdicts)
+            publish(self.lake, staged)
+
+    def leftovers(self) -> list[str]:
+        """List what a run must not leave behind beside the lake."""
+        work = self.lake.work
+        return [path.name for folder in ("staging", "jobs") for path in (work / folder).glob("*")]
+
+
+@contextmanager
+def standing(url: str, lake: Lake) -> Iterator[World]:
+    """Put the proxy before an archive."""
+    with FaultyProxy(url).running() as proxy:
+        assert isinstance(proxy, FaultyProxy)
+        yield World(proxy=proxy, lake=lake)
+
+
+def lost_and_wrong(after: pa.Table, truth: pa.Table) -> tuple[int, int]:
+    """Count the rows of the truth that a table lacks, and its rows that are none of the truth's."""
+    if after.equals(truth):
+        return 0, 0
+    found, true = (Counter(map(repr, table.to_pylist())) for table in (after, truth))
+    return (true - found).total(), (found - true).total()
