@@ -50,7 +50,8 @@ class Outcome:
         text = self.error
         for pattern in _LEFT_OUT:
             text = re.sub(pattern, "", text)
-        return f"refused: {text}"
+        # How many rows there are is the simulated sky's business.
+        return f"refused: {re.sub(r'(?<![0-9])[0-9]{4,6}(?![0-9])', 'N', text)}"
 
     @property
     def retries(self) -> int:
