@@ -6,7 +6,7 @@ No Dagster here. Which question is asked stands in ``queries``; what is made of 
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -355,8 +355,9 @@ def derived_provenance(
     of: Provenance,
     tract: int | None = None,
     region: str | None = None,
+    inputs: Iterable[Provenance] = (),
 ) -> Provenance:
-    """Give the provenance of a table that is computed from a stored one: the same archive and selection."""
+    """Give the provenance of a table that is computed from stored ones: archive and selection are those of one."""
     return Provenance(
         table=contract.table,
         code_version=code_version,
@@ -365,6 +366,7 @@ def derived_provenance(
         tract=tract,
         region=region,
         run_id=run_id,
+        inputs=tuple(each.identity for each in inputs),
         **_circumstances(),
     )
 

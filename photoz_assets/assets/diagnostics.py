@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, selections
 from photoz_assets.checks import mixed_selections
@@ -16,11 +17,11 @@ from photoz_assets.ingest import derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
 from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake, connect
-from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import Provenance, read_provenance
 from photoz_assets.storage.staging import StagedTable, stage
 
-_CODE_VERSION: Final = "1"
+_CODE_VERSION: Final = "2"
 _KINDS: Final = {"duckdb", "parquet", "matplotlib"}
 
 
@@ -78,6 +79,7 @@ def _diagnosed(
         of=source,
         tract=source.tract,
         region=source.region,
+        inputs=[source],
     )
     with failing_in_one_line():
         images = {name: draw(galaxies, caption) for name, draw in figures.GALAXY_FIGURES.items()}
@@ -91,7 +93,7 @@ def _diagnosed(
     kinds=_KINDS,
     owners=OWNERS,
     code_version=_CODE_VERSION,
-    deps=["matched_galaxies"],
+    deps=["matched_galaxies", diagnostics],
     metadata=declared(SURVEY_DIAGNOSTICS),
     freshness_policy=ASKED_WEEKLY,
     automation_condition=FOLLOW_SETTLED_TRACTS,
@@ -101,7 +103,8 @@ def survey_diagnostics(
 ) -> dg.MaterializeResult[StagedTable]:
     """The state of the survey: which tracts are held, and how deep, dense and well matched each is.
 
-    Over all tracts in the lake: number counts, n(z), and the statistics of the tracts on the sky.
+    Over all tracts in the lake: number counts, n(z), and the statistics of the tracts on the sky. Put together
+    from the tracts' diagnostics, whatever the number of their galaxies.
     """
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
@@ -111,17 +114,17 @@ def survey_diagnostics(
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
     if mixed := mixed_selections(selections(store, held)):
         raise dg.Failure(mixed, allow_retries=False)
-    galaxies = connect(store.root).view("matched_galaxies")
     source = store.provenance("matched_galaxies", held[0])
     provenance = derived_provenance(
         SURVEY_DIAGNOSTICS, code_version=_CODE_VERSION, run_id=context.run.run_id, of=source, region="Survey"
     )
-    statistics = survey_statistics(galaxies, tracts, held=held)
+    measured = {tract: _measured(store, tract) for tract in held}
+    statistics = survey_statistics(measured, tracts)
     count = pc.sum(statistics.column("num_galaxies")).as_py()
     title = f"Survey, {len(held)} of {tracts.num_rows} tracts"
     caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
     with failing_in_one_line():
-        images = {name: draw(galaxies, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
+        images = {name: draw(measured, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
         thumbnails = drawn(store, "survey_diagnostics", images)
         staged = stage(store, SURVEY_DIAGNOSTICS, [statistics], lambda: provenance)
     return dg.MaterializeResult(
@@ -133,3 +136,13 @@ def survey_diagnostics(
             **thumbnails,
         },
     )
+
+
+def _measured(lake: Lake, tract: int) -> pa.Table:
+    """Give a held tract's statistics: the stored ones if they are of its stored galaxies, else made now."""
+    galaxies, statistics = (lake.table(asset, tract) for asset in ("matched_galaxies", "diagnostics"))
+    if statistics.exists():
+        found = read_provenance(statistics)
+        if found.code_version == _CODE_VERSION and found.inputs == (read_provenance(galaxies).identity,):
+            return pq.ParquetFile(statistics).read()
+    return band_statistics(duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False), DIAGNOSTICS)

@@ -165,12 +165,14 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
     with failing_in_one_line():
         files = [str(store.table("matched_galaxies", tract)) for tract in sorted(held)]
         galaxies = duckdb.connect().read_parquet(files, hive_partitioning=False)
+        sources = [store.provenance("matched_galaxies", tract) for tract in sorted(held)]
         provenance = derived_provenance(
             FIELD_GALAXIES,
             code_version=_FIELD_CODE_VERSION,
             run_id=context.run.run_id,
-            of=store.provenance("matched_galaxies", min(held)),
+            of=sources[0],
             region=str(config.field),
+            inputs=sources,
         )
         rows = config.field.cut(galaxies).to_arrow_reader(_BATCH_ROWS)
         staged = stage(store, FIELD_GALAXIES, rows, lambda: provenance)

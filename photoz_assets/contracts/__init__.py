@@ -18,7 +18,13 @@ from photoz_assets.contracts.butler import (
     OBJECT_DATASET,
     OBJECT_TABLE,
 )
-from photoz_assets.contracts.diagnostics import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS
+from photoz_assets.contracts.diagnostics import (
+    DIAGNOSTICS,
+    FIELD_DIAGNOSTICS,
+    MAGNITUDE_BINS,
+    REDSHIFT_BINS,
+    SURVEY_DIAGNOSTICS,
+)
 from photoz_assets.contracts.galaxies import (
     ARCHIVE_SCHEMA,
     FIELD_GALAXIES,
@@ -62,12 +68,14 @@ __all__ = [
     "DIAGNOSTICS",
     "FIELD_DIAGNOSTICS",
     "FIELD_GALAXIES",
+    "MAGNITUDE_BINS",
     "MATCHED_DATASET",
     "MATCHED_GALAXIES",
     "MATCHED_TRUTH",
     "OBJECT_DATASET",
     "OBJECT_TABLE",
     "PATCHES",
+    "REDSHIFT_BINS",
     "SKYINFO",
     "SURVEY_DIAGNOSTICS",
     "TABLE_ALIASES",

@@ -1,11 +1,34 @@
 """Statistics of the galaxies: per band for a tract or the field, per tract for the survey."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts.model import Column, Contract
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """Equal half-open bins [low, high), as a stored histogram has them."""
+
+    low: float
+    high: float
+    number: int
+
+    @property
+    def width(self) -> float:
+        """The width of a bin."""
+        return (self.high - self.low) / self.number
+
+    def __str__(self) -> str:
+        return f"{self.number} bins of {self.width:g} from {self.low:g} to {self.high:g}"
+
+
+# A tract's histograms are stored with its statistics: the survey's are their sums.
+MAGNITUDE_BINS: Final = Bins(low=17.0, high=29.0, number=48)
+REDSHIFT_BINS: Final = Bins(low=0.0, high=3.5, number=50)
 
 
 def _statistic(name: str, description: str, *inputs: str, unit: str | None = None, source: str) -> Column:
@@ -16,6 +39,18 @@ def _statistic(name: str, description: str, *inputs: str, unit: str | None = Non
 def _count(name: str, description: str, *inputs: str, source: str) -> Column:
     derived_from = tuple(f"{source}.{column}" for column in inputs)
     return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
+
+
+def _histogram(name: str, description: str, *inputs: str, source: str) -> Column:
+    derived_from = tuple(f"{source}.{column}" for column in inputs)
+    return Column(
+        name=name,
+        type=pa.list_(pa.int64()),
+        description=description,
+        ucd="meta.number",
+        nullable=False,
+        derived_from=derived_from,
+    )
 
 
 def _each_band(name: str) -> tuple[str, ...]:
@@ -75,6 +110,15 @@ def _band_statistics(table: str, source: str) -> Contract:
             _statistic(
                 "median_redshift", "Median true redshift, all bands together", "ts_redshift", source=source
             ),
+            _histogram(
+                "magnitude_counts", f"Galaxies by measured AB magnitude, in {MAGNITUDE_BINS}", *flux, source=source
+            ),
+            _histogram(
+                "redshift_counts",
+                f"Galaxies by true redshift, in {REDSHIFT_BINS}, all bands together",
+                "ts_redshift",
+                source=source,
+            ),
         ),
     )
 
@@ -93,46 +137,41 @@ SURVEY_DIAGNOSTICS: Final = Contract(
             nullable=False,
             derived_from=("matched_galaxies.obj_tract",),
         ),
-        _count("num_galaxies", "Galaxies held", "mt_match_objectId", source="matched_galaxies"),
+        _count("num_galaxies", "Galaxies held", "num_galaxies", source="diagnostics"),
         Column(
             name="density_per_deg2",
             type=pa.float64(),
             description="Galaxies per square degree of the inner region; NULL where the tract is not held",
             unit="deg-2",
-            derived_from=("matched_galaxies.mt_match_objectId", "tracts.area_deg2"),
+            derived_from=("diagnostics.num_galaxies", "tracts.area_deg2"),
         ),
-        _statistic("median_redshift", "Median true redshift", "ts_redshift", source="matched_galaxies"),
+        _statistic("median_redshift", "Median true redshift", "median_redshift", source="diagnostics"),
         _statistic(
             "median_ra_offset_arcsec",
             "Median of true minus measured right ascension times cos(Dec)",
-            "ts_ra",
-            "obj_coord_ra",
-            "obj_coord_dec",
+            "median_ra_offset_arcsec",
             unit="arcsec",
-            source="matched_galaxies",
+            source="diagnostics",
         ),
         _statistic(
             "median_dec_offset_arcsec",
             "Median of true minus measured declination",
-            "ts_dec",
-            "obj_coord_dec",
+            "median_dec_offset_arcsec",
             unit="arcsec",
-            source="matched_galaxies",
+            source="diagnostics",
         ),
         _statistic(
             "r_depth_5sigma_mag",
             "AB magnitude at which the median r-band flux error is a fifth of the flux",
-            "obj_r_cModelFluxErr",
+            "depth_5sigma_mag",
             unit="mag",
-            source="matched_galaxies",
+            source="diagnostics",
         ),
         _statistic(
             "r_median_flux_ratio",
             "Median of measured to true r-band flux at S/N > 10",
-            "obj_r_cModelFlux",
-            "obj_r_cModelFluxErr",
-            "ts_flux_r",
-            source="matched_galaxies",
+            "median_flux_ratio",
+            source="diagnostics",
         ),
     ),
 )

@@ -1,18 +1,22 @@
 """Statistics of galaxies: how well a sample is measured, per band, and where on the sky per tract.
 
-Input are DuckDB relations with the columns of ``matched_galaxies``, output small tables in the columns of their
-contracts. Limits that a statistic must keep stand with the checks; counts for drawing, with the figures.
+A sample's are computed from a DuckDB relation with the columns of ``matched_galaxies``, the survey's from those
+of its tracts; all come as small tables in the columns of their contracts. Limits that a statistic must keep stand
+with the checks; counts for drawing, with the figures.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
 from photoz_assets.contracts import (
+    MAGNITUDE_BINS,
+    REDSHIFT_BINS,
     SURVEY_DIAGNOSTICS,
     Contract,
     flag_column,
@@ -21,6 +25,7 @@ from photoz_assets.contracts import (
     magnitude_column,
     true_flux_column,
 )
+from photoz_assets.science.bins import Axis, Counts, counts
 
 # Fluxes are compared with the truth where noise does not dominate them.
 MIN_SN: Final = 10
@@ -44,6 +49,14 @@ def dec_offset_arcsec(dec: str, from_dec: str) -> str:
 # True minus measured; the measured position serves as the place.
 RA_OFFSET_ARCSEC: Final = ra_offset_arcsec("ts_ra", "obj_coord_ra", "obj_coord_dec")
 DEC_OFFSET_ARCSEC: Final = dec_offset_arcsec("ts_dec", "obj_coord_dec")
+
+REDSHIFT: Final = Axis(
+    sql="ts_redshift",
+    label="true redshift",
+    low=REDSHIFT_BINS.low,
+    high=REDSHIFT_BINS.high,
+    bins=REDSHIFT_BINS.number,
+)
 
 # Statistics of a sample as a whole, in SQL, named as the contracts name them.
 _SAMPLE: Final = {
@@ -78,7 +91,7 @@ def sample_summary(galaxies: duckdb.DuckDBPyRelation) -> SampleSummary:
 
 
 def band_statistics(galaxies: duckdb.DuckDBPyRelation, contract: Contract) -> pa.Table:
-    """Compute the statistics of each band of a sample, in one pass over it.
+    """Compute the statistics and histograms of each band of a sample.
 
     Parameters
     ----------
@@ -103,57 +116,69 @@ def band_statistics(galaxies: duckdb.DuckDBPyRelation, contract: Contract) -> pa
         galaxies,
         {f"{band}:{name}": sql for band, statistics in rows.items() for name, sql in statistics.items()},
     )
+    redshift_counts = counts(galaxies, REDSHIFT).tolist()
+    for band in BANDS:
+        found[f"{band}:magnitude_counts"] = counts(galaxies, magnitude_axis(band)).tolist()
+        found[f"{band}:redshift_counts"] = redshift_counts
     return pa.Table.from_pylist(
         [{name: found[f"{band}:{name}"] for name in contract.names} for band in BANDS], schema=contract.schema
     )
 
 
-def survey_statistics(
-    galaxies: duckdb.DuckDBPyRelation, tracts: pa.Table, held: Collection[int] | None = None
-) -> pa.Table:
-    """Compute the statistics of each tract of the survey.
+def magnitude_axis(band: str) -> Axis:
+    """Give the bins of a band's measured AB magnitudes, as stored histograms have them."""
+    return Axis(
+        sql=magnitude_column(band),
+        label="measured cModel magnitude [AB mag]",
+        low=MAGNITUDE_BINS.low,
+        high=MAGNITUDE_BINS.high,
+        bins=MAGNITUDE_BINS.number,
+    )
+
+
+def survey_statistics(measured: Mapping[int, pa.Table], tracts: pa.Table) -> pa.Table:
+    """Put the statistics of the survey's tracts together.
 
     Parameters
     ----------
-    galaxies
-        In the columns of the contract ``MATCHED_GALAXIES`` and the key ``tract``.
+    measured
+        For each tract that the lake holds, its statistics in the columns of the contract ``DIAGNOSTICS``.
     tracts
-        The survey, in the columns of the contract ``TRACTS``; galaxies of other tracts are left out.
-    held
-        The tracts that the lake holds, those with an empty table included; by default those with galaxies.
+        The survey, in the columns of the contract ``TRACTS``; other tracts are left out.
 
     Returns
     -------
     pyarrow.Table
         In the columns of the contract ``SURVEY_DIAGNOSTICS``, a row a tract of ``tracts``, ascending. A tract
         that is not held counts zero galaxies; its statistics are NULL.
-
-    Notes
-    -----
-    Tracts are read one by one: exact medians keep all their values, so that memory is that of one tract.
     """
-    if held is None:
-        held = {tract for (tract,) in galaxies.project("tract").distinct().fetchall()}
     rows = []
     for tract, area_deg2 in sorted(
         zip(tracts.column("tract").to_pylist(), tracts.column("area_deg2").to_pylist(), strict=True)
     ):
-        found = _of_tract(galaxies, tract, area_deg2) if tract in held else {"num_galaxies": 0}
-        rows.append({"tract": tract, "held": tract in held, **found})
+        found = _of_tract(measured[tract], area_deg2) if tract in measured else {"num_galaxies": 0}
+        rows.append({"tract": tract, "held": tract in measured, **found})
     return pa.Table.from_pylist(rows, schema=SURVEY_DIAGNOSTICS.schema)
 
 
-def _of_tract(galaxies: duckdb.DuckDBPyRelation, tract: int, area_deg2: float) -> dict[str, Any]:
-    """Compute a held tract's columns of ``SURVEY_DIAGNOSTICS``."""
-    in_r = _of_band("r")
-    statistics = {
-        "num_galaxies": "count(*)",
-        "density_per_deg2": f"count(*) / {area_deg2!r}",
-        **_SAMPLE,
+def _of_tract(measured: pa.Table, area_deg2: float) -> dict[str, Any]:
+    """Give a held tract's columns of ``SURVEY_DIAGNOSTICS``."""
+    in_r = measured.to_pylist()[BANDS.index("r")]
+    return {
+        "num_galaxies": in_r["num_galaxies"],
+        "density_per_deg2": in_r["num_galaxies"] / area_deg2,
+        **{name: in_r[name] for name in _SAMPLE},
         "r_depth_5sigma_mag": in_r["depth_5sigma_mag"],
         "r_median_flux_ratio": in_r["median_flux_ratio"],
     }
-    return _aggregate(galaxies.filter(f"tract = {tract:d}"), statistics)
+
+
+def summed_counts(measured: Mapping[int, pa.Table], column: str, band: str = "r") -> Counts:
+    """Add up a stored histogram of tracts, at least one, in one band; shape (bins,)."""
+    row = BANDS.index(band)
+    histograms = [table.column(column)[row].as_py() for table in measured.values()]
+    summed: Counts = np.sum(histograms, axis=0, dtype=np.int64)
+    return summed
 
 
 def _of_band(band: str) -> dict[str, str]:

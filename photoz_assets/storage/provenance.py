@@ -30,6 +30,7 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
     pa.float32(): "float",
     pa.float64(): "double",
     pa.string(): "char",
+    pa.list_(pa.int64()): "long",
     pa.list_(pa.float64()): "double",
 }
 
@@ -78,9 +79,9 @@ class Provenance:
     """Where one stored table came from.
 
     Rows are counts, ``created`` is UTC in ISO 8601, ``region`` the piece of sky in words where it is no tract.
-    ``changes_seen`` stands in a listing of the sky: for each tract that the archive has changed since the lake's
-    first listing, when that was last seen. ``parts`` names query, job and rows of each part, of a table that the
-    archive gave in parts only.
+    ``inputs`` are the identities of the stored tables that it was made of. ``changes_seen`` stands in a listing of
+    the sky: for each tract that the archive has changed since the lake's first listing, when that was last seen.
+    ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
     """
 
@@ -104,6 +105,12 @@ class Provenance:
     parts: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The table, tract, time and run, by which what is made of a table names it as its input."""
+        table = self.table if self.tract is None else f"{self.table} of tract {self.tract}"
+        return f"{table}, {self.created}, run {self.run_id}"
 
     def with_rows(self, stored: int) -> Self:
         """Give the same with the number of stored rows."""

@@ -18,6 +18,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from photoz_assets.bands import BANDS
+from photoz_assets.contracts import DIAGNOSTICS
+from photoz_assets.science.bins import Axis, counts, counts_2d
 from photoz_assets.science.figures import (
     GALAXY_FIGURES,
     SURVEY_FIGURES,
@@ -28,9 +30,8 @@ from photoz_assets.science.figures import (
     thumbnail,
     thumbnail_markdown,
 )
-from photoz_assets.science.figures.bins import Axis, counts, counts_2d
 from photoz_assets.science.skymap import DC2
-from photoz_assets.science.statistics import survey_statistics
+from photoz_assets.science.statistics import band_statistics, survey_statistics
 from photoz_assets.science.tessellation import patch_table, tract_table
 from photoz_assets_tests.samples import galaxies
 
@@ -77,9 +78,9 @@ def skyinfo() -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _survey(table: pa.Table, skyinfo: pa.Table) -> tuple[duckdb.DuckDBPyRelation, pa.Table]:
-    relation = _relation(table.append_column("tract", table.column("obj_tract")))
-    return relation, survey_statistics(relation, tract_table(skyinfo))
+def _survey(table: pa.Table, skyinfo: pa.Table) -> tuple[dict[int, pa.Table], pa.Table]:
+    measured = {3638: band_statistics(_relation(table), DIAGNOSTICS)}
+    return measured, survey_statistics(measured, tract_table(skyinfo))
 
 
 X = Axis(sql="x", label="", low=-1.0, high=2.0, bins=30)
@@ -211,16 +212,16 @@ def test_a_panel_counts_what_it_cannot_show() -> None:
 @pytest.mark.parametrize("rows", [60, 0])
 @pytest.mark.parametrize("name", SURVEY_FIGURES)
 def test_survey_figure_says_what_it_shows(name: str, rows: int, skyinfo: pa.Table, tmp_path: Path) -> None:
-    relation, statistics = _survey(galaxies(rows), skyinfo)
+    measured, statistics = _survey(galaxies(rows), skyinfo)
     caption = Caption("Survey, 1 of 3 tracts", "embedded archive, simulated", rows)
-    figure = SURVEY_FIGURES[name](relation, statistics, caption)
+    figure = SURVEY_FIGURES[name](measured, statistics, caption)
     save(figure, tmp_path / "figure.png")
     assert f"Survey, 1 of 3 tracts · {rows} galaxies · embedded archive, simulated" in _words(figure)
 
 
 def test_number_counts_are_per_magnitude_and_square_degree(skyinfo: pa.Table) -> None:
-    relation, statistics = _survey(galaxies(8, obj_z_cModelMag=[20.6] * 8), skyinfo)
-    (axes,) = SURVEY_FIGURES["number_counts"](relation, statistics, CAPTION).axes
+    measured, statistics = _survey(galaxies(8, obj_z_cModelMag=[20.6] * 8), skyinfo)
+    (axes,) = SURVEY_FIGURES["number_counts"](measured, statistics, CAPTION).axes
     (curve,) = [line for line in axes.lines if line.get_label() == "z"]
     area_deg2 = DC2.inner_box(3638).area_deg2
     assert curve.get_xdata() == pytest.approx([20.625])
@@ -228,8 +229,8 @@ def test_number_counts_are_per_magnitude_and_square_degree(skyinfo: pa.Table) ->
 
 
 def test_survey_redshifts_integrate_to_the_density(skyinfo: pa.Table) -> None:
-    relation, statistics = _survey(galaxies(500), skyinfo)
-    (axes,) = SURVEY_FIGURES["redshifts"](relation, statistics, CAPTION).axes
+    measured, statistics = _survey(galaxies(500), skyinfo)
+    (axes,) = SURVEY_FIGURES["redshifts"](measured, statistics, CAPTION).axes
     (histogram,) = axes.patches
     heights, edges, _ = histogram.get_data()  # type: ignore[attr-defined] # axes.patches is typed as plain patches
     assert (heights * np.diff(edges)).sum() == pytest.approx(500 / DC2.inner_box(3638).area_deg2)

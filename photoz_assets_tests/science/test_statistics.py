@@ -1,22 +1,20 @@
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
 from photoz_assets.science.skymap import DC2
-from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
+from photoz_assets.science.statistics import band_statistics, sample_summary, summed_counts, survey_statistics
 from photoz_assets_tests.samples import galaxies
 
 NUMBERS = [name for name in DIAGNOSTICS.names if name.startswith("num_")]
-QUANTITIES = [name for name in DIAGNOSTICS.names if name not in {"band", *NUMBERS}]
+HISTOGRAMS = ["magnitude_counts", "redshift_counts"]
+QUANTITIES = [name for name in DIAGNOSTICS.names if name not in {"band", *NUMBERS, *HISTOGRAMS}]
 
 
 def _noisy(rows: int) -> pa.Table:
@@ -72,6 +70,7 @@ def test_band_statistics_agree_with_pandas(rows: int) -> None:
     frame = table.to_pandas()
     for row, band in zip(found.to_pylist(), BANDS, strict=True):
         assert row.pop("band") == band
+        assert {len(row.pop("magnitude_counts")), len(row.pop("redshift_counts"))} == {48, 50}
         assert row == pytest.approx(_expected(frame, band), rel=1e-9, abs=1e-9)
 
 
@@ -87,6 +86,7 @@ def test_band_statistics_of_no_galaxies_count_zero_and_are_null() -> None:
     for row in band_statistics(duckdb.connect().from_arrow(galaxies(0)), DIAGNOSTICS).to_pylist():
         assert {row[name] for name in NUMBERS} == {0}
         assert {row[name] for name in QUANTITIES} == {None}
+        assert {sum(row[name]) for name in HISTOGRAMS} == {0}
 
 
 def test_band_statistics_of_a_band_without_fluxes_are_null_and_leave_the_others() -> None:
@@ -126,25 +126,16 @@ def test_sample_summary_of_no_galaxies_has_no_medians() -> None:
     assert summary.median_redshift is summary.median_ra_offset_arcsec is summary.median_dec_offset_arcsec is None
 
 
-Store = Callable[[dict[int, int]], duckdb.DuckDBPyRelation]
+def _measured(rows: dict[int, int]) -> dict[int, pa.Table]:
+    """Measure tracts with so many galaxies each."""
+    return {
+        tract: band_statistics(duckdb.connect().from_arrow(galaxies(count, tract=tract, seed=tract)), DIAGNOSTICS)
+        for tract, count in rows.items()
+    }
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> Store:
-    """Give a function that stores tracts with so many galaxies each, Hive style, and opens them."""
-
-    def store(rows: dict[int, int]) -> duckdb.DuckDBPyRelation:
-        for tract, count in rows.items():
-            folder = tmp_path / f"tract={tract}"
-            folder.mkdir()
-            pq.write_table(galaxies(count, tract=tract, seed=tract), folder / "matched_galaxies.parquet")
-        return duckdb.connect().read_parquet(f"{tmp_path}/tract=*/*.parquet", hive_partitioning=True)
-
-    return store
-
-
-def test_survey_statistics_of_held_tracts_agree_with_pandas(stored: Store) -> None:
-    found = survey_statistics(stored({3638: 300, 3637: 101}), _survey(3637, 3638))
+def test_survey_statistics_of_held_tracts_agree_with_pandas() -> None:
+    found = survey_statistics(_measured({3638: 300, 3637: 101}), _survey(3637, 3638))
     assert found.schema.equals(SURVEY_DIAGNOSTICS.schema, check_metadata=True)
     for row, (tract, count) in zip(found.to_pylist(), [(3637, 101), (3638, 300)], strict=True):
         in_r = _expected(galaxies(count, tract=tract, seed=tract).to_pandas(), "r")
@@ -162,21 +153,35 @@ def test_survey_statistics_of_held_tracts_agree_with_pandas(stored: Store) -> No
         assert row == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-def test_survey_statistics_of_a_missing_tract_say_so_and_are_null(stored: Store) -> None:
-    held, missing = survey_statistics(stored({3637: 5}), _survey(3638, 3637)).to_pylist()
+def test_survey_statistics_of_a_missing_tract_say_so_and_are_null() -> None:
+    held, missing = survey_statistics(_measured({3637: 5}), _survey(3638, 3637)).to_pylist()
     assert held["tract"] == 3637
     assert held["held"]
     nothing = dict.fromkeys(SURVEY_DIAGNOSTICS.names[3:])
     assert missing == {"tract": 3638, "held": False, "num_galaxies": 0, **nothing}
 
 
-def test_survey_statistics_of_a_held_tract_without_galaxies_have_density_zero(stored: Store) -> None:
-    _, empty = survey_statistics(stored({3637: 5, 3638: 0}), _survey(3637, 3638), held=[3637, 3638]).to_pylist()
+def test_survey_statistics_of_a_held_tract_without_galaxies_have_density_zero() -> None:
+    _, empty = survey_statistics(_measured({3637: 5, 3638: 0}), _survey(3637, 3638)).to_pylist()
     assert (empty["held"], empty["num_galaxies"], empty["density_per_deg2"]) == (True, 0, 0.0)
     assert empty["median_redshift"] is None
 
 
-def test_survey_statistics_leave_out_tracts_beyond_the_survey(stored: Store) -> None:
-    found = survey_statistics(stored({3637: 5, 3638: 7}), _survey(3638))
+def test_survey_statistics_leave_out_tracts_beyond_the_survey() -> None:
+    found = survey_statistics(_measured({3637: 5, 3638: 7}), _survey(3638))
     assert found.column("tract").to_pylist() == [3638]
     assert found.column("num_galaxies").to_pylist() == [7]
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_summed_histograms_of_tracts_are_those_of_all_their_galaxies(band: str) -> None:
+    tracts = {3637: _noisy(400), 3638: _noisy(900)}
+    measured = {
+        tract: band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS) for tract, table in tracts.items()
+    }
+    together = pa.concat_tables(tracts.values()).to_pandas()
+    magnitudes = together[f"obj_{band}_cModelMag"].dropna()
+    expected, _ = np.histogram(magnitudes, bins=np.linspace(17, 29, 49))
+    np.testing.assert_array_equal(summed_counts(measured, "magnitude_counts", band), expected)
+    expected, _ = np.histogram(together["ts_redshift"].astype(float), bins=np.linspace(0, 3.5, 51))
+    np.testing.assert_array_equal(summed_counts(measured, "redshift_counts", band), expected)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from photoz_assets.bands import BAND_COLORS, BANDS
 from photoz_assets.contracts import flux_column, magnitude_column, true_flux_column
-from photoz_assets.science.figures.bins import Axis, Counts, counts, counts_2d
+from photoz_assets.science.bins import Axis, Counts, counts, counts_2d
 from photoz_assets.science.figures.style import (
     BLUE,
     COUNT_LABEL,
@@ -27,7 +27,7 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
-from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, sample_summary
+from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, REDSHIFT, sample_summary
 
 GalaxyFigure = Callable[[duckdb.DuckDBPyRelation, Caption], Figure]
 
@@ -35,8 +35,6 @@ _ONE_PANEL_INCHES: Final = (9.0, 7.6)
 _TWO_PANELS_INCHES: Final = (12.0, 7.0)
 _SIX_PANELS_INCHES: Final = (13.0, 9.4)
 _WIDE_INCHES: Final = (10.0, 6.6)
-
-REDSHIFT: Final = Axis(sql="ts_redshift", label="true redshift", low=0.0, high=3.5, bins=50)
 
 
 def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:

@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 
-from photoz_assets.science.figures.bins import Counts, Edges
+from photoz_assets.science.bins import Counts, Edges
 
 HEADING_PT: Final = 19
 CAPTION_PT: Final = 13

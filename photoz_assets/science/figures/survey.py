@@ -1,10 +1,12 @@
-"""The survey: how its galaxies are distributed, and its tracts on the sky."""
+"""The survey: how its galaxies are distributed, and its tracts on the sky.
+
+All is drawn from the statistics and histograms of tracts: no galaxy is read again.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,9 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
-from photoz_assets.contracts import magnitude_column
-from photoz_assets.science.figures.bins import Axis, counts
-from photoz_assets.science.figures.galaxies import REDSHIFT
+from photoz_assets.contracts import MAGNITUDE_BINS
 from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, color_by, fill_tracts, label_tracts, sky_axes
 from photoz_assets.science.figures.style import (
     BLUE,
@@ -27,16 +27,20 @@ from photoz_assets.science.figures.style import (
     say_empty,
 )
 from photoz_assets.science.skymap import DC2
+from photoz_assets.science.statistics import REDSHIFT, magnitude_axis, summed_counts
 
-SurveyFigure = Callable[[duckdb.DuckDBPyRelation, pa.Table, Caption], Figure]
-"""Of the galaxies, the table ``survey_diagnostics`` and the caption, as all figures here."""
+Measured = Mapping[int, pa.Table]
+"""For each tract that is held, its statistics in the columns of the contract ``DIAGNOSTICS``."""
+
+SurveyFigure = Callable[[Measured, pa.Table, Caption], Figure]
+"""Of the held tracts' statistics, the table ``survey_diagnostics`` and the caption, as all figures here."""
 
 _WIDE_INCHES: Final = (10.0, 7.4)
 _HELD: Final = "#66aad8"
 _MISSING: Final = "#ececec"
 
 
-def number_counts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+def number_counts(measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw the galaxies per magnitude and square degree in each band."""
     figure = new_figure(
         "Number counts",
@@ -45,12 +49,12 @@ def number_counts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, capti
         size_inches=_WIDE_INCHES,
     )
     axes = figure.add_subplot(yscale="log")
-    dress(axes, "measured cModel magnitude [AB mag]", "galaxies per mag and deg²")
+    dress(axes, magnitude_axis("r").label, "galaxies per mag and deg²")
     area_deg2 = _area_deg2(statistics)
     drawn = False
     for band in BANDS:
-        axis = Axis(sql=magnitude_column(band), label="", low=17.0, high=29.0, bins=48)
-        found = counts(galaxies, axis)
+        axis = magnitude_axis(band)
+        found = summed_counts(measured, "magnitude_counts", band)
         filled = found > 0
         if filled.any():
             drawn = True
@@ -63,7 +67,7 @@ def number_counts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, capti
                 linewidth=1.5,
                 label=band,
             )
-    axes.set_xlim(17, 29)
+    axes.set_xlim(MAGNITUDE_BINS.low, MAGNITUDE_BINS.high)
     if drawn:
         axes.legend(fontsize=TICK_PT, frameon=False, loc="upper left")
     else:
@@ -71,7 +75,7 @@ def number_counts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, capti
     return figure
 
 
-def redshifts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+def redshifts(measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw n(z): the galaxies per unit of true redshift and square degree."""
     figure = new_figure(
         "Redshift distribution n(z)",
@@ -83,7 +87,7 @@ def redshifts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: 
     dress(axes, REDSHIFT.label, "galaxies per unit redshift and deg²")
     axes.set_xlim(REDSHIFT.low, REDSHIFT.high)
     axes.yaxis.set_major_formatter("{x:,g}")
-    found = counts(galaxies, REDSHIFT)
+    found = summed_counts(measured, "redshift_counts")
     if found.any():
         axes.stairs(found / (REDSHIFT.width * _area_deg2(statistics)), REDSHIFT.edges, fill=True, color=BLUE)
     else:
@@ -91,7 +95,7 @@ def redshifts(galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: 
     return figure
 
 
-def density_map(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+def density_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw the galaxies per square degree of each tract on the sky."""
     figure = new_figure(
         "Galaxy density",
@@ -110,7 +114,7 @@ def density_map(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, captio
     return figure
 
 
-def completeness(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw which tracts are held and which are missing."""
     figure = new_figure(
         "Completeness",
@@ -135,7 +139,7 @@ def completeness(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, capti
     return figure
 
 
-def offsets_map(_galaxies: duckdb.DuckDBPyRelation, statistics: pa.Table, caption: Caption) -> Figure:
+def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw the median offset of each tract between true and measured positions as an arrow on the sky."""
     figure = new_figure(
         "Median coordinate offsets",
