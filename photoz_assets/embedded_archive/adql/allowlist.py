@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from photoz_assets.embedded_archive.adql.catalog import close_names
 from photoz_assets.embedded_archive.adql.errors import AdqlError
 from photoz_assets.embedded_archive.adql.functions import FUNCTIONS
 
@@ -80,6 +81,16 @@ _ADVICE: Final[dict[type[exp.Expr], str]] = {
     exp.Placeholder: "parameters are no part of ADQL; write the value",
     exp.Mod: "the operator % is no part of ADQL; write MOD(x, y)",
     exp.Into: "a query cannot write; remove INTO",
+}
+
+# Functions of ADQL that are not here, with what to write instead.
+_FUNCTION_ADVICE: Final = {
+    "BOX": "write POLYGON, or scisql_s2PtInBox where it is offered",
+    "REGION": "write CIRCLE or POLYGON",
+    "AREA": "areas are not computed here",
+    "CENTROID": "write the centre itself",
+    "COORDSYS": "all positions are ICRS",
+    "IN_UNIT": "TAP_SCHEMA.columns has each column's unit",
 }
 
 _JOIN_KINDS: Final = frozenset({"", "INNER", "OUTER", "CROSS"})
@@ -156,7 +167,7 @@ def _check_function(node: exp.Expr) -> None:
     name = node.this
     function = FUNCTIONS.get(name.upper()) if isinstance(name, str) else None
     if function is None:
-        raise AdqlError.at(node, f"Unknown function {node.name}")
+        raise AdqlError.at(node, f"Unknown function {node.name}; {_advice(node.name)}")
     arguments = node.expressions
     if not function.accepts(len(arguments)):
         raise AdqlError.at(node, f"{function.signature} got {len(arguments)} arguments")
@@ -167,6 +178,14 @@ def _check_function(node: exp.Expr) -> None:
             raise AdqlError.at(node, f"{function.name}(*) is not supported; only COUNT(*) is")
         if isinstance(argument, (exp.Order, exp.Limit, exp.Query)):
             raise AdqlError.at(node, f"A query or an ORDER BY is not supported in {function.name}")
+
+
+def _advice(name: str) -> str:
+    advice = _FUNCTION_ADVICE.get(name.upper())
+    if advice is not None:
+        return advice
+    close = close_names(name, [function.name for function in FUNCTIONS.values()], likeness=0.75)
+    return f"did you mean {' or '.join(close)}?" if close else "expected one of ADQL's or of /capabilities"
 
 
 def _check_column(node: exp.Expr) -> None:

@@ -69,7 +69,7 @@ class Catalog:
         return same_name[:3] or close_names(name, [t.qualified_name for t in self.tables])
 
 
-def close_names(name: str, candidates: Iterable[str]) -> list[str]:
+def close_names(name: str, candidates: Iterable[str], *, likeness: float = 0.6) -> list[str]:
     """Return up to three of ``candidates`` that resemble ``name`` whatever their case, the closest first."""
     by_lower = {candidate.lower(): candidate for candidate in candidates}
-    return [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
+    return [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=3, cutoff=likeness)]

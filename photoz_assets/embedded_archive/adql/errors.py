@@ -20,11 +20,12 @@ class AdqlError(ValueError):
 
     @classmethod
     def at(cls, node: exp.Expr, message: str) -> "AdqlError":
-        """Build the error at the first position that ``node`` or a part of it carries."""
-        for part in node.walk(bfs=False):
-            meta = part.meta
-            if "line" in meta and "start" in meta:
-                # sqlglot gives the column of a token's last character.
-                column = meta["col"] - (meta["end"] - meta["start"])
-                return cls(message, line=meta["line"], column=column)
+        """Build the error at the first position that ``node``, a part of it or the whole around it carries."""
+        for whole in (node, node.parent):
+            for part in whole.walk(bfs=False) if whole is not None else ():
+                meta = part.meta
+                if "line" in meta and "start" in meta:
+                    # sqlglot gives the column of a token's last character.
+                    column = meta["col"] - (meta["end"] - meta["start"])
+                    return cls(message, line=meta["line"], column=column)
         return cls(message)

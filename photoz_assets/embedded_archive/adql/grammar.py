@@ -6,11 +6,12 @@ What sqlglot reads beyond ADQL is refused in ``allowlist``.
 
 from typing import Any, ClassVar, Final, NoReturn
 
-from sqlglot import Dialect, Parser, Tokenizer, TokenType, exp
+from sqlglot import Dialect, Parser, Token, Tokenizer, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from photoz_assets.embedded_archive.adql.errors import AdqlError
 
+_NO_QUERY: Final = "Expected a query that begins with SELECT or WITH"
 MAX_QUERY_CHARACTERS: Final = 200_000
 
 _WORDS: Final = frozenset(
@@ -123,6 +124,7 @@ def parse(text: str) -> exp.Query:
         raise AdqlError(f"The query has {len(text)} characters; expected at most {MAX_QUERY_CHARACTERS}")
     try:
         tokens = Adql().tokenize(text)
+        _check_first_word(tokens)
         statements = [statement for statement in Adql().parser().parse(tokens, text) if statement is not None]
     except ParseError as error:
         raise _syntax_error(error) from error
@@ -136,7 +138,7 @@ def parse(text: str) -> exp.Query:
     if isinstance(query, exp.Subquery):
         query = query.unnest()
     if not isinstance(query, (exp.Select, exp.SetOperation)):
-        raise AdqlError.at(query, "Expected a query that begins with SELECT")
+        raise AdqlError.at(query, _NO_QUERY)
     # sqlglot also reads FROM without SELECT.
     words = sum(token.token_type is TokenType.SELECT for token in tokens)
     if words != sum(1 for _ in query.find_all(exp.Select)):
@@ -144,11 +146,27 @@ def parse(text: str) -> exp.Query:
     return query
 
 
+def _check_first_word(tokens: list[Token]) -> None:
+    """Refuse statements that are no queries before anything reads them."""
+    word = next((token for token in tokens if token.token_type is not TokenType.L_PAREN), None)
+    if word is not None and word.token_type not in {TokenType.SELECT, TokenType.WITH}:
+        raise AdqlError(_NO_QUERY, line=word.line, column=word.col - len(word.text) + 1)
+
+
+def _expected(finding: str) -> str:
+    """Say what could have stood where sqlglot stopped."""
+    if finding.startswith("Expecting"):
+        return f"expected {finding.removeprefix('Expecting').strip()}"
+    if finding.startswith(("Required", "Expected")):
+        return "expected a value or a column before and after it"
+    return "expected an operator, a comma, the next clause or the end of the query"
+
+
 def _syntax_error(error: ParseError) -> AdqlError:
-    """Put sqlglot's first finding into words without its terminal colours."""
+    """Put sqlglot's first finding into words."""
     first = error.errors[0] if error.errors else {}
     found = first.get("highlight") or "the end of the query"
     line, column = first.get("line"), first.get("col")
-    what = str(first.get("description") or "Invalid expression").rstrip(".")
+    what = _expected(str(first.get("description") or "").rstrip("."))
     start = column - len(found) + 1 if column and first.get("highlight") else column
     return AdqlError(f"Syntax error at {found!r}: {what}", line=line, column=start)
