@@ -107,7 +107,7 @@ FIELD_CHECKS: Final = check_specs(
     blocking=True,
 )
 
-_WARNINGS: Final = frozenset({*_WARNING, "known_tracts", "survey_state"})
+_WARNINGS: Final = frozenset({*_WARNING, "known_tracts", "survey_state", "agrees_with_coadd_patches"})
 
 
 def row_rules(selection: Selection, tract: int) -> list[RowRule]:

@@ -16,6 +16,7 @@ from photoz_assets.assets.butler import (
 )
 from photoz_assets.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.assets.geometry import agrees_with_coadd_patches
 from photoz_assets.assets.sky import patches, sky_map, skyinfo, tracts
 from photoz_assets.assets.survey import survey_state
 from photoz_assets.automation import JOBS, SCHEDULES, SENSORS
@@ -63,7 +64,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             object_table,
             matched_truth,
         ],
-        asset_checks=[survey_state, agrees_with_tap],
+        asset_checks=[survey_state, agrees_with_coadd_patches, agrees_with_tap],
         resources={**usual, **given},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         jobs=JOBS,

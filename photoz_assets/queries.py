@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from photoz_assets.contracts import (
+    ARCHIVE_SCHEMA,
+    COADD_PATCHES,
     MATCHED_GALAXIES,
     SKYINFO,
     TABLE_ALIASES,
@@ -116,6 +118,11 @@ def skyinfo_count_query() -> str:
     """Build the query for the number of rows that ``skyinfo_query`` has, as ``num_rows``."""
     groups = f"SELECT tract, patch FROM {TABLE_ALIASES['obj']} GROUP BY tract, patch"
     return f"SELECT COUNT(*) AS num_rows FROM ({groups}) AS occupied"
+
+
+def coadd_patches_query() -> str:
+    """Build the query for the outer regions of the patches that coadds were made of."""
+    return f"SELECT {_select_list(COADD_PATCHES)} FROM {ARCHIVE_SCHEMA}.CoaddPatches"
 
 
 def tap_tables_query() -> str:

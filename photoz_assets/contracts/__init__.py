@@ -38,7 +38,7 @@ from photoz_assets.contracts.galaxies import (
     true_flux_column,
 )
 from photoz_assets.contracts.model import Column, Contract
-from photoz_assets.contracts.sky import PATCHES, TRACTS
+from photoz_assets.contracts.sky import COADD_PATCHES, PATCHES, TRACTS
 
 CONTRACTS: Final = {
     contract.table: contract
@@ -64,6 +64,7 @@ __all__ = [
     "ARCHIVE_SCHEMA",
     "BUTLER_COLLECTIONS",
     "BUTLER_DATASET_TYPES",
+    "COADD_PATCHES",
     "CONTRACTS",
     "DIAGNOSTICS",
     "FIELD_DIAGNOSTICS",

@@ -4,6 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from photoz_assets.contracts.galaxies import ARCHIVE_SCHEMA
 from photoz_assets.contracts.model import Column, Contract
 
 
@@ -21,6 +22,26 @@ def _degrees(name: str, description: str, *derived_from: str) -> Column:
 def _integer(name: str, description: str, *derived_from: str) -> Column:
     return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
 
+
+# Asked of the archive to be compared with `PATCHES`, and not stored.
+COADD_PATCHES: Final = Contract(
+    table="coadd_patches",
+    columns=tuple(
+        Column(
+            name=name,
+            type=type_,
+            description=description,
+            nullable=False,
+            source=source,
+            derived_from=(f"{ARCHIVE_SCHEMA}.CoaddPatches.{source}",),
+        )
+        for name, source, type_, description in (
+            ("tract", "lsst_tract", pa.int64(), "Skymap tract"),
+            ("patch", "lsst_patch", pa.int64(), "Skymap patch within the tract, sequential"),
+            ("s_region", "s_region", pa.string(), "The outer region as an STC-S polygon in ICRS"),
+        )
+    ),
+)
 
 TRACTS: Final = Contract(
     table="tracts",

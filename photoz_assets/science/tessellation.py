@@ -1,12 +1,16 @@
 """Tables of tracts and patches: the skymap's geometry beside what the archive holds there."""
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from photoz_assets.contracts import PATCHES, TRACTS
-from photoz_assets.science.skymap import DC2
+from photoz_assets.science.skymap import DC2, FloatArray, IntArray, angular_separation_deg
+
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
 def tract_table(skyinfo: pa.Table) -> pa.Table:
@@ -70,6 +74,36 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
         "num_objects": held.column("num"),
     }
     return pa.table(columns, schema=PATCHES.schema)
+
+
+def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequence[str]) -> FloatArray:
+    """Tell how far the outer regions that an archive publishes lie from the skymap's.
+
+    Parameters
+    ----------
+    tracts, patches
+        Of the DC2 skymap, shape (n,).
+    regions
+        A polygon each, as STC-S; its corners may begin and turn as they like.
+
+    Returns
+    -------
+    FloatArray
+        The largest distance in arcsec of a corner from the nearest one of the other polygon, shape (n,); infinite
+        for what is no polygon of four corners, or no patch of the skymap.
+    """
+    side = DC2.patches_per_side
+    known = (tracts >= 0) & (tracts < DC2.num_tracts) & (patches >= 0) & (patches < side**2)
+    published = np.full((len(regions), 4, 2), np.nan)
+    for row, region in enumerate(regions):
+        angles = [float(number) for number in _NUMBER.findall(region)]
+        if len(angles) == published[row].size:
+            published[row] = np.reshape(angles, published[row].shape)
+    ours = DC2.patch_polygons(np.where(known, tracts, 0), np.where(known, patches, 0), outer=True)[:, :, None]
+    theirs = published[:, None]
+    apart = angular_separation_deg(ours[..., 0], ours[..., 1], theirs[..., 0], theirs[..., 1])
+    farthest = np.maximum(apart.min(axis=1).max(axis=1), apart.min(axis=2).max(axis=1)) * 3600
+    return np.where(known & np.isfinite(farthest), farthest, np.inf)
 
 
 def _stc_polygon(corners_deg: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> str:

@@ -1,21 +1,15 @@
 """The Butler's assets against a real repository, and beside TAP's galaxies of the same sky."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from lsst.daf.butler import Butler
 
 from photoz_assets.contracts import MATCHED_DATASET, MATCHED_TRUTH, OBJECT_DATASET, OBJECT_TABLE
 from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.definitions import build_definitions
 from photoz_assets.embedded_archive.butler.repository import COLLECTION
 from photoz_assets.embedded_archive.sky.store import SkyStore
 from photoz_assets.resources import ButlerResource
@@ -23,7 +17,8 @@ from photoz_assets.storage.provenance import read_provenance
 from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
 from photoz_assets_tests.runs import Run, Runs
 
-ROOT = Path(__file__).parents[2]
+Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
+
 HELD = FIELD_TRACTS[:2]
 TRACT = 3638
 
@@ -40,16 +35,6 @@ PRINTED_DATASET_TYPES = [
     "matched_truth_summary_objectTable_tract",
     "objectTable_tract",
 ]
-
-# Runs with what comes after a switch on the interpreter that hides the Butler's client from it.
-WITHOUT_CLIENT = """
-import importlib.abc, sys
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith(("lsst.daf", "lsst.sphgeom")):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-"""
 
 
 @pytest.fixture
@@ -280,47 +265,3 @@ def test_tract_and_collection_that_are_not_there_are_named(runs: Runs, repositor
     assert str(TRACTS[0]) in missing.failure
     other = ButlerResource(repository=str(repository), collections=["2.2i/runs/DP9"])
     assert "2.2i/runs/DP9" in _read(runs, "butler_collections", butler=other).failure
-
-
-def test_job_demo_leaves_the_butler_out() -> None:
-    job = build_definitions().resolve_job_def("demo")
-    selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    assert "matched_galaxies" in selected
-    assert not selected & {"butler_collections", "butler_dataset_types", "object_table", "matched_truth"}
-    assert dg.AssetCheckKey(dg.AssetKey("object_table"), "agrees_with_tap") not in set(
-        job.asset_layer.asset_graph.asset_check_keys
-    )
-
-
-def test_without_the_client_definitions_load_and_the_assets_say_what_to_install(tmp_path: Path) -> None:
-    program = f"""{WITHOUT_CLIENT}
-from photoz_assets.definitions import build_definitions
-job = build_definitions().resolve_job_def("refresh_butler")
-import dagster as dg
-result = job.execute_in_process(
-    asset_selection=[dg.AssetKey("butler_collections")], raise_on_error=False
-)
-[event] = result.filter_events(lambda event: event.is_step_failure)
-print("FAILED:", event.step_failure_data.user_failure_data.description)
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PHOTOZ_DATA_DIR": str(tmp_path / "lake")},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    [line] = [line for line in ran.stdout.splitlines() if line.startswith("FAILED:")]
-    assert "the Butler's client is not installed: pip install 'photoz_assets[butler]'" in line
-
-
-def test_loading_definitions_does_not_load_the_client() -> None:
-    program = (
-        "import sys, photoz_assets.definitions; print([name for name in sys.modules if name.startswith('lsst')])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert ran.stdout.split() == ["[]"]

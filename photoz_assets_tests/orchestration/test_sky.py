@@ -5,9 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.path import Path as Outline
 
+from photoz_assets.assets.geometry import compare_outlines
 from photoz_assets.contracts import SKYINFO
 from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.embedded_archive.service.faults import Faults
 from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.embedded_archive.sky.coadds import coadd_patches
 from photoz_assets_tests.runs import Run, Runs
 
 # Means over the patches of each tract, as the notebook prints them.
@@ -64,6 +67,48 @@ def test_patches_hold_the_tutorials_points(
     assert (tract, patch) in holding
     assert len(patches) == 7693
     assert patches[0]["s_region"].startswith("POLYGON ICRS ")
+
+
+def test_patches_of_the_archive_lie_where_the_skymap_has_them(whole_sky: tuple[Runs, Run]) -> None:
+    _, run = whole_sky
+    check = run.checks["agrees_with_coadd_patches"]
+    assert check.passed
+    assert check.metadata["listed"] == 7693
+    assert check.metadata["elsewhere"] == check.metadata["not_listed"] == 0
+    # The archive writes microdegrees.
+    assert 0.001 < check.metadata["largest_distance_arcsec"] < 0.003
+
+
+def test_patches_that_lie_elsewhere_or_are_not_listed_are_found_with_their_numbers(
+    whole_sky: tuple[Runs, Run],
+) -> None:
+    runs, _ = whole_sky
+    published = coadd_patches().rename_columns(["tract", "patch", "ra", "dec", "s_region"])
+    regions = published.column("s_region").to_pylist()
+    ra, rest = regions[3].removeprefix("POLYGON ICRS ").split(" ", 1)
+    regions[3] = f"POLYGON ICRS {float(ra) + 0.001:.6f} {rest}"
+    regions[5] = "CIRCLE ICRS 51.0 -44.0 1.0"
+    # Corners in another order are the same polygon.
+    corners = regions[6].removeprefix("POLYGON ICRS ").split()
+    regions[6] = f"POLYGON ICRS {' '.join([*corners[4:], *corners[:4]])}"
+    changed = published.set_column(4, "s_region", [regions]).slice(0, published.num_rows - 2)
+    verdict = compare_outlines(changed, pq.read_table(runs.lake.table("patches")))
+    assert not verdict.passed
+    assert (verdict.numbers["elsewhere"], verdict.numbers["not_listed"]) == (2, 2)
+    assert [(row["tract"], row["patch"]) for row in verdict.rows] == [(2897, 3), (2897, 5), (5074, 47), (5074, 48)]
+    # A milli-degree of right ascension at the patch's declination.
+    assert verdict.rows[0]["distance_arcsec"] == pytest.approx(3.6 * np.cos(np.radians(44.66)), abs=0.01)
+
+
+def test_archive_that_cannot_give_its_patches_warns(archive: ArchiveServer, runs: Runs) -> None:
+    runs("skyinfo")
+    archive.faults = Faults(html=True)
+    try:
+        check = runs("patches").checks["agrees_with_coadd_patches"]
+    finally:
+        archive.faults = Faults()
+    assert not check.passed
+    assert check.severity.value == "WARN"
 
 
 def test_sky_map_is_a_figure_and_no_table(whole_sky: tuple[Runs, Run]) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from lsst.daf.butler import Butler
-from lsst.sphgeom import LonLat, UnitVector3d
 
 from photoz_assets.embedded_archive.butler.main import main
 from photoz_assets_tests.conftest import DENSITY
+
+Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
+sphgeom = pytest.importorskip("lsst.sphgeom", reason="the extra butler is not installed")
 
 PRINTED = [
     "DatasetType('diaObjectTable_tract', {skymap, tract}, DataFrame)",
@@ -48,7 +49,7 @@ def test_notebooks_listing_prints_the_notebooks_lines(repository: Path) -> None:
 
 
 def test_dimensions_know_the_tutorials_way_from_a_point_to_its_patch(repository: Path) -> None:
-    point = UnitVector3d(LonLat.fromDegrees(61.0, -37.9))
+    point = sphgeom.UnitVector3d(sphgeom.LonLat.fromDegrees(61.0, -37.9))
     with Butler.from_config(str(repository)) as butler:
         patches = butler.query_dimension_records("patch", skymap="DC2", tract=3637)
         assert len(patches) == 49

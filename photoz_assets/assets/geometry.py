@@ -1,0 +1,81 @@
+"""The check that the archive's own patches lie where the skymap has them."""
+
+import math
+from typing import Any, Final
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from photoz_assets.assets.sky import patches
+from photoz_assets.checks import check_result, failed
+from photoz_assets.contracts import COADD_PATCHES
+from photoz_assets.queries import coadd_patches_query
+from photoz_assets.resources import ArchiveResource
+from photoz_assets.science.tessellation import outline_offsets_arcsec
+from photoz_assets.storage.audit import SHOWN_ROWS, Verdict
+from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.tap.errors import ArchiveError
+
+_CHECK: Final = "agrees_with_coadd_patches"
+
+# The archive rounds corners to a microdegree, which moves them by up to 2.5 mas.
+CORNER_LIMIT_ARCSEC: Final = 0.01
+
+
+@dg.asset_check(
+    asset=patches,
+    name=_CHECK,
+    description="The outer regions in CoaddPatches.s_region are those of our geometry to 0.01 arcsec, and every "
+    "patch with objects is among them.",
+)
+def agrees_with_coadd_patches(
+    context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table
+) -> dg.AssetCheckResult:
+    """Ask the archive for the outlines of its patches and compare them with the skymap's."""
+    inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+    try:
+        batches = inquirer.archive.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
+        published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)
+    except ArchiveError as error:
+        return check_result(failed(_CHECK, error))
+    return check_result(compare_outlines(published, patches))
+
+
+def compare_outlines(published: pa.Table, patches: pa.Table) -> Verdict:
+    """Compare the outer regions that the archive publishes with the skymap's.
+
+    Parameters
+    ----------
+    published
+        In the columns of the contract ``COADD_PATCHES``.
+    patches
+        Those with objects, in the columns of the contract ``PATCHES``; each should be published.
+    """
+    tracts, numbers = (published.column(name).to_numpy() for name in ("tract", "patch"))
+    offsets = outline_offsets_arcsec(tracts, numbers, published.column("s_region").to_pylist())
+    listed = set(zip(tracts.tolist(), numbers.tolist(), strict=True))
+    held = zip(*(patches.column(name).to_pylist() for name in ("tract", "patch")), strict=True)
+    missing = sorted(set(held) - listed)
+    elsewhere = np.flatnonzero(offsets > CORNER_LIMIT_ARCSEC)
+    largest = float(offsets.max(initial=0.0))
+    shown: list[dict[str, Any]] = [
+        {"tract": int(tracts[row]), "patch": int(numbers[row]), "distance_arcsec": float(offsets[row])}
+        for row in elsewhere[:SHOWN_ROWS]
+    ]
+    shown += [{"tract": tract, "patch": patch, "is": "not listed"} for tract, patch in missing[:SHOWN_ROWS]]
+    return Verdict(
+        check=_CHECK,
+        passed=not len(elsewhere) and not missing,
+        summary=f"of {len(offsets):,} patches that the archive lists, {len(elsewhere):,} lie elsewhere, corners "
+        f"by up to {largest:.4f} arcsec; {len(missing):,} patches with objects are not listed",
+        numbers={
+            "listed": len(offsets),
+            "elsewhere": len(elsewhere),
+            "not_listed": len(missing),
+            # JSON has no infinity: what is no polygon has no distance.
+            "largest_distance_arcsec": largest if math.isfinite(largest) else None,
+        },
+        limits={"distance_arcsec": CORNER_LIMIT_ARCSEC},
+        rows=shown,
+    )
