@@ -1,7 +1,8 @@
 """The code location: every asset, check, job and schedule, put together in one place and by name."""
 
-from collections.abc import Mapping
-from typing import Final
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import dagster as dg
 
@@ -24,6 +25,24 @@ from photoz_assets.progress import progress_logger
 from photoz_assets.resources import ArchiveResource, ButlerResource, SelectionResource
 from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
 
+ASSETS: Final = (
+    tap_tables,
+    tap_columns,
+    skyinfo,
+    tracts,
+    patches,
+    sky_map,
+    matched_galaxies,
+    field_galaxies,
+    diagnostics,
+    field_diagnostics,
+    survey_diagnostics,
+    butler_collections,
+    butler_dataset_types,
+    object_table,
+    matched_truth,
+)
+
 
 def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Put the code location together.
@@ -45,25 +64,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         "selection": SelectionResource(),
     }
     return dg.Definitions(
-        assets=[
-            *ARCHIVE_TABLES,
-            tap_tables,
-            tap_columns,
-            skyinfo,
-            tracts,
-            patches,
-            sky_map,
-            matched_galaxies,
-            field_galaxies,
-            diagnostics,
-            field_diagnostics,
-            survey_diagnostics,
-            *REPOSITORY_TABLES,
-            butler_collections,
-            butler_dataset_types,
-            object_table,
-            matched_truth,
-        ],
+        assets=[*ARCHIVE_TABLES, *REPOSITORY_TABLES, *_with_code_references(ASSETS)],
         asset_checks=[survey_state, agrees_with_coadd_patches, agrees_with_tap],
         resources={**usual, **given},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
@@ -74,6 +75,14 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         # wants one pod a run chooses its run launcher instead.
         executor=dg.in_process_executor,
     )
+
+
+def _with_code_references(assets: Sequence[dg.AssetsDefinition]) -> Sequence[Any]:
+    """Let the page name the lines that each asset is made by, in the checkout that it runs from."""
+    with warnings.catch_warnings():
+        # A beta feature of Dagster 1.13; that the references are there stands in a test.
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)
+        return dg.with_source_code_references(assets)
 
 
 defs: Final = build_definitions()

@@ -3,7 +3,7 @@
 Adds to the lake's ``state`` what Dagster's instance knows of the runs. Nothing here asks the archive.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -23,6 +23,8 @@ REASON_TAG: Final = "photoz/reason"
 # A tract that keeps failing is tried so often in so long; then a person should have a look.
 MAX_FAILURES: Final = 3
 FAILURE_WINDOW: Final = timedelta(days=7)
+
+SHOWN_TRACTS: Final = 12
 
 _ASSET: Final = dg.AssetKey("matched_galaxies")
 _PARTITION_TAG: Final = "dagster/partition"
@@ -207,3 +209,9 @@ def by_reason(states: Iterable[TractState]) -> Mapping[str, list[int]]:
     for state in states:
         listed.setdefault(state.reason, []).append(state.tract)
     return listed
+
+
+def listed(tracts: Sequence[int]) -> str:
+    """Name tracts for people: the first of many, and how many more there are."""
+    more = f" and {len(tracts) - SHOWN_TRACTS} more" if len(tracts) > SHOWN_TRACTS else ""
+    return ", ".join(map(str, tracts[:SHOWN_TRACTS])) + more

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -12,11 +12,9 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.contracts import CONTRACTS
-from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, tract_states
+from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, listed, tract_states
 from photoz_assets.selection import Selection
 from photoz_assets.storage.lake import Lake
-
-_SHOWN_TRACTS: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +152,8 @@ def text(found: Status) -> str:
         f"wanted    {found.selection}",
         f"tracts    {tracts}",
     ]
-    lines += [f"          {len(which)} {reason}: {_shortened(which)}" for reason, which in found.reasons.items()]
+    lines += [f"          {len(which)} {reason}: {listed(which)}" for reason, which in found.reasons.items()]
     lines.append(f"refresh   {found.refresh.text if found.refresh else 'none yet'}")
     lines.append(f"checks    {len(found.failed_checks) or 'none'} failed")
     lines += [f"          {check}" for check in found.failed_checks]
     return "\n".join(lines)
-
-
-def _shortened(tracts: list[int]) -> str:
-    more = f" and {len(tracts) - _SHOWN_TRACTS} more" if len(tracts) > _SHOWN_TRACTS else ""
-    return ", ".join(map(str, tracts[:_SHOWN_TRACTS])) + more

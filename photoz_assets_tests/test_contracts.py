@@ -2,6 +2,7 @@
 
 import pytest
 from astropy import units
+from astropy.io.votable.ucd import parse_ucd
 
 from photoz_assets.contracts import CONTRACTS, MATCHED_GALAXIES, SKYINFO, Contract
 
@@ -44,11 +45,13 @@ def test_magnitudes_are_computed_here_and_never_asked_for() -> None:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
-def test_columns_are_unique_described_and_in_known_units(contract: Contract) -> None:
+def test_columns_are_unique_described_in_known_units_and_of_valid_ucds(contract: Contract) -> None:
     assert len(contract.names) > 0
     assert len(set(contract.names)) == len(contract.names)
     for column in contract:
         assert column.description
+        assert column.ucd
+        parse_ucd(column.ucd, check_controlled_vocabulary=True)
         if column.unit:
             units.Unit(column.unit, format="vounit")
 

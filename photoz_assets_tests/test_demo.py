@@ -58,7 +58,7 @@ def test_demo_makes_everything_says_where_and_may_be_run_again(tmp_path: Path) -
         ]
     )
     figures = sorted(str(path.relative_to(lake / "figures")) for path in lake.rglob("*.png"))
-    assert len([figure for figure in figures if figure.startswith("diagnostics/tract=")]) == 18
+    assert len([figure for figure in figures if figure.startswith("diagnostics/tract=")]) == 21
     assert "sky_map/sky_map.png" in figures
     assert "field_diagnostics/redshifts.png" in figures
     assert "tract" not in pq.read_schema(lake / "skyinfo" / "skyinfo.parquet").names[9:]

@@ -5,6 +5,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins
+from photoz_assets.checks import used_columns
 from photoz_assets.conditions import ASKED_WEEKLY
 from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
 from photoz_assets.queries import tap_columns_query, tap_tables_query
@@ -14,18 +15,29 @@ from photoz_assets.storage.staging import StagedTable
 
 _CODE_VERSION: Final = "1"
 
-OBJECT_TABLE: Final = dg.AssetKey(TABLE_ALIASES["obj"].split("."))
+OBSERVED_TABLE: Final = dg.AssetKey(TABLE_ALIASES["obj"].split("."))
 
 # The archive's own tables: lineage starts there, and nothing here materializes them.
+_DESCRIPTIONS: Final = {
+    TABLE_ALIASES["mt"]: "Match information for the truth entries, at the archive",
+    TABLE_ALIASES["ts"]: "Truth entries of the simulation, noiseless positions and fluxes, at the archive",
+    TABLE_ALIASES[
+        "obj"
+    ]: "Objects detected and measured on the deep coadded images, at the archive. Observed by each "
+    "listing of the sky, skyinfo: its release, and how many objects it holds",
+    "tap_schema.tables": "The tables that the archive lists",
+    "tap_schema.columns": "The columns that the archive lists",
+}
 ARCHIVE_TABLES: Final = [
-    dg.AssetSpec(name.split("."), description=text, group_name="archive", kinds={"tap"}, owners=OWNERS)
-    for name, text in {
-        TABLE_ALIASES["mt"]: "Match information for the truth entries, at the archive",
-        TABLE_ALIASES["ts"]: "Truth entries of the simulation, noiseless positions and fluxes, at the archive",
-        TABLE_ALIASES["obj"]: "Objects detected and measured on the deep coadded images, at the archive",
-        "tap_schema.tables": "The tables that the archive lists",
-        "tap_schema.columns": "The columns that the archive lists",
-    }.items()
+    dg.AssetSpec(
+        name.split("."),
+        description=f"{text}. Its columns here are those that are used.",
+        group_name="archive",
+        kinds={"tap"},
+        owners=OWNERS,
+        metadata={"dagster/column_schema": used_columns(name), "dagster/table_name": name},
+    )
+    for name, text in _DESCRIPTIONS.items()
 ]
 
 

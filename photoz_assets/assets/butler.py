@@ -22,6 +22,7 @@ from photoz_assets.checks import (
     check_result,
     failed,
     not_empty_rules,
+    used_columns,
 )
 from photoz_assets.contracts import (
     BUTLER_COLLECTIONS,
@@ -49,7 +50,14 @@ _Checked = Iterator[dg.Output[StagedTable] | dg.AssetCheckResult]
 
 # What lies in the repository: lineage starts there, and nothing here materializes it.
 REPOSITORY_TABLES: Final = [
-    dg.AssetSpec(["butler", name], description=text, group_name=_GROUP, kinds={"butler"}, owners=OWNERS)
+    dg.AssetSpec(
+        ["butler", name],
+        description=f"{text}. Its columns here are those that are used.",
+        group_name=_GROUP,
+        kinds={"butler"},
+        owners=OWNERS,
+        metadata={"dagster/column_schema": used_columns(f"butler.{name}")},
+    )
     for name, text in {
         "collections": "The collections that the repository lists",
         "dataset_types": "The dataset types that the repository lists",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, selections
+from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, selections, show_figures
 from photoz_assets.checks import mixed_selections
 from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
@@ -83,9 +83,9 @@ def _diagnosed(
     )
     with failing_in_one_line():
         images = {name: draw(galaxies, caption) for name, draw in figures.GALAXY_FIGURES.items()}
-        thumbnails = drawn(lake, contract.table, images, source.tract)
+        show_figures(context, lake, images, source.tract)
         staged = stage(lake, contract, [band_statistics(galaxies, contract)], lambda: provenance)
-    return dg.MaterializeResult(value=staged, metadata={**asdict(summary), **thumbnails})
+    return dg.MaterializeResult(value=staged, metadata=asdict(summary))
 
 
 @dg.asset(
@@ -125,7 +125,7 @@ def survey_diagnostics(
     caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
     with failing_in_one_line():
         images = {name: draw(measured, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
-        thumbnails = drawn(store, "survey_diagnostics", images)
+        show_figures(context, store, images)
         staged = stage(store, SURVEY_DIAGNOSTICS, [statistics], lambda: provenance)
     return dg.MaterializeResult(
         value=staged,
@@ -133,7 +133,6 @@ def survey_diagnostics(
             "galaxies": count,
             "tracts_held": len(held),
             "completeness": len(held) / tracts.num_rows,
-            **thumbnails,
         },
     )
 

@@ -1,6 +1,6 @@
 """The galaxies: the triple join of matches, truth and objects per tract, and the seed's field cut out of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import dagster as dg
@@ -28,6 +28,7 @@ from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_count_
 from photoz_assets.resources import ArchiveResource, SelectionResource
 from photoz_assets.science.field import Field
 from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.science.skymap import DC2
 from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import Verdict, audit
 from photoz_assets.storage.io_manager import LakeResource
@@ -75,7 +76,7 @@ def matched_galaxies(
                 verdicts = _audited(staged, wanted, tract)
                 yield from map(check_result, verdicts)
                 refuse_failed(f"matched_galaxies of tract {tract}", verdicts)
-                yield dg.Output(staged)
+                yield dg.Output(staged, metadata=_numbers(staged, verdicts, tract))
         except ContractViolation as error:
             yield check_result(failed("contract", error))
             raise
@@ -121,6 +122,17 @@ def _audited(staged: StagedTable, selection: Selection, tract: int) -> list[Verd
             statistics=statistic_rules(),
         ),
     ]
+
+
+def _numbers(staged: StagedTable, verdicts: Iterable[Verdict], tract: int) -> dict[str, float]:
+    """Give what Dagster plots over tracts and time: how dense a tract is, and how far from true its positions."""
+    measured = {
+        name: value
+        for verdict in verdicts
+        for name, value in verdict.numbers.items()
+        if name.endswith("_offset_arcsec") and isinstance(value, float)
+    }
+    return {"density_per_deg2": staged.rows / DC2.inner_box(tract).area_deg2, **measured}
 
 
 class FieldConfig(dg.Config):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OWNERS: Final = ["team:photoz"]
 
+CONTACT_SHEET: Final = "contact_sheet"
+
 STAYS: Final = "The last good table stays as it was."
 
 
@@ -79,17 +81,30 @@ def origin(provenance: Provenance) -> str:
     return provenance.archive.label if provenance.archive else "origin unknown"
 
 
-def drawn(lake: Lake, asset: str, figures: Mapping[str, "Figure"], tract: int | None = None) -> dict[str, Any]:
-    """Save an asset's figures; give a thumbnail and the place of each as metadata."""
-    from photoz_assets.science.figures import save, thumbnail_markdown  # noqa: PLC0415 - matplotlib is slow to load
+def show_figures(
+    context: dg.AssetExecutionContext, lake: Lake, figures: Mapping[str, "Figure"], tract: int | None = None
+) -> None:
+    """Save an asset's figures and, of several, a contact sheet; show one picture on the asset's page.
 
-    metadata: dict[str, Any] = {}
+    One picture a materialization: what is embedded here stays in Dagster's database for ever.
+    """
+    from photoz_assets.science import figures as drawing  # noqa: PLC0415 - matplotlib is slow to load
+
+    asset = context.asset_key.path[-1]
+    paths = {name: lake.figure(asset, name, tract) for name in figures}
     for name, figure in figures.items():
-        path = lake.figure(asset, name, tract)
-        save(figure, path)
-        metadata[name] = dg.MetadataValue.md(thumbnail_markdown(path))
-        metadata[f"{name}_file"] = dg.MetadataValue.path(path)
-    return metadata
+        drawing.save(figure, paths[name])
+    [shown, *others] = paths.values()
+    if others:
+        shown = lake.figure(asset, CONTACT_SHEET, tract)
+        drawing.contact_sheet(list(paths.values()), shown)
+    # The asset's own metadata, not the output's: the output's event would hold the picture once more.
+    context.add_asset_metadata(
+        {
+            "figures": dg.MetadataValue.md(drawing.thumbnail_markdown(shown)),
+            "figures_folder": dg.MetadataValue.path(shown.parent),
+        }
+    )
 
 
 def selections(lake: Lake, tracts: Iterable[int]) -> dict[int, str]:

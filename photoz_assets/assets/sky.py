@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from photoz_assets.assets.archive import OBJECT_TABLE
-from photoz_assets.assets.shell import OWNERS, declared, drawn, failing_in_one_line, origin, origins
+from photoz_assets.assets.archive import OBSERVED_TABLE
+from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, origins, show_figures
 from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
 from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW
 from photoz_assets.contracts import PATCHES, SKYINFO, TRACTS, Contract
@@ -79,7 +79,7 @@ def _observed(staged: StagedTable, listing: Listing) -> dg.AssetObservation:
     """Make a listing an observation of the archive's own table: its release and what it holds."""
     rows = pq.read_table(staged.path, columns=["tract", "num"])
     return dg.AssetObservation(
-        OBJECT_TABLE,
+        OBSERVED_TABLE,
         description=str(staged.provenance.archive),
         metadata={
             "objects": pc.sum(rows.column("num")).as_py() or 0,
@@ -147,7 +147,9 @@ def patches(
     code_version=_CODE_VERSION,
     automation_condition=FOLLOW,
 )
-def sky_map(lake: LakeResource, tracts: pa.Table, patches: pa.Table) -> dg.MaterializeResult[None]:
+def sky_map(
+    context: dg.AssetExecutionContext, lake: LakeResource, tracts: pa.Table, patches: pa.Table
+) -> dg.MaterializeResult[None]:
     """Every tract and patch on the sky, tracts labelled, patches coloured by their number of objects."""
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
@@ -158,6 +160,5 @@ def sky_map(lake: LakeResource, tracts: pa.Table, patches: pa.Table) -> dg.Mater
         num_galaxies=sum(tracts.column("num_objects").to_pylist()),
     )
     with failing_in_one_line():
-        return dg.MaterializeResult(
-            metadata=drawn(store, "sky_map", {"sky_map": figures.sky_map(tracts, patches, caption)})
-        )
+        show_figures(context, store, {"sky_map": figures.sky_map(tracts, patches, caption)})
+    return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})

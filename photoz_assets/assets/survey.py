@@ -9,7 +9,7 @@ from photoz_assets.assets.diagnostics import survey_diagnostics
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.assets.shell import failing_in_one_line
 from photoz_assets.checks import check_result
-from photoz_assets.refresh import Progress, TractState, by_reason, counted, latest_refresh, tract_states
+from photoz_assets.refresh import Progress, TractState, by_reason, counted, latest_refresh, listed, tract_states
 from photoz_assets.resources import SelectionResource
 from photoz_assets.storage.audit import Verdict
 from photoz_assets.storage.io_manager import LakeResource
@@ -52,7 +52,7 @@ def judged(states: Iterable[TractState], progress: Progress | None) -> Verdict:
         summary=summary,
         numbers=facts,
         rows=[
-            {"reason": reason, "tracts": len(tracts), "which": ", ".join(map(str, tracts))}
+            {"reason": reason, "tracts": len(tracts), "which": listed(tracts)}
             for reason, tracts in by_reason(state for state in states if state.word != "fresh").items()
         ],
     )

@@ -10,12 +10,13 @@ from photoz_assets.contracts.model import Column, Contract
 _OBJECTS: Final = TABLE_ALIASES["obj"]
 
 
-def _listed(table: str, name: str, description: str, *, nullable: bool = True) -> Column:
+def _listed(table: str, name: str, description: str, *, ucd: str, nullable: bool = True) -> Column:
     """Describe a column of TAP_SCHEMA (TAP 1.1 sec. 4)."""
     return Column(
         name=name,
         type=pa.string(),
         description=description,
+        ucd=ucd,
         nullable=nullable,
         source=name,
         derived_from=(f"tap_schema.{table}.{name}",),
@@ -25,22 +26,22 @@ def _listed(table: str, name: str, description: str, *, nullable: bool = True) -
 TAP_TABLES: Final = Contract(
     table="tap_tables",
     columns=(
-        _listed("tables", "schema_name", "Schema that the table belongs to"),
-        _listed("tables", "table_name", "Name to use in ADQL", nullable=False),
-        _listed("tables", "table_type", "'table' or 'view'"),
-        _listed("tables", "description", "What the table holds"),
+        _listed("tables", "schema_name", "Schema that the table belongs to", ucd="meta.id.parent"),
+        _listed("tables", "table_name", "Name to use in ADQL", nullable=False, ucd="meta.id"),
+        _listed("tables", "table_type", "'table' or 'view'", ucd="meta.code.class"),
+        _listed("tables", "description", "What the table holds", ucd="meta.note"),
     ),
 )
 
 TAP_COLUMNS: Final = Contract(
     table="tap_columns",
     columns=(
-        _listed("columns", "table_name", "Table of the column", nullable=False),
-        _listed("columns", "column_name", "Name to use in ADQL", nullable=False),
-        _listed("columns", "datatype", "VOTable datatype"),
-        _listed("columns", "unit", "Unit in VOUnit syntax"),
-        _listed("columns", "ucd", "Unified Content Descriptor"),
-        _listed("columns", "description", "What the column holds"),
+        _listed("columns", "table_name", "Table of the column", nullable=False, ucd="meta.id.parent;meta.table"),
+        _listed("columns", "column_name", "Name to use in ADQL", nullable=False, ucd="meta.id"),
+        _listed("columns", "datatype", "VOTable datatype", ucd="meta.code"),
+        _listed("columns", "unit", "Unit in VOUnit syntax", ucd="meta.unit"),
+        _listed("columns", "ucd", "Unified Content Descriptor", ucd="meta.ucd"),
+        _listed("columns", "description", "What the column holds", ucd="meta.note"),
     ),
 )
 
@@ -53,18 +54,19 @@ def _extent(name: str, function: str, coordinate: str, description: str) -> Colu
         type=pa.float64(),
         description=description,
         unit="deg",
-        ucd=f"{statistic};pos.eq.{coordinate}",
+        ucd=f"pos.eq.{coordinate};{statistic}",
         nullable=False,
         source=f"{function}(coord_{coordinate})",
         derived_from=(f"{_OBJECTS}.coord_{coordinate}",),
     )
 
 
-def _key(name: str, source: str, counted: str, description: str) -> Column:
+def _key(name: str, source: str, counted: str, description: str, ucd: str) -> Column:
     return Column(
         name=name,
         type=pa.int64(),
         description=description,
+        ucd=ucd,
         nullable=False,
         source=source,
         derived_from=(f"{_OBJECTS}.{counted}",),
@@ -74,14 +76,14 @@ def _key(name: str, source: str, counted: str, description: str) -> Column:
 SKYINFO: Final = Contract(
     table="skyinfo",
     columns=(
-        _key("tract", "tract", "tract", "Skymap tract"),
-        _key("patch", "patch", "patch", "Skymap patch within the tract, sequential"),
+        _key("tract", "tract", "tract", "Skymap tract", "meta.id;obs.field"),
+        _key("patch", "patch", "patch", "Skymap patch within the tract, sequential", "meta.id.part;obs.field"),
         _extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects"),
         _extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects"),
         _extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects"),
         _extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects"),
         _extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects"),
         _extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects"),
-        _key("num", "COUNT(*)", "objectId", "Number of objects of the patch"),
+        _key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number"),
     ),
 )

@@ -25,11 +25,12 @@ MATCHED_DATASET: Final = "matched_truth_summary_objectTable_tract"
 _BY_NAME: Final = {column.name: column for column in MATCHED_GALAXIES}
 
 
-def _text(name: str, description: str, *, of: str, nullable: bool = True) -> Column:
+def _text(name: str, description: str, *, of: str, ucd: str, nullable: bool = True) -> Column:
     return Column(
         name=name,
         type=pa.string(),
         description=description,
+        ucd=ucd,
         nullable=nullable,
         derived_from=(f"butler.{of}.{name}",),
     )
@@ -38,19 +39,38 @@ def _text(name: str, description: str, *, of: str, nullable: bool = True) -> Col
 BUTLER_COLLECTIONS: Final = Contract(
     table="butler_collections",
     columns=(
-        _text("collection", "Name of the collection", of="collections", nullable=False),
-        _text("type", "RUN, TAGGED, CHAINED or CALIBRATION", of="collections", nullable=False),
-        _text("children", "The collections that a chain searches, in their order", of="collections"),
-        _text("documentation", "What the repository says of the collection", of="collections"),
+        _text("collection", "Name of the collection", of="collections", nullable=False, ucd="meta.id"),
+        _text(
+            "type", "RUN, TAGGED, CHAINED or CALIBRATION", of="collections", nullable=False, ucd="meta.code.class"
+        ),
+        _text(
+            "children",
+            "The collections that a chain searches, in their order",
+            of="collections",
+            ucd="meta.id.part",
+        ),
+        _text("documentation", "What the repository says of the collection", of="collections", ucd="meta.note"),
     ),
 )
 
 BUTLER_DATASET_TYPES: Final = Contract(
     table="butler_dataset_types",
     columns=(
-        _text("dataset_type", "Name of the dataset type", of="dataset_types", nullable=False),
-        _text("dimensions", "The dimensions that name one dataset", of="dataset_types", nullable=False),
-        _text("storage_class", "The Python type that a dataset is read as", of="dataset_types", nullable=False),
+        _text("dataset_type", "Name of the dataset type", of="dataset_types", nullable=False, ucd="meta.id"),
+        _text(
+            "dimensions",
+            "The dimensions that name one dataset",
+            of="dataset_types",
+            nullable=False,
+            ucd="meta.id.part",
+        ),
+        _text(
+            "storage_class",
+            "The Python type that a dataset is read as",
+            of="dataset_types",
+            nullable=False,
+            ucd="meta.code.class",
+        ),
     ),
 )
 
@@ -108,6 +128,7 @@ def _matched_columns() -> Iterator[Column]:
         name="match_distance_pix",
         type=pa.float64(),
         description="Distance between the true and the measured position on the tract's plane",
+        ucd="pos.distance;pos.cartesian",
         unit="pixel",
         source="match_distance",
         derived_from=(f"butler.{MATCHED_DATASET}.match_distance",),

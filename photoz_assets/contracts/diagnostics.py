@@ -8,6 +8,18 @@ import pyarrow as pa
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts.model import Column, Contract
 
+# By what a statistic's name ends in, its band left out.
+_UCDS: Final = {
+    "median_mag": "phot.mag;stat.median",
+    "depth_5sigma_mag": "phot.mag;instr.sensitivity",
+    "median_flux_ratio": "phot.flux.density;arith.ratio;stat.median",
+    "flux_ratio_p16": "phot.flux.density;arith.ratio",
+    "flux_ratio_p84": "phot.flux.density;arith.ratio",
+    "median_ra_offset_arcsec": "pos.eq.ra;arith.diff;stat.median",
+    "median_dec_offset_arcsec": "pos.eq.dec;arith.diff;stat.median",
+    "median_redshift": "src.redshift;stat.median",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bins:
@@ -32,13 +44,25 @@ REDSHIFT_BINS: Final = Bins(low=0.0, high=3.5, number=50)
 
 
 def _statistic(name: str, description: str, *inputs: str, unit: str | None = None, source: str) -> Column:
-    derived_from = tuple(f"{source}.{column}" for column in inputs)
-    return Column(name=name, type=pa.float64(), description=description, unit=unit, derived_from=derived_from)
+    return Column(
+        name=name,
+        type=pa.float64(),
+        description=description,
+        unit=unit,
+        ucd=_UCDS[name.removeprefix("r_")],
+        derived_from=tuple(f"{source}.{column}" for column in inputs),
+    )
 
 
 def _count(name: str, description: str, *inputs: str, source: str) -> Column:
-    derived_from = tuple(f"{source}.{column}" for column in inputs)
-    return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
+    return Column(
+        name=name,
+        type=pa.int64(),
+        description=description,
+        ucd="meta.id;obs.field" if name == "tract" else "meta.number",
+        nullable=False,
+        derived_from=tuple(f"{source}.{column}" for column in inputs),
+    )
 
 
 def _histogram(name: str, description: str, *inputs: str, source: str) -> Column:
@@ -134,6 +158,7 @@ SURVEY_DIAGNOSTICS: Final = Contract(
             name="held",
             type=pa.bool_(),
             description="True where the lake holds the tract's galaxies",
+            ucd="meta.code",
             nullable=False,
             derived_from=("matched_galaxies.obj_tract",),
         ),
@@ -143,6 +168,7 @@ SURVEY_DIAGNOSTICS: Final = Contract(
             type=pa.float64(),
             description="Galaxies per square degree of the inner region; NULL where the tract is not held",
             unit="deg-2",
+            ucd="src.density",
             derived_from=("diagnostics.num_galaxies", "tracts.area_deg2"),
         ),
         _statistic("median_redshift", "Median true redshift", "median_redshift", source="diagnostics"),

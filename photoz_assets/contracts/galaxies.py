@@ -89,9 +89,9 @@ def _seed_columns() -> Iterator[Column]:
         "ts.ra", double, "True right ascension, ICRS", unit="deg", ucd="pos.eq.ra", nullable=False
     )
     yield _archive_column("ts.dec", double, "True declination, ICRS", unit="deg", ucd="pos.eq.dec", nullable=False)
-    yield _archive_column("ts.truth_type", count, "1 for galaxies, 2 for stars, 3 for supernovae")
+    yield _archive_column("ts.truth_type", count, "1 for galaxies, 2 for stars, 3 for supernovae", ucd="src.class")
     yield _archive_column("ts.mag_r", real, "True r-band AB magnitude", unit="mag", ucd="phot.mag;em.opt.R")
-    yield _archive_column("ts.is_pointsource", pa.int32(), "1 for a point source")
+    yield _archive_column("ts.is_pointsource", pa.int32(), "1 for a point source", ucd="src.class.starGalaxy")
     yield _archive_column("ts.redshift", real, "True redshift", ucd="src.redshift", nullable=False)
     for band in BANDS:
         yield _archive_column(
@@ -136,9 +136,13 @@ def _seed_columns() -> Iterator[Column]:
 def _audit_columns() -> Iterator[Column]:
     """Yield what an audit, a judgement of the match and a photo-z estimator need besides the seed's."""
     double, boolean = pa.float64(), pa.bool_()
-    yield _archive_column("mt.match_candidate", boolean, "True for truth entries that were selected for matching")
-    yield _archive_column("mt.match_count", pa.int32(), "Number of candidate objects within the match radius")
-    yield _archive_column("mt.match_chisq", double, "Chi-squared of the best match")
+    yield _archive_column(
+        "mt.match_candidate", boolean, "True for truth entries that were selected for matching", ucd="meta.code"
+    )
+    yield _archive_column(
+        "mt.match_count", pa.int32(), "Number of candidate objects within the match radius", ucd="meta.number"
+    )
+    yield _archive_column("mt.match_chisq", double, "Chi-squared of the best match", ucd="stat.fit.chi2")
     yield _archive_column("obj.tract", pa.int64(), "Skymap tract", ucd="meta.id;obs.field")
     yield _archive_column(
         "obj.patch", pa.int64(), "Skymap patch within the tract, sequential", ucd="meta.id.part;obs.field"
@@ -147,11 +151,13 @@ def _audit_columns() -> Iterator[Column]:
         "obj.detect_isPrimary",
         boolean,
         "True without children, inside its patch's and its tract's inner region, and no sky object",
+        ucd="meta.code",
     )
     yield _archive_column(
         "obj.refExtendedness",
         double,
         "1 for an extended object, 0 for a point-like one, in the reference band",
+        ucd="src.class.starGalaxy",
     )
     for band in BANDS:
         yield _archive_column(

@@ -8,19 +8,27 @@ from photoz_assets.contracts.galaxies import ARCHIVE_SCHEMA
 from photoz_assets.contracts.model import Column, Contract
 
 
-def _degrees(name: str, description: str, *derived_from: str) -> Column:
+def _degrees(name: str, description: str, *derived_from: str, ucd: str) -> Column:
     return Column(
         name=name,
         type=pa.float64(),
         description=description,
         unit="deg",
+        ucd=ucd,
         nullable=False,
         derived_from=derived_from,
     )
 
 
-def _integer(name: str, description: str, *derived_from: str) -> Column:
-    return Column(name=name, type=pa.int64(), description=description, nullable=False, derived_from=derived_from)
+def _integer(name: str, description: str, *derived_from: str, ucd: str) -> Column:
+    return Column(
+        name=name,
+        type=pa.int64(),
+        description=description,
+        ucd=ucd,
+        nullable=False,
+        derived_from=derived_from,
+    )
 
 
 # Asked of the archive to be compared with `PATCHES`, and not stored.
@@ -46,33 +54,46 @@ COADD_PATCHES: Final = Contract(
 TRACTS: Final = Contract(
     table="tracts",
     columns=(
-        _integer("tract", "Skymap tract", "skyinfo.tract"),
-        _degrees("centre_ra", "Right ascension of the tract's centre", "skyinfo.tract"),
-        _degrees("centre_dec", "Declination of the tract's centre", "skyinfo.tract"),
-        _degrees("ra_min", "Western edge of the inner region", "skyinfo.tract"),
-        _degrees("ra_max", "Eastern edge of the inner region", "skyinfo.tract"),
-        _degrees("dec_min", "Southern edge of the inner region", "skyinfo.tract"),
-        _degrees("dec_max", "Northern edge of the inner region", "skyinfo.tract"),
-        _degrees("mean_ra", "Mean over the patches of the objects' mean right ascension", "skyinfo.meanRA"),
-        _degrees("mean_dec", "Mean over the patches of the objects' mean declination", "skyinfo.meanDEC"),
+        _integer("tract", "Skymap tract", "skyinfo.tract", ucd="meta.id;obs.field"),
+        _degrees("centre_ra", "Right ascension of the tract's centre", "skyinfo.tract", ucd="pos.eq.ra;meta.main"),
+        _degrees("centre_dec", "Declination of the tract's centre", "skyinfo.tract", ucd="pos.eq.dec;meta.main"),
+        _degrees("ra_min", "Western edge of the inner region", "skyinfo.tract", ucd="pos.eq.ra;stat.min"),
+        _degrees("ra_max", "Eastern edge of the inner region", "skyinfo.tract", ucd="pos.eq.ra;stat.max"),
+        _degrees("dec_min", "Southern edge of the inner region", "skyinfo.tract", ucd="pos.eq.dec;stat.min"),
+        _degrees("dec_max", "Northern edge of the inner region", "skyinfo.tract", ucd="pos.eq.dec;stat.max"),
+        _degrees(
+            "mean_ra",
+            "Mean over the patches of the objects' mean right ascension",
+            "skyinfo.meanRA",
+            ucd="pos.eq.ra;stat.mean",
+        ),
+        _degrees(
+            "mean_dec",
+            "Mean over the patches of the objects' mean declination",
+            "skyinfo.meanDEC",
+            ucd="pos.eq.dec;stat.mean",
+        ),
         Column(
             name="area_deg2",
             type=pa.float64(),
             description="Area of the inner region on the sky",
             unit="deg2",
+            ucd="phys.angArea",
             nullable=False,
             derived_from=("skyinfo.tract",),
         ),
-        _integer("num_patches", "Patches with objects", "skyinfo.patch"),
-        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num"),
+        _integer("num_patches", "Patches with objects", "skyinfo.patch", ucd="meta.number"),
+        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num", ucd="meta.number"),
     ),
 )
 
 PATCHES: Final = Contract(
     table="patches",
     columns=(
-        _integer("tract", "Skymap tract", "skyinfo.tract"),
-        _integer("patch", "Skymap patch within the tract, sequential", "skyinfo.patch"),
+        _integer("tract", "Skymap tract", "skyinfo.tract", ucd="meta.id;obs.field"),
+        _integer(
+            "patch", "Skymap patch within the tract, sequential", "skyinfo.patch", ucd="meta.id.part;obs.field"
+        ),
         Column(
             name="ra",
             type=pa.list_(pa.float64()),
@@ -99,6 +120,6 @@ PATCHES: Final = Contract(
             nullable=False,
             derived_from=("skyinfo.tract", "skyinfo.patch"),
         ),
-        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num"),
+        _integer("num_objects", "Objects, duplicates in overlaps included", "skyinfo.num", ucd="meta.number"),
     ),
 )

@@ -1,6 +1,7 @@
 """The Dagster side of the lake: publishes what an asset staged, hands on what an input is annotated with."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Union
 
@@ -16,6 +17,9 @@ from photoz_assets.storage.staging import StagedTable, publish
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PREVIEW_ROWS: Final = 3
+_CELL_CHARACTERS: Final = 40
 
 Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 
@@ -46,7 +50,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
         if obj is None:
             return
         path = publish(self.lake.lake, obj)
-        context.add_output_metadata(_published_metadata(obj, path, partitioned=context.has_asset_partitions))
+        # The asset's own, not the output's: the event of a handled output would hold it all once more.
+        context.step_context.add_asset_metadata(
+            _published_metadata(obj, path, partitioned=context.has_asset_partitions), context.asset_key
+        )
 
     def load_input(self, context: dg.InputContext) -> Stored:
         """Read a stored asset as the type that the input is annotated with.
@@ -114,8 +121,11 @@ def _published_metadata(staged: StagedTable, path: Path, *, partitioned: bool) -
         "dagster/partition_row_count" if partitioned else "dagster/row_count": staged.rows,
         "dagster/uri": str(path),
         "bytes": path.stat().st_size,
-        "provenance": dg.MetadataValue.json(provenance.to_dict()),
+        # The query has an entry of its own.
+        "provenance": dg.MetadataValue.json(replace(provenance, adql=None).to_dict()),
         "dagster/column_lineage": column_lineage(staged.contract),
+        "rows_stored": staged.rows,
+        "first_rows": _first_rows(path),
     }
     if provenance.adql:
         facts["adql"] = dg.MetadataValue.md(f"```sql\n{provenance.adql}\n```")
@@ -125,6 +135,26 @@ def _published_metadata(staged: StagedTable, path: Path, *, partitioned: bool) -
         if (value := getattr(provenance, name)) is not None:
             facts[name] = value
     return facts
+
+
+def _first_rows(path: Path) -> dg.MarkdownMetadataValue:
+    """Show the first rows of a table on their sides, a line a column: tables here are wide."""
+    with pq.ParquetFile(path) as file:
+        batch = next(file.iter_batches(batch_size=_PREVIEW_ROWS), None)
+    columns = {} if batch is None else batch.to_pydict()
+    lines = ["| column |" + " |" * _PREVIEW_ROWS, "|---|" + "---|" * _PREVIEW_ROWS]
+    for name, values in columns.items():
+        cells = " | ".join(_cell(value) for value in values)
+        lines.append(f"| {name} | {cells} |")
+    return dg.MetadataValue.md("\n".join(lines) if columns else "no rows")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "NULL"
+    text = f"{value:.7g}" if isinstance(value, float) else str(value)
+    shortened = text if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]} ..."
+    return shortened.replace("|", "\\|").replace("\n", " ")
 
 
 def column_lineage(contract: Contract) -> dg.TableColumnLineage:

@@ -10,6 +10,7 @@ import pytest
 
 from photoz_assets.contracts import CONTRACTS
 from photoz_assets.definitions import build_definitions
+from photoz_assets.storage.io_manager import column_lineage
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +78,36 @@ def test_every_table_shows_its_columns_with_units_before_any_run(definitions: dg
             assert [column.name for column in schema.columns] == list(CONTRACTS[name].names)
     columns = _specs(definitions)["matched_galaxies"].metadata["dagster/column_schema"].columns
     assert next(column for column in columns if column.name == "ts_ra").description.endswith("[deg]")
+
+
+def test_archives_tables_stand_in_the_graph_with_their_columns(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    table = graph.get(dg.AssetKey(["dp02_dc2_catalogs", "Object"]))
+    assert table.is_external
+    columns = {column.name: column for column in table.metadata["dagster/column_schema"].columns}
+    assert {"objectId", "coord_ra", "tract", "g_cModelFlux", "y_cModel_flag"} <= set(columns)
+    assert columns["g_cModelFlux"].tags == {"unit": "nJy", "ucd": "phot.flux.density"}
+
+
+def test_lineage_of_every_column_ends_at_the_archive(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for name, contract in CONTRACTS.items():
+        upstream = graph.get(dg.AssetKey(name)).parent_keys
+        for column, origins in column_lineage(contract).deps_by_column.items():
+            assert origins, f"{name}.{column}"
+            for origin in origins:
+                # A magnitude comes of the flux beside it.
+                within = origin.asset_key == dg.AssetKey(name)
+                assert within or origin.asset_key in upstream, f"{name}.{column} comes from {origin}"
+                schema = graph.get(origin.asset_key).metadata["dagster/column_schema"]
+                assert origin.column_name in {found.name for found in schema.columns}, f"{name}.{column}"
+
+
+def test_every_asset_names_the_lines_that_make_it(definitions: dg.Definitions) -> None:
+    for name, spec in _specs(definitions).items():
+        [reference] = spec.metadata["dagster/code_references"].code_references
+        assert Path(reference.file_path).is_relative_to(ROOT / "photoz_assets" / "assets"), name
+        assert reference.line_number > 1
 
 
 def test_tracts_are_partitions_ascending(definitions: dg.Definitions) -> None:

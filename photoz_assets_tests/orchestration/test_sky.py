@@ -115,7 +115,7 @@ def test_sky_map_is_a_figure_and_no_table(whole_sky: tuple[Runs, Run]) -> None:
     runs, run = whole_sky
     assert runs.lake.figure("sky_map", "sky_map").exists()
     assert not runs.lake.table("sky_map").exists()
-    assert "data:image/png;base64," in run.metadata("sky_map")["sky_map"]
+    assert "data:image/webp;base64," in run.metadata("sky_map")["figures"]
 
 
 def test_tables_that_are_listed_are_the_notebooks(whole_sky: tuple[Runs, Run]) -> None:

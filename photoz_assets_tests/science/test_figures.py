@@ -25,6 +25,7 @@ from photoz_assets.science.figures import (
     SURVEY_FIGURES,
     THUMBNAIL_LIMIT_BYTES,
     Caption,
+    contact_sheet,
     save,
     sky_map,
     thumbnail,
@@ -314,11 +315,29 @@ def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Pa
     caption = Caption("Field [a]", "embedded archive, simulated", 3)
     save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), caption), path)
     markdown = thumbnail_markdown(path)
-    match = re.fullmatch(r"!\[(.*)\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", markdown)
+    match = re.fullmatch(r"!\[(.*)\]\(data:image/webp;base64,([A-Za-z0-9+/=]+)\)", markdown)
     assert match
     assert match[1].endswith(r"Field \[a\], 3 galaxies; embedded archive, simulated.")
     assert base64.b64decode(match[2]) == thumbnail(path)
     assert len(markdown) <= THUMBNAIL_LIMIT_BYTES
+
+
+def test_contact_sheet_shows_every_figure_and_says_so(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.png" for name in GALAXY_FIGURES]
+    for path, draw in zip(paths, GALAXY_FIGURES.values(), strict=True):
+        save(draw(_relation(galaxies(200)), CAPTION), path)
+    sheet = tmp_path / "contact_sheet.png"
+    contact_sheet(paths, sheet)
+    with Image.open(sheet) as image:
+        assert image.width > 3 * 700
+        assert "Histogram of the galaxies' true redshifts." in image.info["Description"]
+        assert image.info["Description"].count("Tract 3638, 40 galaxies; embedded archive, simulated.") == 6
+        pixels = np.asarray(image.convert("L"))
+        cells = [cell for row in np.array_split(pixels, 2, axis=0) for cell in np.array_split(row, 3, axis=1)]
+        assert all(cell.min() < 50 for cell in cells), "a cell is empty"
+    small = thumbnail(sheet)
+    assert Image.open(BytesIO(small)).width >= 720
+    assert len(thumbnail_markdown(sheet)) <= THUMBNAIL_LIMIT_BYTES
 
 
 def test_figures_are_drawn_in_threads_without_global_state(tmp_path: Path) -> None:

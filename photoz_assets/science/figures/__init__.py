@@ -6,7 +6,13 @@ a second: import it where figures are drawn, not where definitions are loaded.
 """
 
 from photoz_assets.science.figures.galaxies import GALAXY_FIGURES
-from photoz_assets.science.figures.png import THUMBNAIL_LIMIT_BYTES, save, thumbnail, thumbnail_markdown
+from photoz_assets.science.figures.png import (
+    THUMBNAIL_LIMIT_BYTES,
+    contact_sheet,
+    save,
+    thumbnail,
+    thumbnail_markdown,
+)
 from photoz_assets.science.figures.sky import sky_map
 from photoz_assets.science.figures.style import Caption
 from photoz_assets.science.figures.survey import SURVEY_FIGURES
@@ -16,6 +22,7 @@ __all__ = [
     "SURVEY_FIGURES",
     "THUMBNAIL_LIMIT_BYTES",
     "Caption",
+    "contact_sheet",
     "save",
     "sky_map",
     "thumbnail",

@@ -1,6 +1,7 @@
-"""Figures as PNG files, whole or not at all, and as thumbnails for the pages that show them."""
+"""Figures as files, whole or not at all: a PNG each, one contact sheet of several, and thumbnails for pages."""
 
 import base64
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -8,14 +9,19 @@ from uuid import uuid4
 
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 DPI: Final = 150
-THUMBNAIL_LIMIT_BYTES: Final = 60_000
+# Dagster keeps what it is shown three times: with the run, in the asset's history, and as the asset's newest.
+THUMBNAIL_LIMIT_BYTES: Final = 18_000
 
+_SHEET_COLUMNS: Final = 3
+_CELL_WIDTH: Final = 720
+_GAP: Final = 16
 # A thumbnail is embedded as text: base64 makes four bytes of three, and an alt text stands before it.
-_PNG_LIMIT_BYTES: Final = 44_000
-# Tried in turn until the PNG is small enough: text stays readable down to a width of 480.
-_WIDTHS_AND_COLORS: Final = ((720, 256), (600, 256), (600, 64), (480, 64), (480, 32), (360, 16), (240, 8))
+_IMAGE_LIMIT_BYTES: Final = 11_000
+# Tried in turn until the picture is small enough: a sheet's headings stay readable down to a width of 720.
+_WIDTHS_AND_QUALITIES: Final = ((960, 40), (960, 25), (840, 15), (720, 20), (720, 10), (480, 10), (240, 10))
 _ALT_TEXT_KEY: Final = "Description"
 
 
@@ -39,13 +45,46 @@ def save(figure: Figure, path: Path) -> None:
         written.unlink(missing_ok=True)
 
 
+def contact_sheet(figures: Sequence[Path], path: Path) -> None:
+    """Lay the PNGs of figures out on one sheet, in rows; its alt text is all of theirs.
+
+    Raises
+    ------
+    OSError
+        One of them is missing, or the sheet cannot be written; a former one stays as it was.
+    """
+    cells, alt_texts = [], []
+    for figure in figures:
+        with Image.open(figure) as image:
+            alt_texts.append(str(image.info.get(_ALT_TEXT_KEY, figure.stem)))
+            cells.append(image.convert("RGB").resize(_within_cell(image), Image.Resampling.LANCZOS))
+    rows = [cells[start : start + _SHEET_COLUMNS] for start in range(0, len(cells), _SHEET_COLUMNS)]
+    heights = [max(cell.height for cell in row) + _GAP for row in rows]
+    sheet = Image.new("RGB", (_SHEET_COLUMNS * (_CELL_WIDTH + _GAP), sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (column * (_CELL_WIDTH + _GAP), sum(heights[:number])))
+    described = PngInfo()
+    described.add_itxt(_ALT_TEXT_KEY, " ".join(alt_texts))
+    written = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        sheet.save(written, "PNG", pnginfo=described)
+        written.replace(path)
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _within_cell(image: Image.Image) -> tuple[int, int]:
+    return _CELL_WIDTH, round(image.height * _CELL_WIDTH / image.width)
+
+
 def thumbnail(path: Path) -> bytes:
-    """Make a small PNG of a figure's file.
+    """Make a small picture of a figure's file.
 
     Returns
     -------
     bytes
-        A PNG of few colours that as base64 text stays below ``THUMBNAIL_LIMIT_BYTES``, as wide as that allows.
+        A WebP that as base64 text stays below ``THUMBNAIL_LIMIT_BYTES``, as wide and fine as that allows.
 
     Raises
     ------
@@ -54,13 +93,11 @@ def thumbnail(path: Path) -> bytes:
     """
     with Image.open(path) as image:
         full = image.convert("RGB")
-    for width, colors in _WIDTHS_AND_COLORS:
-        small = full.resize((width, round(full.height * width / full.width)), Image.Resampling.LANCZOS)
+    for width, quality in _WIDTHS_AND_QUALITIES:
+        size = (width, round(full.height * width / full.width))
         encoded = BytesIO()
-        small.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            encoded, "PNG", optimize=True
-        )
-        if encoded.tell() <= _PNG_LIMIT_BYTES:
+        full.resize(size, Image.Resampling.LANCZOS).save(encoded, "WEBP", quality=quality)
+        if encoded.tell() <= _IMAGE_LIMIT_BYTES:
             break
     return encoded.getvalue()
 
@@ -76,4 +113,4 @@ def thumbnail_markdown(path: Path) -> str:
     with Image.open(path) as image:
         alt_text = str(image.info.get(_ALT_TEXT_KEY, path.stem))
     escaped = "".join(f"\\{letter}" if letter in "\\[]" else letter for letter in alt_text)
-    return f"![{escaped}](data:image/png;base64,{base64.b64encode(thumbnail(path)).decode('ascii')})"
+    return f"![{escaped}](data:image/webp;base64,{base64.b64encode(thumbnail(path)).decode('ascii')})"
