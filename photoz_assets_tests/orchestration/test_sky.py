@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.path import Path as Outline
 
 from photoz_assets.assets.geometry import compare_outlines
@@ -11,6 +12,7 @@ from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.embedded_archive.service.faults import Faults
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.embedded_archive.sky.coadds import coadd_patches
+from photoz_assets.science.figures import Caption, sky_map
 from photoz_assets_tests.runs import Run, Runs
 
 # Means over the patches of each tract, as the notebook prints them.
@@ -116,6 +118,20 @@ def test_sky_map_is_a_figure_and_no_table(whole_sky: tuple[Runs, Run]) -> None:
     assert runs.lake.figure("sky_map", "sky_map").exists()
     assert not runs.lake.table("sky_map").exists()
     assert "data:image/webp;base64," in run.metadata("sky_map")["figures"]
+
+
+def test_sky_map_shows_all_tracts_and_patches_inside_the_notebooks_window(whole_sky: tuple[Runs, Run]) -> None:
+    runs, _ = whole_sky
+    tracts, patches = (pq.read_table(runs.lake.table(name)) for name in ("tracts", "patches"))
+    axes = sky_map(tracts, patches, Caption("all", "simulated", 0)).axes[0]
+    drawn = {
+        len(regions.get_paths()): regions for regions in axes.collections if isinstance(regions, PolyCollection)
+    }
+    assert set(drawn) == {157, 7693}
+    np.testing.assert_array_equal(drawn[7693].get_array(), patches.column("num_objects"))
+    corners = np.concatenate([path.vertices for path in drawn[7693].get_paths()])
+    assert (axes.get_xlim(), axes.get_ylim()) == ((47, 77), (-47, -25))
+    assert ((corners > (47, -47)) & (corners < (77, -25))).all()
 
 
 def test_tables_that_are_listed_are_the_notebooks(whole_sky: tuple[Runs, Run]) -> None:

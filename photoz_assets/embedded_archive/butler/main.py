@@ -18,8 +18,6 @@ def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option(
     "--repository",
     required=True,
-    envvar="PHOTOZ_BUTLER_REPOSITORY",
-    show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the repository; it must not be there yet.",
 )
@@ -28,27 +26,27 @@ def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 )
 @click.option(
     "--density",
-    default=0.01,
-    envvar="PHOTOZ_ARCHIVE_DENSITY",
-    show_envvar=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the real DC2 source density; that of the archive beside it, so that both give the same rows.",
+    help="Share of the real DC2 source density; by default PHOTOZ_ARCHIVE_DENSITY or 0.01, as the archive has it.",
 )
 @click.option(
     "--data-dir",
-    envvar="PHOTOZ_ARCHIVE_DIR",
-    show_envvar=True,
-    default=None,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The embedded archive's folder, whose rows it takes; .archive in the checkout unless it is named.",
+    help="The embedded archive's folder, whose rows it takes; by default PHOTOZ_ARCHIVE_DIR or .archive.",
 )
-def main(*, repository: Path, tracts: tuple[int, ...], density: float, data_dir: Path | None) -> None:
-    """Make a Butler repository with the simulated galaxies that the embedded archive serves over TAP."""
+def main(*, repository: Path, tracts: tuple[int, ...], density: float | None, data_dir: Path | None) -> None:
+    """Make a Butler repository with the simulated galaxies that the embedded archive serves over TAP.
+
+    The settings of the archive in .env of the current folder hold here too, so that both give the same rows.
+    """
+    environment.load_env_file(Path.cwd())
     from photoz_assets.embedded_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
     from photoz_assets.embedded_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
 
     try:
-        store = SkyStore((data_dir or environment.archive_dir()) / "sky", density=density)
+        store = SkyStore(
+            (data_dir or environment.archive_dir()) / "sky", density=density or environment.archive_density()
+        )
         make_repository(repository, store, tracts, say=click.echo)
     except ImportError as error:
         raise click.ClickException(

@@ -41,6 +41,20 @@ def test_command_makes_a_repository_and_says_how_to_use_it(tmp_path: Path, sky_f
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
 
 
+def test_settings_of_the_archive_hold_for_the_command(
+    tmp_path: Path, sky_folder: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", str(sky_folder))
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", str(DENSITY))
+    made = CliRunner().invoke(main, ["--repository", str(tmp_path / "made"), "--tracts", "3638"])
+    assert made.exit_code == 0, made.output
+    counts = []
+    for folder in (tmp_path / "made", repository):
+        with Butler.from_config(str(folder), collections="2.2i/runs/DP0.2") as butler:
+            counts.append(butler.get("objectTable_tract.rowcount", skymap="DC2", tract=3638))
+    assert counts[0] == counts[1] > 1000
+
+
 def test_notebooks_listing_prints_the_notebooks_lines(repository: Path) -> None:
     with Butler.from_config(str(repository), collections="2.2i/runs/DP0.2") as butler:
         wanted = ("2.2i/runs/DP0.1", "2.2i/runs/DP0.2")
