@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak check bench fidelity venv constraints clean
+.PHONY: help demo ui test soak load check bench fidelity venv constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -24,6 +24,9 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes); 
 	@rm -rf build/faults
 	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults $(python) -m pytest -n 2 --dist loadfile photoz_assets_tests/reliability $(ARGS)
 	$(python) -m photoz_assets_tests.reliability.records build/faults
+
+load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
+	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_assets_tests/embedded_archive/service/test_load.py $(ARGS)
 
 check: venv ## lint, format and strict types
 	$(python) -m ruff check .

@@ -160,35 +160,43 @@ def encode_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
     nulls = np.packbits(
         np.stack([column.is_null().to_numpy(zero_copy_only=False) for column in batch.columns], axis=1), axis=1
     )
-    variable = [field.primitive.numpy is None and field.fixed_bytes is None for field in fields]
-    if not any(variable):
-        return _fixed_rows([nulls, *(_fixed_cells(c, f) for c, f in zip(batch.columns, fields, strict=True))])
-    cells: list[Bytes | tuple[NDArray[np.int64], Bytes]] = [nulls]
-    for column, field, varies in zip(batch.columns, fields, variable, strict=True):
-        cells.append(_text_cells(column) if varies else _fixed_cells(column, field))
-    return _variable_rows(cells, batch.num_rows)
+    # Neighbours of fixed width are laid out as one; between them stands text of any length.
+    blocks: list[list[Bytes]] = [[nulls]]
+    texts: list[tuple[NDArray[np.int64], Bytes]] = []
+    for column, field in zip(batch.columns, fields, strict=True):
+        if field.primitive.numpy is not None or field.fixed_bytes is not None:
+            blocks[-1].append(_fixed_cells(column, field))
+            continue
+        lengths, text = _text_cells(column)
+        if len(lengths) and (lengths == lengths[0]).all():
+            blocks[-1] += [_counts(lengths), text.reshape(len(lengths), -1)]
+            continue
+        texts.append((lengths, text))
+        blocks.append([np.zeros((batch.num_rows, 0), np.uint8)])
+    whole = [np.concatenate(cells, axis=1) for cells in blocks]
+    return _variable_rows(whole, texts) if texts else whole[0].tobytes()
 
 
-def _fixed_rows(cells: Sequence[Bytes]) -> bytes:
-    return np.concatenate(cells, axis=1).tobytes()
+def _counts(lengths: NDArray[np.int64]) -> Bytes:
+    """Return lengths as VOTable writes them before a text, shape (rows, 4)."""
+    return lengths.astype(">i4").view(np.uint8).reshape(-1, 4)
 
 
-def _variable_rows(cells: Sequence["Bytes | tuple[NDArray[np.int64], Bytes]"], rows: int) -> bytes:
-    """Lay out rows whose lengths differ: each text behind its length as a 4-byte integer."""
-    widths = [np.full(rows, cell.shape[1]) if isinstance(cell, np.ndarray) else cell[0] + 4 for cell in cells]
-    ends = np.cumsum(np.sum(widths, axis=0)) if rows else np.zeros(0, np.int64)
-    out = np.zeros(int(ends[-1]) if rows else 0, np.uint8)
-    position = ends - np.sum(widths, axis=0)
-    for cell, width in zip(cells, widths, strict=True):
-        if isinstance(cell, np.ndarray):
-            out[position[:, None] + np.arange(cell.shape[1])] = cell
-        else:
-            lengths, text = cell
-            counts = lengths.astype(">i4").view(np.uint8).reshape(-1, 4)
-            out[position[:, None] + np.arange(4)] = counts
+def _variable_rows(blocks: Sequence[Bytes], texts: Sequence[tuple[NDArray[np.int64], Bytes]]) -> bytes:
+    """Lay out rows whose lengths differ: blocks of fixed width, with a text behind its length between each two."""
+    widths = sum(block.shape[1] for block in blocks) + sum((lengths + 4 for lengths, _ in texts))
+    ends = np.cumsum(widths)
+    out = np.zeros(int(ends[-1]) if len(ends) else 0, np.uint8)
+    position = ends - widths
+    for number, block in enumerate(blocks):
+        out[position[:, None] + np.arange(block.shape[1])] = block
+        position = position + block.shape[1]
+        if number < len(texts):
+            lengths, text = texts[number]
+            out[position[:, None] + np.arange(4)] = _counts(lengths)
             starts = np.repeat(position + 4 - (np.cumsum(lengths) - lengths), lengths)
             out[starts + np.arange(len(text))] = text
-        position = position + width
+            position = position + 4 + lengths
     return out.tobytes()
 
 
