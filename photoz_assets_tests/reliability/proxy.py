@@ -53,6 +53,10 @@ class FaultyProxy(FaultyServer):
         runs = [each for each in self.requests if each.parameters.get("PHASE") == "RUN"]
         return len({each.path for each in runs})
 
+    def asked_for(self, kind: tuple[str, str]) -> list[Request]:
+        """List the requests of one kind."""
+        return [each for each in self.requests if each.method == kind[0] and re.search(kind[1], each.path)]
+
     def next_answer(self, request: Request) -> Answer:
         """Take note of a request; answer it as a fault says, else as the archive does."""
         self.requests.append(request)

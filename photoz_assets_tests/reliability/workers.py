@@ -1,0 +1,110 @@
+"""What tests have other processes do: forked from one that has imported everything, so that each starts at once."""
+
+import multiprocessing
+import os
+import sys
+import time
+from functools import partial
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+import matplotlib.figure  # noqa: F401 - to have it imported before the fork
+import pyvo.dal.tap  # noqa: F401 - as above
+
+import photoz_assets.definitions  # noqa: F401 - as above
+from photoz_assets.checks import key_rules, row_rules, statistic_rules
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.resources import SelectionResource
+from photoz_assets.selection import Selection
+from photoz_assets.storage.audit import audit
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
+from photoz_assets.storage.staging import publish, spill_folder, stage
+from photoz_assets_tests.reliability.proxy import FaultyProxy
+from photoz_assets_tests.reliability.world import TRACT, World
+from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.samples import galaxies
+from photoz_assets_tests.tap.faulty_server import Clock
+
+SOAK: Final = os.environ.get("PHOTOZ_SOAK") == "1"
+_IDENTITY: Final = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated", {})
+
+
+def effort(test: int, soak: int) -> int:
+    """Say how much is done: a part in `make test`, all of it in `make soak`."""
+    return soak if SOAK else test
+
+
+def forking() -> ForkServerContext:
+    """Give what starts such processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def refreshing(url: str, root: Path, faint_limit_mag: float, *, drawing: bool = False) -> ForkServerProcess:
+    """Start a process that refreshes the tract as the asset does; or by a run of it and of its diagnostics."""
+    process = forking().Process(target=_draw if drawing else _refresh, args=(url, root, faint_limit_mag))
+    process.start()
+    return process
+
+
+def _refresh(url: str, root: Path, faint_limit_mag: float) -> None:
+    world = World(
+        proxy=FaultyProxy(url),
+        url=url,
+        lake=Lake(root),
+        clock=PassingClock(),
+        selection=Selection(faint_limit_mag=faint_limit_mag),
+    )
+    sys.exit(world.refresh().error)
+
+
+def _draw(url: str, root: Path, faint_limit_mag: float) -> None:
+    # What a run says is of no interest, and mixes with what others say.
+    sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    selection = SelectionResource(faint_limit_mag=faint_limit_mag)
+    run = Runs(url, root)("matched_galaxies", "diagnostics", tract=TRACT, selection=selection)
+    sys.exit(not run.success)
+
+
+def _same(provenance: Provenance) -> Provenance:
+    return provenance
+
+
+class PassingClock(Clock):
+    """The clock on the wall, for processes in which time passes."""
+
+    def __call__(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def publishing(root: Path, seed: int, tracts: int) -> ForkServerProcess:
+    """Start a process that stages, audits and publishes tables of its own of the first tracts."""
+    process = forking().Process(target=_publish, args=(root, seed, tracts))
+    process.start()
+    return process
+
+
+def _publish(root: Path, seed: int, tracts: int) -> None:
+    lake = Lake(root)
+    for tract in TRACTS[seed % tracts : tracts] + TRACTS[: seed % tracts]:
+        table = galaxies(200 + seed, tract=tract, seed=seed)
+        provenance = Provenance(
+            table="matched_galaxies", code_version="1", archive=_IDENTITY, selection=Selection(), tract=tract
+        )
+        staged = stage(lake, MATCHED_GALAXIES, table.to_batches(100), partial(_same, provenance))
+        verdicts = audit(
+            staged.path,
+            spill=spill_folder(staged.path),
+            rows=row_rules(Selection(), tract),
+            keys=key_rules(),
+            statistics=statistic_rules(),
+        )
+        assert all(verdict.passed for verdict in verdicts)
+        publish(lake, staged)
