@@ -3,6 +3,7 @@
 Its client (``lsst.daf.butler``) is loaded when a repository is opened, and its errors end here.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from photoz_assets.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Co
 # What the pipeline that compares objects with the truth puts before the truth's columns, in its later versions.
 _TRUTH_PREFIX: Final = "refcat_"
 _BATCH_ROWS: Final = 65_536
+# A server hands out files by URLs whose query is the permission to read them.
+_SIGNED_URL: Final = re.compile(r"(https?://[^\s?]+)\?\S+")
 
 
 class ButlerError(RuntimeError):
@@ -26,17 +29,27 @@ class ButlerContractError(ButlerError):
     """A dataset lacks columns, or holds other types than the contract has."""
 
 
-@contextmanager
-def _one_line(action: str) -> Iterator[None]:
-    """Turn the errors of the Butler and of what it reads with into one line."""
+def _faults() -> tuple[type[Exception], ...]:
+    """List what the client and what it reads files with raise for faults that are not ours."""
+    from aiohttp import ClientError  # noqa: PLC0415 - optional
     from lsst.daf.butler import ButlerUserError  # noqa: PLC0415 - optional, and slow to load
 
+    return ButlerUserError, ClientError, OSError, RuntimeError, LookupError
+
+
+@contextmanager
+def _one_line(action: str) -> Iterator[None]:
+    """Turn the faults of the Butler and of what it reads with into one line."""
     try:
         yield
-    except (ButlerUserError, OSError, RuntimeError, LookupError) as error:
-        # A KeyError's text is quoted.
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        raise ButlerError(f"{action}: {' '.join(text.split()) or type(error).__name__}") from error
+    except _faults() as error:
+        told = error.args[0] if isinstance(error, KeyError) and error.args else error
+        # The client says of a server's refusal only that there was one.
+        because = f" ({error.__cause__})" if isinstance(error, RuntimeError) and error.__cause__ else ""
+        text = " ".join(f"{told}{because}".split()).strip("'\"") or type(error).__name__
+        unsigned = _SIGNED_URL.sub(r"\1", text)
+        # Whoever has a signed URL may read the file: no log may show it, nor the errors in whose texts it stands.
+        raise ButlerError(f"{action}: {unsigned}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +77,8 @@ class Repository:
         """
         try:
             from lsst.daf.butler import Butler  # noqa: PLC0415 - optional, and slow to load
+
+            _faults()
         except ImportError as error:
             raise ButlerError(
                 "the Butler's client is not installed: pip install 'photoz_assets[butler]'"
