@@ -107,7 +107,8 @@ _STANDARD: Final = (
     _simple("MOD(x, y)", Kind.STANDARD, "MOD", 2),
     _simple("POWER(x, y)", Kind.STANDARD, "POW", 2),
     _simple("PI()", Kind.STANDARD, "PI", 0),
-    _simple("RAND()", Kind.STANDARD, "RANDOM", 0),
+    # The seed that ADQL lets a query give is taken, and has no meaning.
+    Function(signature="RAND(seed)", kind=Kind.STANDARD, arguments=range(2), build=lambda _: macro("RANDOM")),
     _simple("ROUND(x, digits)", Kind.STANDARD, "ROUND", 1, 2),
     Function(signature="TRUNCATE(x, digits)", kind=Kind.STANDARD, arguments=range(1, 3), build=_truncate),
     _simple("COALESCE(value, ...)", Kind.STANDARD, "COALESCE", 1, _MANY),

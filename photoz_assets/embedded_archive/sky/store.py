@@ -8,6 +8,7 @@ leaves nothing but a folder that nobody reads and the next maker of the tract re
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ class SkyStore:
         self.density = density
         self.seed = seed
         self.tracts = TRACTS if tracts is None else tuple(sorted(set(tracts)))
+        # One tract at a time: a full one takes 2 GB while it is made, and both cores.
+        self._turn = threading.Lock()
         self._folder = folder / f"seed={seed},density={density!r},version={SKY_VERSION}"
 
     def ensure(self, tracts: Iterable[int], *, on_made: Callable[[int], None] | None = None) -> None:
@@ -134,7 +137,7 @@ class SkyStore:
         """Make a tract, unless somebody else has by the time it is our turn."""
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f"{tract}.unfinished"
-        with _locked(self._folder / f"{tract}.lock"):
+        with self._turn, _locked(self._folder / f"{tract}.lock"):
             if self._place(tract).is_dir():
                 return False
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -101,6 +101,38 @@ def test_seeds_column_lists(
     assert all(found["description"])
 
 
+def test_seeds_cell_of_the_asynchronous_query(tap: pyvo.dal.TAPService, sky_rows: SkyRows) -> None:
+    job = tap.submit_job(SEED_QUERY, maxrec=1_000_000)
+    assert job.url.startswith(tap.baseurl)
+    assert job.phase == "PENDING"
+    job.run()
+    job.wait(phases=["COMPLETED", "ERROR"])
+    assert job.phase == "COMPLETED"
+    job.raise_if_error()
+    results = job.fetch_result().to_table()
+    assert len(results) == len(field_galaxies(sky_rows))
+    job.delete()
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        (
+            "SELECT column_name, datatype, description,\n unit FROM TAP_SCHEMA.columns\n\n WHERE table_name = 'dp02_dc2_catalogs.MatchesTruth'",
+            8,
+        ),
+        (
+            "SELECT column_name, datatype, description,                                 unit from TAP_SCHEMA.columns                                WHERE table_name = 'dp02_dc2_catalogs.TruthSummary'",
+            24,
+        ),
+    ],
+)
+def test_seeds_cells_of_the_columns_word_for_word(tap: pyvo.dal.TAPService, query: str, count: int) -> None:
+    frame = tap.search(query).to_table().to_pandas()
+    assert list(frame.columns) == ["column_name", "datatype", "description", "unit"]
+    assert len(frame) == count
+
+
 def test_seeds_skyinfo_query(tap: pyvo.dal.TAPService, sky_rows: SkyRows) -> None:
     table = tap.search(SKYINFO_QUERY).to_table().to_pandas().sort_values(["tract", "patch"])
     grouped = sky_rows.objects.groupby(["tract", "patch"])
@@ -160,6 +192,9 @@ COMPUTED: list[tuple[str, Expected]] = [
         lambda s: [(int(s.objects["refExtendedness"].isna().sum()),)],
     ),
     (f"SELECT COUNT(*) {O} WHERE refBand LIKE 'i%'", lambda s: [(int((s.objects["refBand"] == "i").sum()),)]),
+    (f"SELECT COUNT(*) {O} WHERE refBand NOT LIKE 'i'", lambda s: [(int((s.objects["refBand"] != "i").sum()),)]),
+    (f"SELECT COUNT(*) {O} WHERE refBand NOT ILIKE 'I%'", lambda s: [(int((s.objects["refBand"] != "i").sum()),)]),
+    (f"SELECT COUNT(*) {O} WHERE RAND() < 1 AND RAND(3) >= 0", lambda s: [(len(s.objects),)]),
     (f"SELECT COUNT(*) {O} WHERE refBand ILIKE 'I'", lambda s: [(int((s.objects["refBand"] == "i").sum()),)]),
     (f"SELECT COUNT(DISTINCT refBand) {O}", lambda s: [(s.objects["refBand"].nunique(),)]),
     (f"SELECT DISTINCT tract {O} ORDER BY tract", lambda s: [(t,) for t in sorted(s.objects["tract"].unique())]),

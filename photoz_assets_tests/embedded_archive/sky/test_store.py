@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -46,6 +47,19 @@ def test_two_processes_that_make_one_tract_leave_it_whole(tmp_path: Path) -> Non
     _make(tmp_path / "alone")
     shared, alone = (SkyStore(tmp_path / name, density=0.003) for name in ("shared", "alone"))
     assert _digests(shared, (3638,)) == _digests(alone, (3638,))
+
+
+def test_threads_of_one_process_make_one_tract_at_a_time(tmp_path: Path) -> None:
+    store = SkyStore(tmp_path, density=0.003)
+    under_way = set()
+    with ThreadPoolExecutor(len(TRACTS)) as pool:
+        made = [pool.submit(store.ensure, (tract,)) for tract in TRACTS]
+        while not all(answer.done() for answer in made):
+            under_way.add(len(list(tmp_path.glob("*/*.unfinished"))))
+    for answer in made:
+        answer.result()
+    assert under_way <= {0, 1}
+    assert len(store.files("Object", TRACTS)) == len(TRACTS)
 
 
 def test_what_a_killed_maker_left_is_not_read(tmp_path: Path) -> None:

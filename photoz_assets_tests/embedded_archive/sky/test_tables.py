@@ -245,20 +245,6 @@ def test_coadd_patches_lists_each_patch_of_the_survey_around_its_centre() -> Non
     np.testing.assert_allclose(half_arcsec, 420 * np.sqrt(2), rtol=1e-3)
 
 
-def test_the_notebooks_cuts_select_as_many_galaxies_as_in_dp02(sky: duckdb.DuckDBPyConnection) -> None:
-    cuts = " AND ".join(
-        f"{b}_cModelFlux > 144.5439770745925 AND {b}_cModelFlux < 575439.9373371566" for b in "gri"
-    )
-    [[selected]] = sky.execute(
-        "SELECT count(*) FROM MatchesTruth m JOIN TruthSummary t USING (id_truth_type) "
-        "JOIN Object o ON m.match_objectId = o.objectId "
-        f"WHERE t.truth_type = 1 AND detect_isPrimary AND refExtendedness IS NOT NULL AND {cuts}"
-    ).fetchall()
-    area_deg2 = sum(DC2.inner_box(tract).area_deg2 for tract in SEED_MEANS)
-    # 132,588 within half a degree of (62, -37).
-    assert selected / (0.01 * area_deg2) == pytest.approx(168_800, rel=0.05)
-
-
 def test_galaxies_are_as_many_as_in_the_fitted_sample(sky: duckdb.DuckDBPyConnection) -> None:
     [[bright]] = sky.execute(
         "SELECT count(*) FROM TruthSummary WHERE truth_type = 1 AND 31.4 - 2.5 * log10(flux_i_noMW) < 25.3"
