@@ -2,13 +2,20 @@
 
 import pytest
 
-from photoz_assets_tests.reliability import test_archive_faults, test_data_faults, test_processes
+from photoz_assets_tests.reliability import (
+    test_archive_faults,
+    test_data_faults,
+    test_disk,
+    test_processes,
+    test_stopping,
+)
 from photoz_assets_tests.reliability.records import listed, recording
 
 
 @pytest.mark.skipif(recording(), reason="the page is being written")
 def test_page_lists_each_fault_once_and_nothing_else() -> None:
-    injected = [*test_archive_faults.FAULTS, *test_data_faults.FAULTS, *test_processes.FAULTS]
+    modules = (test_archive_faults, test_data_faults, test_disk, test_processes, test_stopping)
+    injected = [fault for module in modules for fault in module.FAULTS]
     assert sorted(row[0] for row in listed()) == sorted(injected)
 
 
