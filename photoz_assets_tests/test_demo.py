@@ -30,7 +30,7 @@ def _demo(folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=600,
     )
 
 

@@ -91,8 +91,8 @@ def _closed_port(_: World) -> str:
 
 
 def _hasty(world: World, _: ArchiveServer) -> None:
-    world.read_seconds = 0.5
-    silent = Answer(body=b"late", pause_seconds=1.0)
+    world.read_seconds = 4.0
+    silent = Answer(body=b"late", pause_seconds=5.0)
     world.proxy.faults = [Fault(PHASE, silent, times=1), Fault(CAPABILITIES, silent, times=2)]
 
 
