@@ -44,6 +44,10 @@ fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes d
 venv: ## only .venv
 	@PYTHON="$(PYTHON)" sh tools/setup.sh
 
+docs: venv ## docs/assets.md from the definitions and the contracts
+	$(python) tools/assets_page.py >docs/assets.new
+	@mv docs/assets.new docs/assets.md
+
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
 	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fidelity]'
 	@{ sed -n '/^#/p' constraints.txt; $(python) -m pip freeze --exclude-editable; } >constraints.new

@@ -44,7 +44,12 @@ ASSETS: Final = (
 )
 
 
-def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+def build_definitions(
+    *,
+    resources: Mapping[str, object] | None = None,
+    # A tract's steps are a chain: a process for each costs seconds and buys nothing.
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
+) -> dg.Definitions:
     """Put the code location together.
 
     Parameters
@@ -52,6 +57,8 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
     resources
         Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
         ``lake``, ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
+    executor
+        How a run's steps are executed; a deployment that wants another names a module of its own.
     """
     given = dict(resources or {})
     lake = given.setdefault("lake", LakeResource())
@@ -71,9 +78,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
-        # A tract's steps are a chain: a process for each costs seconds and buys nothing. A deployment that
-        # wants one pod a run chooses its run launcher instead.
-        executor=dg.in_process_executor,
+        executor=executor,
     )
 
 

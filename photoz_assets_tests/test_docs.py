@@ -1,0 +1,144 @@
+"""The README and the docs: every command and piece of code in them runs; what is made is current."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets_tests.runs import Runs
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# What a reader runs once and this test does not, by its beginning, and where it is run or why it is not.
+ELSEWHERE = {
+    "make demo": "test_demo",
+    "make ui": "orchestration/test_page",
+    ".venv/bin/photoz-archive": "embedded_archive/service/test_command: a server runs until it is stopped",
+    ".venv/bin/photoz-butler": "orchestration: its repository is made for the Butler's own tests",
+    ".venv/bin/pip install": "changes the environment",
+    "PHOTOZ_BUTLER_REPOSITORY=": "a setting, and the real one needs a token",
+    "BUTLER_RUBIN_ACCESS_TOKEN=": "a token",
+    ".venv/bin/python -m pip install": "changes the environment",
+    "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "needs a Postgres server",
+}
+# Languages of blocks that are no commands: settings for a file, and diagrams.
+SHOWN = {"ini", "yaml", "mermaid"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page, with the YAML files that the page made before it."""
+
+    page: str
+    number: int
+    language: str
+    text: str
+    files: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"{self.page}-{self.number}-{self.language}"
+
+
+def _blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text()
+        files: tuple[tuple[str, str], ...] = ()
+        for number, match in enumerate(FENCE.finditer(text)):
+            if match[1] == "yaml" and (named := re.findall(r"`([\w.-]+\.yaml)`:\n$", text[: match.start()])):
+                files += ((named[0], match[2]),)
+            yield Block(page.name, number, match[1], match[2], files)
+
+
+BLOCKS = list(_blocks())
+# By the command, so that one that stands on several pages runs once.
+COMMANDS = {
+    line.split("#")[0].strip(): block
+    for block in BLOCKS
+    if block.language == "sh"
+    for line in block.text.splitlines()
+    if line.strip() and not line.startswith(tuple(ELSEWHERE))
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a checkout after a demo: the lake below ``data``, the commands below ``.venv/bin``."""
+    folder = tmp_path_factory.mktemp("checkout")
+    runs = Runs(archive.url, folder / "data")
+    assert runs("skyinfo", "tracts").success
+    for tract in (3637, 3638, 3831):
+        assert runs("matched_galaxies", tract=tract).success
+    assert runs("field_galaxies", config={"field_galaxies": {"allow_missing": False}}).success
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (folder / ".env").write_text(f"PHOTOZ_TAP_URL={archive.url}\n")
+    return folder
+
+
+def _run(checkout: Path, command: list[str]) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(checkout),
+        "DAGSTER_HOME": str(checkout / ".dagster"),
+        "PHOTOZ_DATA_DIR": str(checkout / "data"),
+    }
+    (checkout / ".dagster").mkdir(exist_ok=True)
+    return subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+def test_code_runs(checkout: Path, block: Block) -> None:
+    ran = _run(checkout, [sys.executable, "-W", "error::SyntaxWarning", "-c", block.text])
+    assert ran.returncode == 0, ran.stderr[-2000:]
+
+
+# After the code: a command may read the file that the code before it on the page writes.
+@pytest.mark.slow
+@pytest.mark.parametrize(("line", "block"), COMMANDS.items(), ids=COMMANDS.keys())
+def test_command_runs(checkout: Path, line: str, block: Block) -> None:
+    command = shlex.split(line)
+    if command[0] == "make":
+        assert re.search(rf"^{command[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return
+    if not command[0].startswith(".venv/") and shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    for name, text in block.files:
+        (checkout / name).write_text(text)
+    ran = _run(checkout, command)
+    assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-2000:]
+
+
+def test_every_block_says_its_language_and_is_run_or_only_shown() -> None:
+    assert {block.language for block in BLOCKS} <= {"sh", "python"} | SHOWN
+    assert COMMANDS
+
+
+def test_what_is_run_elsewhere_still_stands_in_the_docs() -> None:
+    everything = "\n".join(block.text for block in BLOCKS)
+    assert [command for command in ELSEWHERE if command not in everything] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_page_of_assets_is_current() -> None:
+    made = subprocess.run(
+        [sys.executable, "tools/assets_page.py"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert (ROOT / "docs" / "assets.md").read_text() == made.stdout, "run `make docs`"
