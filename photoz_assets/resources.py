@@ -93,7 +93,7 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
     skymap: str = Field(default="DC2", description="Name of the skymap that tracts are of")
 
     def open(self) -> Repository:
-        """Open the repository.
+        """Open the repository; whoever opens it closes it.
 
         Raises
         ------

@@ -6,6 +6,7 @@ asset needs them.
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Final
 
 import dagster as dg
@@ -79,8 +80,7 @@ def butler_collections(
     context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
 ) -> dg.MaterializeResult[StagedTable]:
     """Every collection of the Butler repository, with what it says of it."""
-    with failing_in_one_line():
-        repository = butler.open()
+    with failing_in_one_line(), closing(butler.open()) as repository:
         listed = repository.list_collections()
         return dg.MaterializeResult(value=_staged(context, lake, repository, BUTLER_COLLECTIONS, [listed]))
 
@@ -97,8 +97,7 @@ def butler_dataset_types(
     context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
 ) -> dg.MaterializeResult[StagedTable]:
     """The repository's tables by tract: every dataset type named ``*_tract``, its dimensions and storage class."""
-    with failing_in_one_line():
-        repository = butler.open()
+    with failing_in_one_line(), closing(butler.open()) as repository:
         listed = repository.list_dataset_types(_TRACT_PATTERN)
         return dg.MaterializeResult(value=_staged(context, lake, repository, BUTLER_DATASET_TYPES, [listed]))
 
@@ -120,8 +119,8 @@ def object_table(context: dg.AssetExecutionContext, butler: ButlerResource, lake
     Only the columns of the contract are read; they are named as in ``matched_galaxies``. Without matches there
     are no redshifts: those come over TAP. Published only if every blocking check holds.
     """
-    with failing_in_one_line():
-        yield from _audited(context, butler.open(), lake, OBJECT_TABLE, OBJECT_DATASET)
+    with failing_in_one_line(), closing(butler.open()) as repository:
+        yield from _audited(context, repository, lake, OBJECT_TABLE, OBJECT_DATASET)
 
 
 @dg.asset(
@@ -141,8 +140,8 @@ def matched_truth(context: dg.AssetExecutionContext, butler: ButlerResource, lak
     Out of the repository's ``matched_truth_summary_objectTable_tract``, where it has one. It holds no redshift
     and no type of the truth. Published only if every blocking check holds.
     """
-    with failing_in_one_line():
-        yield from _audited(context, butler.open(), lake, MATCHED_TRUTH, MATCHED_DATASET)
+    with failing_in_one_line(), closing(butler.open()) as repository:
+        yield from _audited(context, repository, lake, MATCHED_TRUTH, MATCHED_DATASET)
 
 
 with warnings.catch_warnings():

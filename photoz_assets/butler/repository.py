@@ -63,7 +63,7 @@ class Repository:
 
     @classmethod
     def open(cls, location: str | None, *, collections: tuple[str, ...], skymap: str) -> Self:
-        """Open a repository for reading.
+        """Open a repository for reading; whoever opens it closes it.
 
         Parameters
         ----------
@@ -92,6 +92,10 @@ class Repository:
             butler = Butler.from_config(location, collections=list(collections), writeable=False)
             butler.collections.query_info(list(collections))
         return cls(location=location, collections=collections, skymap=skymap, _butler=butler)
+
+    def close(self) -> None:
+        """Let go of the repository's database or server."""
+        self._butler.close()
 
     def describe(self) -> str:
         """Say in words which repository this is, with what it says of the collections that are searched."""
