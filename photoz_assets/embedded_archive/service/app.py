@@ -24,6 +24,7 @@ from photoz_assets.embedded_archive.service.errors import (
     QueryStoppedError,
     ServiceError,
 )
+from photoz_assets.embedded_archive.service.examples import examples_document
 from photoz_assets.embedded_archive.service.interruption import Interruption
 from photoz_assets.embedded_archive.service.jobs import FINAL, Job
 from photoz_assets.embedded_archive.service.parameters import collect, parse_query
@@ -56,6 +57,7 @@ class TapApplication:
         yield Route(_ROOT, self._root)
         yield Route(f"{_ROOT}/capabilities", self._capabilities)
         yield Route(f"{_ROOT}/availability", self._availability)
+        yield Route(f"{_ROOT}/examples", self._examples)
         yield Route(f"{_ROOT}/tables", self._tables)
         yield Route(f"{_ROOT}/tables/{{table}}", self._table)
         yield Route(f"{_ROOT}/sync", self._sync, methods=["GET", "POST"])
@@ -84,6 +86,10 @@ class TapApplication:
         del request
         note = "An archive of simulated rows, embedded in photoz_assets"
         return Response(vosi.availability_document(self._up_since, note), media_type=_XML)
+
+    async def _examples(self, request: Request) -> Response:
+        del request
+        return Response(examples_document(), media_type="application/xhtml+xml")
 
     async def _tables(self, request: Request) -> Response:
         del request

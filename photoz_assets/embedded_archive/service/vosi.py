@@ -22,7 +22,7 @@ from vo_models.tapregext.models import (
 )
 from vo_models.vodataservice.models import DataType, FKColumn, ParamHTTP, Table, TableParam, TableSchema
 from vo_models.vodataservice.models import ForeignKey as ForeignKeyElement
-from vo_models.voresource.models import AccessURL, Capability
+from vo_models.voresource.models import AccessURL, Capability, WebBrowser
 from vo_models.voresource.types import UTCTimestamp
 from vo_models.vosi.availability.models import Availability
 from vo_models.vosi.capabilities.models import VOSICapabilities
@@ -56,6 +56,10 @@ def capabilities_document(base_url: str, profile: Profile) -> bytes:
             *(
                 Capability(standard_id=AnyUrl(name), interface=[_interface(url, "full")])
                 for name, url in vosi.items()
+            ),
+            Capability(
+                standard_id=AnyUrl("ivo://ivoa.net/std/DALI#examples"),
+                interface=[WebBrowser(access_url=[AccessURL(value=AnyUrl(f"{base_url}/examples"), use="full")])],
             ),
         ]
     )

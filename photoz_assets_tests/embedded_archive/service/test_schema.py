@@ -130,3 +130,10 @@ def test_vosi_tables_list_what_tap_schema_lists(archive: ArchiveServer, tap: pyv
     )
     assert len(list(one.iter("column"))) == 8
     assert requests.get(f"{archive.url}/tables/nowhere.Nothing", timeout=30).status_code == 404
+
+
+def test_examples_are_queries_that_run(tap: pyvo.dal.TAPService) -> None:
+    examples = tap.examples
+    assert len(examples) >= 4
+    for example in examples:
+        assert len(example.execute()) > 0
