@@ -22,7 +22,7 @@ test: venv ## the whole test suite
 
 soak: venv ## the tests of faults at full length (kills, fuzz, many processes); writes the table of docs/reliability.md
 	@rm -rf build/faults
-	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults $(python) -m pytest -n 2 --dist loadfile photoz_assets_tests/reliability $(ARGS)
+	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults $(python) -m pytest -n 2 --dist loadfile photoz_assets_tests/reliability photoz_assets_tests/tap/test_votable_fuzz.py $(ARGS)
 	$(python) -m photoz_assets_tests.reliability.records build/faults
 
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients

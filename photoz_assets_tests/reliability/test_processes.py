@@ -13,9 +13,10 @@ from PIL import Image
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.storage.lake import Lake, connect
+from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
-from photoz_assets_tests.reliability.workers import effort, publishing, refreshing
+from photoz_assets_tests.reliability.workers import publishing, refreshing
 from photoz_assets_tests.reliability.world import TRACT, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -28,13 +28,7 @@ from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.samples import galaxies
 from photoz_assets_tests.tap.faulty_server import Clock
 
-SOAK: Final = os.environ.get("PHOTOZ_SOAK") == "1"
 _IDENTITY: Final = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated", {})
-
-
-def effort(test: int, soak: int) -> int:
-    """Say how much is done: a part in `make test`, all of it in `make soak`."""
-    return soak if SOAK else test
 
 
 def forking() -> ForkServerContext:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from photoz_assets.tap import votable
 from photoz_assets.tap.errors import ArchiveError
+from photoz_assets_tests.effort import effort
 from photoz_assets_tests.tap import documents
 from photoz_assets_tests.tap.documents import Columns, in_pieces
 
@@ -53,7 +54,9 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 # What other tests left for the collector may be found in the middle of this one.
 @pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
-@settings(max_examples=1000, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=effort(1000, 20_000), deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck)
+)
 @given(document=damaged(), piece=st.sampled_from([1, 13, 1 << 20]))
 def test_decode_of_a_damaged_document_is_one_of_our_errors_or_a_table_of_the_schema(
     document: bytes, piece: int
