@@ -28,6 +28,11 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes); 
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
 	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_assets_tests/embedded_archive/service/test_load.py $(ARGS)
 
+audit: ## hold the pinned dependencies against the known holes; fails too where the list of them cannot be had
+	@$(or $(PYTHON),python3) -m venv build/audit
+	@build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
+
 check: venv ## lint, format and strict types
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .

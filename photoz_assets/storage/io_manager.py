@@ -1,5 +1,6 @@
 """The Dagster side of the lake: publishes what an asset staged, hands on what an input is annotated with."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,7 @@ def _published_metadata(staged: StagedTable, path: Path, *, partitioned: bool) -
         "first_rows": _first_rows(path),
     }
     if provenance.adql:
-        facts["adql"] = dg.MetadataValue.md(f"```sql\n{provenance.adql}\n```")
+        facts["adql"] = dg.MetadataValue.md(fenced(provenance.adql))
     if provenance.job_url:
         facts["job_url"] = dg.MetadataValue.url(provenance.job_url)
     for name in ("rows_declared", "rows_received", "bytes_received", "seconds"):
@@ -155,6 +156,12 @@ def _cell(value: object) -> str:
     text = f"{value:.7g}" if isinstance(value, float) else str(value)
     shortened = text if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]} ..."
     return shortened.replace("|", "\\|").replace("\n", " ")
+
+
+def fenced(sql: str) -> str:
+    """Quote a query as Markdown, in a fence that is longer than any within it: names in it are the archive's."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", sql)), default=0))
+    return f"{fence}sql\n{sql}\n{fence}"
 
 
 def column_lineage(contract: Contract) -> dg.TableColumnLineage:

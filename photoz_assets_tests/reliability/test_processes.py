@@ -13,10 +13,11 @@ from PIL import Image
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.storage.lake import Lake, connect
+from photoz_assets_tests.conftest import FIELD_TRACTS
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
-from photoz_assets_tests.reliability.workers import publishing, refreshing
+from photoz_assets_tests.reliability.workers import publishing, refreshing, running
 from photoz_assets_tests.reliability.world import TRACT, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -36,7 +37,11 @@ MANY = FaultRecord(
     "Process", "many writers on many tracts, and readers", "16 processes publish the same 10 tracts (4 and 3 in `make test`) while others read",
     "all are published, readers find whole tables, nothing is left",
 )  # fmt: skip
-FAULTS = [KILLED.fault, REATTACHED.fault, MANY.fault]
+RUNS = FaultRecord(
+    "Process", "many Dagster runs on the same tracts", "4 processes run the same 3 tracts (2 and 2 in `make test`)",
+    "all succeed, each table is whole, nothing is left",
+)  # fmt: skip
+FAULTS = [KILLED.fault, REATTACHED.fault, MANY.fault, RUNS.fault]
 
 
 @pytest.fixture
@@ -117,6 +122,23 @@ def test_run_that_was_killed_while_it_waited_is_gone_on_with(world: World) -> No
     assert world.proxy.jobs == 1
     assert leftovers(world.lake) == []
     note(REATTACHED)
+
+
+def test_many_runs_on_the_same_tracts_all_succeed(archive: ArchiveServer, lake: Lake) -> None:
+    count, tracts = effort(2, 4), FIELD_TRACTS[: effort(2, 3)]
+    # Each begins with another tract, so that they meet in all orders.
+    orders = [tracts[number % len(tracts) :] + tracts[: number % len(tracts)] for number in range(count)]
+    processes = [running(archive.url, lake.root, order) for order in orders]
+    for process in processes:
+        process.join(600)
+    assert [process.exitcode for process in processes] == [0] * count
+    assert lake.tracts("matched_galaxies") == tracts
+    for tract in tracts:
+        table = pq.ParquetFile(lake.table("matched_galaxies", tract)).read()
+        assert table.num_rows == lake.provenance("matched_galaxies", tract).rows_declared
+        assert set(table["obj_tract"].to_pylist()) == {tract}
+    assert leftovers(lake) == []
+    note(RUNS)
 
 
 def test_many_processes_on_the_same_tracts_all_publish(lake: Lake) -> None:

@@ -68,6 +68,19 @@ def _same(provenance: Provenance) -> Provenance:
     return provenance
 
 
+def running(url: str, root: Path, tracts: tuple[int, ...]) -> ForkServerProcess:
+    """Start a process that refreshes tracts by runs of the real definitions, one after the other."""
+    process = forking().Process(target=_run, args=(url, root, tracts))
+    process.start()
+    return process
+
+
+def _run(url: str, root: Path, tracts: tuple[int, ...]) -> None:
+    sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    runs = Runs(url, root)
+    sys.exit(not all(runs("matched_galaxies", tract=tract).success for tract in tracts))
+
+
 class PassingClock(Clock):
     """The clock on the wall, for processes in which time passes."""
 

@@ -1,0 +1,172 @@
+"""The token is found nowhere after runs that failed in every way, and nothing that comes in is taken for code."""
+
+import ast
+import logging
+import re
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import environ
+
+import photoz_assets
+from photoz_assets.cli import main
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.definitions import build_definitions
+from photoz_assets.embedded_archive.main import main as archive_main
+from photoz_assets.embedded_archive.service.faults import Faults
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.queries import Dialect, matched_galaxies_query
+from photoz_assets.resources import SelectionResource
+from photoz_assets.selection import SelectionError
+from photoz_assets.storage.io_manager import fenced
+from photoz_assets.storage.lake import Lake
+from photoz_assets.tap.retry import RetryPolicy
+from photoz_assets_tests.reliability.proxy import CAPABILITIES, PHASE, POLL, RESULT, SUBMIT, Fault, Forward
+from photoz_assets_tests.reliability.records import FaultRecord, note
+from photoz_assets_tests.reliability.world import CANARY, TRACT, World
+from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.tap.documents import error_document
+from photoz_assets_tests.tap.faulty_server import Answer, Request
+from photoz_assets_tests.tap.uws import job_document
+
+SOUGHT = FaultRecord(
+    "Security", "the archive shows the token in whatever it answers",
+    "statuses, bodies, pages, redirects, job documents and results that quote it; runs that fail, and one that succeeds",
+    "0 hits in lake, event log, output, logs and job records",
+)  # fmt: skip
+FAULTS = [SOUGHT.fault]
+
+
+def quoting(status: int, text: str, **headers: str) -> Answer:
+    """Answer with the token in it."""
+    return Answer(
+        status=status,
+        body=text.format(token=CANARY).encode(),
+        headers={name: value.format(token=CANARY) for name, value in headers.items()},
+    )
+
+
+def _in_the_middle(_: Request, forward: Forward) -> Answer:
+    body = forward().body
+    return Answer(body=body[:30_000] + CANARY.encode() + body[30_000:])
+
+
+WAYS = [
+    Fault(CAPABILITIES, quoting(401, "no such token: {token}")),
+    Fault(CAPABILITIES, quoting(503, "<html>{token}</html>", Location="http://127.0.0.1:9/{token}")),
+    Fault(CAPABILITIES, quoting(302, "", Location="http://127.0.0.1:9/login?token={token}")),
+    Fault(SUBMIT, Answer(body=error_document("x" * 180 + CANARY + " has no right"))),
+    Fault(SUBMIT, quoting(400, "y" * 190 + "{token}")),
+    Fault(POLL, Answer(body=job_document("ERROR", error=f"token {CANARY} expired"))),
+    Fault(POLL, quoting(200, "this is {token} and no job")),
+    Fault(PHASE, quoting(500, "{token}")),
+    Fault(RESULT, _in_the_middle),
+    Fault(RESULT, quoting(200, '<VOTABLE><FIELD name="{token}" datatype="int"/>')),
+    Fault(RESULT, quoting(302, "", Location="ftp://127.0.0.1/{token}")),
+]
+
+
+def hits(folder: Path) -> list[str]:
+    """Find the files that hold the token, or its beginning."""
+    return [
+        str(path)
+        for path in folder.rglob("*")
+        if path.is_file() and CANARY[:12].encode() in path.read_bytes() + path.name.encode()
+    ]
+
+
+def test_token_is_found_nowhere_after_runs_that_failed_in_every_way(
+    world: World,
+    one_tract: ArchiveServer,
+    tmp_path: Path,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(RetryPolicy, "delay_seconds", lambda *_, **__: None)
+    caplog.set_level(logging.DEBUG)
+    home = tmp_path / "home"
+    home.mkdir()
+    runs = Runs(f"{world.proxy.base}/tap", world.lake.root)
+    outcomes = []
+    with environ({"PHOTOZ_TAP_TOKEN": CANARY}), dg.DagsterInstance.local_temp(str(home)) as instance:
+        runs.instance = instance
+        for way in WAYS:
+            world.proxy.faults = [way]
+            outcomes.append(runs("matched_galaxies", tract=TRACT).success)
+        world.proxy.faults = []
+        one_tract.faults = Faults(error_text=f"{CANARY} is not a column")
+        outcomes.append(runs("matched_galaxies", tract=TRACT).success)
+        one_tract.faults = Faults()
+        outcomes.append(runs("matched_galaxies", tract=TRACT).success)
+    assert outcomes == [False] * (len(WAYS) + 1) + [True]
+    sent = {request.headers.get("Authorization") for request in world.proxy.requests}
+    assert f"Bearer {CANARY}" in sent
+    assert list(home.rglob("*.db")), "the event log lies in files"
+    assert hits(tmp_path) == []
+    output = capfd.readouterr()
+    for text in (output.out, output.err, caplog.text):
+        assert CANARY[:12] not in text
+    (tmp_path / "planted").write_text(f"Bearer {CANARY}")
+    assert hits(tmp_path) == [str(tmp_path / "planted")], "the search finds what is there"
+    note(SOUGHT)
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT 1", "SELECT '```\n<script>alert(1)</script>'", "````` [x](javascript:alert(1))", "`"]
+)
+def test_query_on_a_page_cannot_leave_its_fence(text: str) -> None:
+    first, *middle, last = fenced(text).split("\n")
+    assert "\n".join(middle) == text
+    assert first == f"{last}sql"
+    assert set(last) == {"`"}
+    assert all(len(run) < len(last) for run in re.findall("`+", text))
+
+
+@pytest.mark.parametrize("band", ["g OR 1=1", "g; DROP TABLE x", "g'--", "../g", "<b>g</b>", ""])
+def test_selection_lets_no_words_into_a_query(band: str) -> None:
+    with pytest.raises(SelectionError):
+        SelectionResource(bands=[band]).selection()
+
+
+@pytest.mark.parametrize("tract", ["3638 OR 1=1", "../../etc", "3638; --"])
+def test_tract_that_is_no_number_reaches_neither_query_nor_path(tract: str) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Lake(Path("/lake")).table("matched_galaxies", tract)  # type: ignore[arg-type]  # that is the attempt
+    with pytest.raises((ValueError, TypeError)):
+        matched_galaxies_query(tract, SelectionResource().selection(), Dialect())  # type: ignore[arg-type]  # as above
+
+
+def test_lake_in_a_folder_of_any_name_is_read(world: World, tmp_path: Path) -> None:
+    from photoz_assets.storage.lake import connect  # noqa: PLC0415
+
+    named = tmp_path / "a'; DROP TABLE x; -- \"<b>"
+    world.lake.root.rename(named)
+    assert connect(named).view("matched_galaxies").columns[: len(MATCHED_GALAXIES.names)] == [
+        *MATCHED_GALAXIES.names
+    ]
+
+
+@pytest.mark.parametrize(("command", "name"), [(main.commands["ui"], "host"), (archive_main, "host")])
+def test_page_and_archive_listen_on_loopback_by_default(command: object, name: str) -> None:
+    [option] = [each for each in getattr(command, "params", []) if each.name == name]
+    assert option.default == "127.0.0.1"
+
+
+def test_no_pickle_is_read() -> None:
+    for path in Path(photoz_assets.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        words = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+        assert not names & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, path
+        assert "allow_pickle" not in words, path
+
+
+def test_every_asset_is_kept_by_the_lake_which_knows_no_pickle() -> None:
+    definitions = build_definitions()
+    kept = {key for asset in definitions.assets or () for key in getattr(asset, "required_resource_keys", ())}
+    assert "io_manager" in kept
+    assert type(definitions.resources["io_manager"]).__name__ == "LakeIOManager"  # type: ignore[index]  # it has some
