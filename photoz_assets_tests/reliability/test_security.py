@@ -1,6 +1,5 @@
 """The token is found nowhere after runs that failed in every way, and nothing that comes in is taken for code."""
 
-import ast
 import logging
 import re
 from pathlib import Path
@@ -156,13 +155,9 @@ def test_page_and_archive_listen_on_loopback_by_default(command: object, name: s
 
 
 def test_no_pickle_is_read() -> None:
+    readers = re.compile(r"^\s*(import|from) (pickle|dill|cloudpickle|joblib|marshal|shelve)\b|allow_pickle", re.M)
     for path in Path(photoz_assets.__file__).parent.rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        words = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
-        assert not names & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, path
-        assert "allow_pickle" not in words, path
+        assert readers.search(path.read_text()) is None, path
 
 
 def test_every_asset_is_kept_by_the_lake_which_knows_no_pickle() -> None:
