@@ -155,7 +155,9 @@ def test_page_and_archive_listen_on_loopback_by_default(command: object, name: s
 
 
 def test_no_pickle_is_read() -> None:
-    readers = re.compile(r"^\s*(import|from) (pickle|dill|cloudpickle|joblib|marshal|shelve)\b|allow_pickle", re.M)
+    readers = re.compile(
+        r"^\s*(import|from) (pickle|dill|cloudpickle|joblib|marshal|shelve)\b|allow_pickle", re.MULTILINE
+    )
     for path in Path(photoz_assets.__file__).parent.rglob("*.py"):
         assert readers.search(path.read_text()) is None, path
 
