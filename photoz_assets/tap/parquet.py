@@ -69,6 +69,8 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
         if largest > _LARGEST_ROW_GROUP_BYTES:
             raise TooLarge(f"the Parquet file has a row group of {largest} bytes")
         for batch in file.iter_batches(batch_size=batch_rows):
+            # Arrow takes a text's bytes as they come, whether or not they are one.
+            batch.validate(full=True)
             yield columns.batch(schema, [_unwrapped(batch.column(index), arriving[index].name) for index in order])
 
 

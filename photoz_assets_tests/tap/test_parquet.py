@@ -83,3 +83,10 @@ def test_read_of_a_damaged_file_raises_nothing_but_our_errors(tmp_path: Path) ->
         path.write_bytes(body[:position] + b"\xff\x00\xff" + body[position + 3 :])
         with suppress(ArchiveError):
             read(path, schema)
+
+
+def test_read_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
+    texts = pa.array([b"1_1", b"\xff\xfe"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"key": texts}), tmp_path / "result.parquet")
+    with pytest.raises(Protocol, match="broken"):
+        list(parquet.read(tmp_path / "result.parquet", pa.schema([("key", pa.string())]), batch_rows=10))
