@@ -350,10 +350,15 @@ def used_columns(table: str) -> dg.TableSchema:
 
 
 def _shown_column(column: Column, name: str) -> dg.TableColumn:
+    [origin, *others] = column.derived_from
+    # Dagster's own page browses no lineage of columns: it stands in the metadata, and here for the eye.
+    came_from = f"{origin} and {len(others)} more" if others else origin
+    own = name == column.name
+    facts = {"unit": column.unit, "ucd": column.ucd, "from": came_from if own else None}
     return dg.TableColumn(
         name=name,
         type=str(column.type),
         description=f"{column.description} [{column.unit}]" if column.unit else column.description,
         constraints=dg.TableColumnConstraints(nullable=column.nullable),
-        tags={key: value for key, value in (("unit", column.unit), ("ucd", column.ucd)) if value},
+        tags={key: value for key, value in facts.items() if value},
     )

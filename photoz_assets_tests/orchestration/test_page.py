@@ -1,4 +1,4 @@
-"""The Dagster page in a real browser: the graph, a tract launched from it, its checks and its figures."""
+"""The Dagster page in a real browser: the graph, a tract launched from it, its checks, figures and columns."""
 
 import os
 import re
@@ -117,3 +117,17 @@ def test_tract_launched_from_the_page_turns_green_with_checks_and_figures(page: 
     picture = page.locator('img[src^="data:image/webp"]').first
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 200
+
+
+def test_columns_show_their_units_and_lead_back_to_the_archive(page: Page, address: str) -> None:
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(f"{address}/assets/matched_galaxies?view=overview")
+    expect(page.get_by_text("Measured cModel flux in u [nJy]").first).to_be_attached()
+    expect(page.get_by_text(re.compile("dp02_dc2_catalogs[.]Object[.]u_cModelFlux")).first).to_be_attached()
+    page.goto(f"{address}/assets/dp02_dc2_catalogs/Object?view=overview")
+    expect(page.get_by_text("coord_ra", exact=True).first).to_be_attached()
+    page.goto(f"{address}/automation")
+    for schedule in ("refresh_archive_weekly", "refresh_tracts_daily"):
+        expect(page.get_by_text(schedule, exact=True).first).to_be_attached()
+    assert errors == []
