@@ -1,0 +1,143 @@
+"""Guards on what does not depend on the machine's speed: memory against rows, and the number of queries."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+import pyvo
+
+from photoz_assets.checks import key_rules, row_rules, statistic_rules
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets.queries import Dialect, matched_galaxies_query
+from photoz_assets.selection import Selection
+from photoz_assets.storage.audit import MEMORY_LIMIT, audit
+from photoz_assets_tests.samples import galaxies
+
+TRACT = 3638
+# Batches and the row group that is gathered are full at both; only what grows with the rows may differ.
+FEW_COPIES, MANY_COPIES = 15, 75
+# As Arrow columns, the rows between the two take some 70 MiB.
+GROWTH_LIMIT_MIB = 35
+
+_STAGE = """
+import json, sys
+from pathlib import Path
+
+import pandas  # with the first array, Arrow would load it
+
+from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.staging import stage
+from photoz_assets.tap import votable
+
+def memory(name):
+    return int(Path("/proc/self/status").read_text().partition(name + ":")[2].split()[0]) / 1024
+
+def chunks(path):
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+document, folder, whole = sys.argv[1:]
+before = memory("VmRSS")
+batches = map(with_magnitudes, votable.decode(chunks(document), MATCHED_GALAXIES.selected_schema))
+if whole == "whole":
+    batches = list(batches)
+staged = stage(Lake(Path(folder)), MATCHED_GALAXIES, batches, lambda: Provenance(table="", code_version=""))
+print(json.dumps({"rows": staged.rows, "mib": memory("VmHWM") - before}))
+"""
+
+
+@pytest.fixture(scope="module")
+def answer(archive: ArchiveServer) -> bytes:
+    """What the archive answers for a tract: a VOTable in BINARY2."""
+    service = pyvo.dal.TAPService(archive.url)
+    query = service.create_query(matched_galaxies_query(TRACT, Selection(), Dialect()), maxrec=100_000)
+    return bytes(query.execute_stream().read())
+
+
+def _repeated(answer: bytes, copies: int, path: Path) -> None:
+    """Write the answer with its rows repeated three times so many."""
+    match = re.fullmatch(rb"(.*<STREAM[^>]*>)(.*)(</STREAM>.*)", answer, re.DOTALL)
+    assert match is not None
+    head, body, tail = match.groups()
+    # Base64 can be joined only where three bytes end.
+    three = base64.b64encode(base64.b64decode(body) * 3)
+    with path.open("wb") as file:
+        file.write(head)
+        file.writelines(three for _ in range(copies))
+        file.write(tail)
+
+
+def _peak_mib(answer: bytes, copies: int, folder: Path, *, whole: bool = False) -> float:
+    """Stage a repeated answer in a process of its own; give its peak memory above the imports."""
+    document = folder / f"{copies}.vot"
+    _repeated(answer, copies, document)
+    command = [sys.executable, "-c", _STAGE, str(document), str(folder), "whole" if whole else "batches"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["rows"] > copies * 3000
+    return float(found["mib"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's peak memory in /proc")
+def test_memory_of_staging_does_not_grow_with_the_rows(answer: bytes, tmp_path: Path) -> None:
+    few, many = (_peak_mib(answer, copies, tmp_path) for copies in (FEW_COPIES, MANY_COPIES))
+    assert many - few < GROWTH_LIMIT_MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's peak memory in /proc")
+def test_reading_the_whole_result_into_memory_would_fail_the_guard(answer: bytes, tmp_path: Path) -> None:
+    few, many = (_peak_mib(answer, copies, tmp_path, whole=True) for copies in (FEW_COPIES, MANY_COPIES))
+    assert many - few > GROWTH_LIMIT_MIB
+
+
+def test_audit_asks_one_pass_over_the_rows_one_for_the_keys_and_one_a_statistic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    sql = duckdb.DuckDBPyConnection.sql
+    monkeypatch.setattr(
+        duckdb.DuckDBPyConnection,
+        "sql",
+        lambda connection, query, **rest: asked.append(query) or sql(connection, query, **rest),
+    )
+    path = tmp_path / "tract.parquet"
+    pq.write_table(galaxies(500), path)
+    verdicts = audit(
+        path,
+        spill=tmp_path / "spill",
+        rows=row_rules(Selection(), TRACT),
+        keys=key_rules(),
+        statistics=statistic_rules(),
+    )
+    assert all(verdict.passed for verdict in verdicts)
+    assert len(asked) == 2 + sum(len(rule.expressions) for rule in statistic_rules())
+
+
+def test_audit_of_many_rows_keeps_its_memory_limit(tmp_path: Path) -> None:
+    path = tmp_path / "tract.parquet"
+    keys = "mt_match_objectId + 1000000 * copy AS mt_match_objectId, mt_id_truth_type || copy AS mt_id_truth_type"
+    table = galaxies(20_000)
+    connection = duckdb.connect()
+    connection.register("once", table)
+    rows = connection.sql(f"SELECT * EXCLUDE copy REPLACE ({keys}) FROM once, range(60) AS copies(copy)")
+    rows.write_parquet(str(path), row_group_size=49_152)
+    # More values of the statistics than the limit holds, which DuckDB enforces by an error.
+    assert MEMORY_LIMIT == "128MB"
+    assert 8 * rows.count("*").fetchall()[0][0] * sum(len(rule.expressions) for rule in statistic_rules()) > 95e6
+    verdicts = audit(
+        path,
+        spill=tmp_path / "spill",
+        rows=row_rules(Selection(), TRACT),
+        keys=key_rules(),
+        statistics=statistic_rules(),
+    )
+    assert [verdict.check for verdict in verdicts if not verdict.passed] == []
