@@ -1,66 +1,169 @@
-"""Run every way over the same tract of the embedded archive, interleaved and repeated; print a table of ratios."""
+"""Run all measurements, interleaved and repeated, and write what was found into ``docs/performance.md``."""
 
 import json
 import os
-import platform
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
-from benchmarks.ways import WAYS
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from benchmarks.report import write_report
+from photoz_assets.data.dp02 import TRACTS
 
 TRACT = 3638
+# The seed's field and its neighbours.
+LAKE_TRACTS = (3637, 3638, 3639, 3830, 3831)
+COPIES = 10
+RADII_DEG = {"field": 0.5, "arcmin": 1 / 60}
+
+Found = dict[str, list[dict[str, Any]]]
 
 
-def measure(way: str, url: str, folder: Path) -> dict[str, float]:
-    """Run one way in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.ways", way, url, str(TRACT), str(folder)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {name: float(value) for name, value in json.loads(answer).items()}
+class Bench:
+    """Runs measurements, each in a process of its own, and keeps what they found by label."""
+
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
+        self.found: Found = {}
+
+    def interleaved(self, *measurements: tuple[str, str, dict[str, Any]], repeats: int | None = None) -> None:
+        """Run each measurement, by label, name and arguments, once; then each again."""
+        for repeat in range(repeats or self.repeats):
+            for label, name, arguments in measurements:
+                command = [sys.executable, "-m", "benchmarks.measure", name, json.dumps(arguments)]
+                answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                run = json.loads(answer.splitlines()[-1])
+                self.found.setdefault(label, []).append(run)
+                click.echo(
+                    f"{repeat + 1}: {label}: {run['seconds']:.2f} s, processor {run['processor']:.2f} s, "
+                    f"{run['peak_mib']:.0f} MiB",
+                    err=True,
+                )
+
+
+@contextmanager
+def archive(folder: Path, density: float) -> Iterator[str]:
+    """Run the embedded archive in a process of its own."""
+    command = [str(Path(sys.executable).with_name("photoz-archive")), "--host", "127.0.0.1", "--port", "0"]
+    command += ["--density", str(density), "--data-dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = next(line for line in process.stdout or () if "http://" in line)
+            yield next(word for word in line.split() if word.startswith("http://"))
+        finally:
+            process.terminate()
+
+
+def measure_tract(bench: Bench, url: str, work: Path) -> None:
+    """Measure the way from a result to a table, and what is made of it."""
+    here = {"url": url, "tract": TRACT, "folder": str(work)}
+    bench.interleaved(("query", "query", {"url": url, "tract": TRACT}))
+    ways = [
+        ("download", "download", here),
+        ("write", "write", here),
+        ("ours", "ours", here),
+        ("ours, Parquet", "ours", {**here, "parquet": True}),
+    ]
+    bench.interleaved(*ways)
+    slow = [("notebook", "notebook", here)]
+    if shutil.which("stilts"):
+        slow.append(("STILTS", "stilts", {"folder": str(work)}))
+    bench.interleaved(*slow, repeats=max(1, bench.repeats - 2))
+
+    stored = work / "matched_galaxies" / f"tract={TRACT}" / "matched_galaxies.parquet"
+    copied, pandas = work / "copies.parquet", work / "pandas.parquet"
+    bench.interleaved(
+        ("copies", "copies", {"path": str(stored), "number": COPIES, "copy": str(copied)}),
+        ("pandas", "pandas_default", {"path": str(stored), "folder": str(work)}),
+        repeats=1,
+    )
+    rows = bench.found["ours"][0]["rows"]
+    bench.interleaved(
+        *((f"stage {number}", "stage_rows", {"folder": str(work), "rows": number}) for number in (10_000, rows)),
+        (f"stage {COPIES * rows}", "stage_rows", {"folder": str(work), "rows": COPIES * rows}),
+        repeats=max(1, bench.repeats - 2),
+    )
+    bench.interleaved(
+        ("scan", "scan", {"path": str(stored)}),
+        ("scan pandas", "scan", {"path": str(pandas)}),
+        ("audit", "audit", {"path": str(stored), "tract": TRACT, "folder": str(work)}),
+        ("figures", "figures", {"path": str(stored), "folder": str(work)}),
+        ("scatter", "scatter", {"path": str(stored), "folder": str(work)}),
+    )
+    bench.interleaved(
+        ("scan copies", "scan", {"path": str(copied)}),
+        ("audit copies", "audit", {"path": str(copied), "tract": TRACT, "folder": str(work)}),
+        ("figures copies", "figures", {"path": str(copied), "folder": str(work)}),
+        ("scatter copies", "scatter", {"path": str(copied), "folder": str(work)}),
+        repeats=1,
+    )
+
+
+def measure_lake(bench: Bench, url: str, work: Path) -> None:
+    """Measure cones cut out of a lake of five tracts."""
+    lake = work / "lake"
+    for tract in LAKE_TRACTS:
+        bench.interleaved(
+            ("lake", "ours", {"url": url, "tract": tract, "folder": str(lake)}),
+            repeats=1,
+        )
+    for name, radius_deg in RADII_DEG.items():
+        cone = {"lake": str(lake), "radius_deg": radius_deg}
+        bench.interleaved((f"cone {name}", "cone", cone), (f"cone floor {name}", "cone_floor", cone))
+
+
+def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
+    """Measure what Dagster adds to a refresh, on tracts that the archive has made before."""
+    # Spread over the survey, so that the first of them tell of all.
+    some = [int(tract) for tract in TRACTS[:: max(1, len(TRACTS) // tracts)]][:tracts]
+    bench.interleaved(("definitions", "definitions", {}))
+    bench.interleaved(("made", "work", {"url": url, "lake": str(work / "made"), "tracts": some}), repeats=1)
+    for number in sorted({max(1, tracts // 4), tracts}):
+        part = some[:number]
+        named = {"url": url, "tracts": part}
+        home = str(work / f"home-{number}")
+        bench.interleaved(
+            (f"work {number}", "work", {**named, "lake": str(work / f"work-{number}")}),
+            (f"one process {number}", "one_process", {**named, "lake": str(work / f"one-{number}"), "home": home}),
+            repeats=1,
+        )
+    few = {"url": url, "tracts": some[: min(3, tracts)]}
+    bench.interleaved(
+        ("work few", "work", {**few, "lake": str(work / "work-few")}),
+        ("process each", "process_each", {**few, "lake": str(work / "each"), "home": str(work / "home-each")}),
+        repeats=1,
+    )
 
 
 @click.command()
-@click.option("--density", default=0.1, show_default=True, help="Share of the real source density.")
-@click.option("--repeats", default=3, show_default=True, help="Interleaved repeats of each way.")
-def main(density: float, repeats: int) -> None:
-    """Compare the ways from a TAP result to a table on disk."""
-    with (
-        tempfile.TemporaryDirectory(prefix="photoz-bench-") as work,
-        ArchiveServer(Path(work) / "archive", density=density, tracts=(TRACT,)) as server,
-    ):
-        # The first run of a way makes the tract and warms the disk's cache for all.
-        measure("ours", server.url, Path(work))
-        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-        for repeat in range(repeats):
-            for way, runs in found.items():
-                runs.append(measure(way, server.url, Path(work)))
-                click.echo(f"repeat {repeat + 1}: {way}: {runs[-1]['seconds']:.2f} s", err=True)
-    click.echo(report(found))
-
-
-def report(found: dict[str, list[dict[str, float]]]) -> str:
-    """Write the medians and their spread as a Markdown table."""
-    floor = statistics.median(run["seconds"] for run in found["floor"])
-    rows = int(found["ours"][0]["rows"])
-    lines = [
-        f"{rows:,} rows, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
-        "Embedded archive, simulated, on the same machine. The way `floor` asks nothing: its query ran before.",
-        "",
-        "| way | median s (min - max) | x floor | peak memory above imports, MiB |",
-        "|---|---|---|---|",
-    ]
-    for way, runs in found.items():
-        seconds = [run["seconds"] for run in runs]
-        memory = statistics.median(run["bytes"] for run in runs) / 2**20
-        median = statistics.median(seconds)
-        spread = f"{min(seconds):.2f} - {max(seconds):.2f}"
-        lines.append(f"| {way} | {median:.2f} ({spread}) | {median / floor:.1f} | {memory:.0f} |")
-    return "\n".join(lines)
+@click.option("--density", default=0.1, show_default=True, help="Share of the real source density of the tract.")
+@click.option("--repeats", default=3, show_default=True, help="Interleaved repeats of what is quick.")
+@click.option(
+    "--tracts", default=6, show_default=True, help="Tracts of the refresh, at density 0.01; at most 157."
+)
+@click.option(
+    "--sky", type=click.Path(path_type=Path), help="Folder of the embedded archive's rows, kept between runs."
+)
+@click.option("--into", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to.")
+def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path) -> None:
+    """Measure everything and write the table, the figure and the numbers; --density 1 is the real thing."""
+    bench = Bench(repeats)
+    with tempfile.TemporaryDirectory(prefix="photoz-bench-") as temporary:
+        work = Path(temporary)
+        rows = sky or work / "archive"
+        with archive(rows, density) as url:
+            measure_tract(bench, url, work)
+            measure_lake(bench, url, work)
+        with archive(rows, 0.01) as url:
+            measure_runs(bench, url, work, tracts)
+    settings = {"density": density, "repeats": repeats, "tracts": tracts, "load": os.getloadavg()[2]}
+    write_report(bench.found, settings, into)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,203 @@
+"""What was measured, as JSON, as a table beside the targets and as a figure, in ``docs/performance.md``."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+Found = dict[str, list[dict[str, Any]]]
+
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_PACKAGES = ("numpy", "pyarrow", "duckdb", "astropy", "pyvo", "pandas", "matplotlib", "dagster")
+_WAYS = ("download", "write", "ours", "ours, Parquet", "STILTS", "notebook")
+
+
+class Numbers:
+    """Medians of what was found."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+
+    def __contains__(self, label: str) -> bool:
+        return label in self._found
+
+    def of(self, label: str, name: str = "seconds") -> float:
+        """Give a measurement's median of one number."""
+        return float(statistics.median(run[name] for run in self._found[label]))
+
+    def seconds(self, label: str) -> str:
+        """Write the median seconds with their spread."""
+        runs = [run["seconds"] for run in self._found[label]]
+        return f"{statistics.median(runs):.2f} s ({min(runs):.2f}-{max(runs):.2f})"
+
+    def ratio(self, label: str, *floors: str) -> str:
+        """Write a ratio of seconds and that of the processor's seconds."""
+        wall, processor = (
+            self.of(label, name) / sum(self.of(floor, name) for floor in floors)
+            for name in ("seconds", "processor")
+        )
+        return f"{wall:.1f}x (processor {processor:.1f}x)"
+
+
+def write_report(found: Found, settings: dict[str, Any], into: Path) -> None:
+    """Write JSON, figure and table."""
+    (into / "images").mkdir(parents=True, exist_ok=True)
+    machine = _machine()
+    content = {"machine": machine, "settings": settings, "found": found}
+    (into / "performance.json").write_text(json.dumps(content, indent=1) + "\n")
+    numbers = Numbers(found)
+    _draw(numbers, found, into / "images" / "performance.png")
+    lines = [
+        _BEGIN,
+        "",
+        (
+            f"{machine} Density {settings['density']:g}, {settings['repeats']} interleaved repeats of what is "
+            f"quick. Load of the machine in the last quarter of an hour: {settings['load']:.1f}. The archive is "
+            "the embedded one, simulated, on the same cores."
+        ),
+        "",
+        "![Seconds and memory of the ways from a result to a table](images/performance.png)",
+        "",
+        "| what | target | measured |",
+        "|---|---|---|",
+        *(f"| {what} | {target} | {measured} |" for what, target, measured in _rows(numbers, found)),
+        "",
+        _END,
+    ]
+    page = into / "performance.md"
+    text = page.read_text() if page.exists() else f"# Performance\n\n{_BEGIN}\n{_END}\n"
+    before, _, rest = text.partition(_BEGIN)
+    page.write_text(before + "\n".join(lines) + rest.partition(_END)[2])
+
+
+def _machine() -> str:
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, {packages}."
+
+
+def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    yield from _tract_rows(of, found)
+    yield from _table_rows(of, found)
+    yield from _archive_rows(of)
+    yield from _run_rows(of, found)
+
+
+def _tract_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    rows = found["ours"][0]["rows"]
+    yield f"floor: download, {found['download'][0]['bytes'] / 1e6:.0f} MB", "-", of.seconds("download")
+    yield f"floor: Parquet write of {rows:,} rows", "-", of.seconds("write")
+    yield "result to published tract", "-", of.seconds("ours")
+    yield "the same over the floor", "2x", of.ratio("ours", "download", "write")
+    yield "the same as Parquet", "-", of.seconds("ours, Parquet")
+    yield "notebook: pyvo, Table, pandas, pickle", "-", of.seconds("notebook")
+    yield "notebook over ours", "12x, aim 20x", of.ratio("notebook", "ours")
+    if "STILTS" in of:
+        yield "STILTS, local file to FITS", "-", of.seconds("STILTS")
+    yield "peak memory of the ingest", "70 MiB", f"{of.of('ours', 'ingest_mib'):.0f} MiB"
+    yield "the same with its audit", "-", f"{of.of('ours', 'peak_mib'):.0f} MiB"
+    yield "peak memory of the ingest, Parquet", "160 MiB", f"{of.of('ours, Parquet', 'ingest_mib'):.0f} MiB"
+    yield "peak memory of the notebook", "-", f"{of.of('notebook', 'peak_mib'):.0f} MiB"
+    for label in (label for label in found if label.startswith("stage ")):
+        number = int(label.split()[1])
+        yield (
+            f"staging {number:,} rows",
+            "within 15 MiB of each other",
+            f"{of.seconds(label)}, {of.of(label, 'peak_mib'):.0f} MiB",
+        )
+
+
+def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    stored, pandas = (found[label][0]["bytes"] / 1e6 for label in ("scan", "scan pandas"))
+    yield (
+        "file size: ours, pandas' default, pickle",
+        "-",
+        (f"{stored:.1f} MB, {pandas:.1f} MB, {found['notebook'][0]['bytes'] / 1e6:.1f} MB"),
+    )
+    yield "reading all columns: ours, pandas' default", "-", f"{of.seconds('scan')}, {of.seconds('scan pandas')}"
+    yield "audit, warm", "-", of.seconds("audit")
+    yield "audit over reading all columns", "2x", of.ratio("audit", "scan")
+    yield (
+        f"audit of {found['audit copies'][0].get('rows', 'ten times the')} rows",
+        "128 MB",
+        of.seconds("audit copies"),
+    )
+    yield "six figures", "160 MiB", f"{of.seconds('figures')}, {of.of('figures', 'peak_mib'):.0f} MiB"
+    yield "notebook's scatter plots over them", "3x", of.ratio("scatter", "figures")
+    yield (
+        "six figures, ten times the rows",
+        "160 MiB",
+        (f"{of.seconds('figures copies')}, {of.of('figures copies', 'peak_mib'):.0f} MiB"),
+    )
+    yield "scatter plots over them, ten times the rows", "15x", of.ratio("scatter copies", "figures copies")
+    largest = max(run["largest_thumbnail_bytes"] for run in found["figures"])
+    yield "largest thumbnail", "60 kB", f"{largest / 1000:.0f} kB"
+    for name in ("field", "arcmin"):
+        label = f"cone {name}"
+        yield f"cut of a cone ({name}): {found[label][0]['rows']:,} rows", "-", of.seconds(label)
+        yield (
+            "the same over reading just its row groups",
+            "3x",
+            (
+                f"{of.ratio(label, f'cone floor {name}')}; {of.of(label, 'bytes') / 1e6:.1f} MB read, the "
+                f"{found[f'cone floor {name}'][0]['row_groups']} row groups have "
+                f"{of.of(f'cone floor {name}', 'bytes') / 1e6:.1f} MB"
+            ),
+        )
+
+
+def _archive_rows(of: Numbers) -> Iterator[tuple[str, str, str]]:
+    rate = of.of("download", "bytes") * 0.74 / of.of("download") / 1e6
+    yield "embedded archive: BINARY2 sent, before base64", "150 MB/s", f"{rate:.0f} MB/s"
+    yield "embedded archive: triple join of the tract", "2 s", f"{of.of('query', 'query_seconds'):.2f} s"
+
+
+def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    yield (
+        "definitions load, warm, with Python's start",
+        "2 s",
+        (f"{of.seconds('definitions')}, processor {of.of('definitions', 'processor'):.2f} s"),
+    )
+    for label in (label for label in found if label.startswith("one process ")):
+        number = int(label.split()[-1])
+        work = f"work {number}"
+        for name, unit in (("seconds", "s"), ("processor", "s of processor")):
+            share = (of.of(label, name) - of.of(work, name)) / number
+            yield (
+                f"Dagster's share a tract, {number} runs in one process",
+                "1.5 s",
+                f"{share:.2f} {unit} (work alone {of.of(work, name) / number:.2f})",
+            )
+    number = found["process each"][0]["tracts"]
+    for name, unit in (("seconds", "s"), ("processor", "s of processor")):
+        share = (of.of("process each", name) - of.of("work few", name)) / number
+        yield f"Dagster's share a tract, a process a run, {number} runs", "2.5 s", f"{share:.2f} {unit}"
+
+
+def _draw(of: Numbers, found: Found, path: Path) -> None:
+    """Draw seconds and memory of the ways, on logarithmic axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ways = [way for way in reversed(_WAYS) if way in found]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    seconds, memory = figure.subplots(1, 2, sharey=True)
+    colors = ["#0072b2" if way.startswith("ours") else "#9aa0a6" for way in ways]
+    seconds.barh(ways, [of.of(way) for way in ways], color=colors)
+    seconds.set(xscale="log", xlabel="seconds")
+    memory.barh(ways, [max(of.of(way, "peak_mib"), 1) for way in ways], color=colors)
+    memory.set(xscale="log", xlabel="peak memory above imports [MiB]")
+    figure.suptitle(f"From a TAP result of {found['ours'][0]['rows']:,} rows to a table, simulated data")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,119 @@
+"""The archive and Dagster: what a query costs, how fast definitions load, what a run adds to its work."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Measured
+
+
+def query(url: str, tract: int) -> Measured:
+    """Run the triple join of a tract at the archive."""
+    from benchmarks.results import ask
+
+    def run() -> dict[str, Any]:
+        started = time.perf_counter()
+        with ask(url, tract):
+            return {"query_seconds": time.perf_counter() - started}
+
+    run()
+    return run
+
+
+def definitions() -> Measured:
+    """Start Python and load the definitions."""
+
+    def run() -> dict[str, Any]:
+        subprocess.run([sys.executable, "-c", "import photoz_assets.definitions"], check=True)
+        return {}
+
+    run()
+    return run
+
+
+def work(url: str, lake: str, tracts: list[int]) -> Measured:
+    """Do a refresh's work without Dagster: ask, stream, audit and publish tracts, draw their diagnostics."""
+    import duckdb
+
+    from photoz_assets.assets.galaxies import _audited, _question
+    from photoz_assets.contracts import DIAGNOSTICS
+    from photoz_assets.ingest import Inquirer
+    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save, thumbnail_markdown
+    from photoz_assets.science.statistics import band_statistics
+    from photoz_assets.selection import Selection
+    from photoz_assets.storage.lake import Lake
+    from photoz_assets.storage.staging import publish
+    from photoz_assets.tap.service import Archive
+
+    store = Lake(Path(lake))
+
+    def run() -> dict[str, Any]:
+        for tract in tracts:
+            archive = Archive(url)
+            inquirer = Inquirer(archive=archive, lake=store, run_id="benchmark")
+            with inquirer.ask(_question(archive, tract, Selection())) as staged:
+                _audited(staged, Selection(), tract)
+                publish(store, staged)
+            galaxies = duckdb.connect().read_parquet(str(store.table("matched_galaxies", tract)))
+            caption = Caption(f"Tract {tract}", "embedded archive, simulated", staged.rows)
+            for name, draw in GALAXY_FIGURES.items():
+                path = store.figure("diagnostics", name, tract)
+                save(draw(galaxies, caption), path)
+                thumbnail_markdown(path)
+            band_statistics(galaxies, DIAGNOSTICS)
+        return {"tracts": len(tracts)}
+
+    return run
+
+
+def one_process(url: str, lake: str, home: str, tracts: list[int]) -> Measured:
+    """Run the job for each tract in one process, a run each, on an instance on disk."""
+    import dagster as dg
+
+    from photoz_assets.definitions import build_definitions
+    from photoz_assets.resources import ArchiveResource
+    from photoz_assets.storage.io_manager import LakeResource
+
+    Path(home).mkdir(parents=True, exist_ok=True)
+    resources = {"archive": ArchiveResource(url=url), "lake": LakeResource(data_dir=lake)}
+    job = build_definitions(resources=resources).resolve_job_def("refresh_tracts")
+
+    def run() -> dict[str, Any]:
+        with dg.DagsterInstance.local_temp(home) as instance:
+            for tract in tracts:
+                if not job.execute_in_process(instance=instance, partition_key=str(tract)).success:
+                    raise RuntimeError(f"the run of tract {tract} failed")
+        return {"tracts": len(tracts)}
+
+    return run
+
+
+def process_each(url: str, lake: str, home: str, tracts: list[int]) -> Measured:
+    """Run the job for each tract in a process of its own, as a launched run has it."""
+    environment = os.environ | {"PHOTOZ_TAP_URL": url, "PHOTOZ_DATA_DIR": lake, "DAGSTER_HOME": home}
+    Path(home).mkdir(parents=True, exist_ok=True)
+    command = [
+        str(Path(sys.executable).with_name("dagster")),
+        "asset",
+        "materialize",
+        "-m",
+        "photoz_assets.definitions",
+    ]
+
+    def run() -> dict[str, Any]:
+        for tract in tracts:
+            subprocess.run(
+                [*command, "--select", "matched_galaxies,diagnostics", "--partition", str(tract)],
+                check=True,
+                capture_output=True,
+                env=environment,
+            )
+        return {"tracts": len(tracts)}
+
+    return run
+
+
+RUNS = {function.__name__: function for function in (query, definitions, work, one_process, process_each)}

@@ -1,0 +1,199 @@
+"""What is made of a tract's table: its audit, its figures, a cone cut out of several; and how it is written."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Measured
+
+
+def scan(path: str) -> Measured:
+    """Read all columns once in DuckDB, warm."""
+    import duckdb
+
+    connection = duckdb.connect(config={"memory_limit": "128MB"})
+    connection.read_parquet(path).create_view("stored")
+    names = [row[0] for row in connection.sql("DESCRIBE stored").fetchall()]
+    every = connection.sql(f"SELECT {', '.join(f'max({name})' for name in names)} FROM stored")
+    every.fetchall()
+
+    def run() -> dict[str, Any]:
+        every.fetchall()
+        return {"bytes": Path(path).stat().st_size}
+
+    return run
+
+
+def audit(path: str, tract: int, folder: str) -> Measured:
+    """Hold a tract against all its checks, warm."""
+    from photoz_assets.checks import key_rules, row_rules, statistic_rules
+    from photoz_assets.selection import Selection
+    from photoz_assets.storage.audit import audit as held
+
+    def run() -> dict[str, Any]:
+        verdicts = held(
+            Path(path),
+            spill=Path(folder) / "spill",
+            rows=row_rules(Selection(), tract),
+            keys=key_rules(),
+            statistics=statistic_rules(),
+        )
+        return {"failed": [verdict.check for verdict in verdicts if not verdict.passed]}
+
+    run()
+    return run
+
+
+def copies(path: str, number: int, copy: str) -> Measured:
+    """Write a table of several copies of a tract's, each galaxy with keys of its own."""
+    import duckdb
+
+    def run() -> dict[str, Any]:
+        keys = "mt_match_objectId + copy AS mt_match_objectId, mt_id_truth_type || '_' || copy AS mt_id_truth_type"
+        rows = duckdb.connect(config={"memory_limit": "512MB"}).sql(
+            f"SELECT * EXCLUDE copy REPLACE ({keys}) FROM '{path}', range({number}) AS copies(copy)"
+        )
+        rows.write_parquet(copy, compression="zstd", row_group_size=49_152)
+        return {"bytes": Path(copy).stat().st_size}
+
+    return run
+
+
+def pandas_default(path: str, folder: str) -> Measured:
+    """Write a tract's table as pandas does by default."""
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+
+    def run() -> dict[str, Any]:
+        written = Path(folder) / "pandas.parquet"
+        frame.to_parquet(written)
+        return {"bytes": written.stat().st_size}
+
+    return run
+
+
+def figures(path: str, folder: str) -> Measured:
+    """Draw the six figures of a tract with their thumbnails, as the asset does."""
+    import duckdb
+
+    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save, thumbnail_markdown
+
+    def run() -> dict[str, Any]:
+        galaxies = duckdb.connect().read_parquet(path)
+        caption = Caption("Benchmark", "embedded archive, simulated", galaxies.count("*").fetchall()[0][0])
+        thumbnails = []
+        for name, draw in GALAXY_FIGURES.items():
+            file = Path(folder) / f"{name}.png"
+            save(draw(galaxies, caption), file)
+            thumbnails.append(len(thumbnail_markdown(file)))
+        return {"largest_thumbnail_bytes": max(thumbnails)}
+
+    return run
+
+
+def scatter(path: str, folder: str) -> Measured:
+    """Draw the notebook's six figures: a point for each galaxy."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import pandas as pd
+
+    def run() -> dict[str, Any]:
+        data = pd.read_parquet(path)
+        flux = {band: data[f"obj_{band}_cModelFlux"].where(lambda values: values > 0) for band in "ugrizy"}
+        true = {band: data[f"ts_flux_{band}"].where(lambda values: values > 0) for band in "ugrizy"}
+        planes = {
+            "offsets": [(data.ts_ra - data.obj_coord_ra, data.ts_dec - data.obj_coord_dec)],
+            "magnitudes": [(data.ts_mag_r, data.obj_r_cModelMag)],
+            "fluxes": [(true[band], flux[band]) for band in "ugrizy"],
+            "gr": [(-2.5 * np.log10(each["g"] / each["r"]), data.ts_mag_r) for each in (true, flux)],
+            "iz": [(-2.5 * np.log10(each["i"] / each["z"]), data.ts_mag_r) for each in (true, flux)],
+        }
+        for name, pairs in planes.items():
+            # Of the size and resolution of ours.
+            rows, columns, size = {1: (1, 1, (9, 7.6)), 2: (1, 2, (12, 7)), 6: (2, 3, (13, 9.4))}[len(pairs)]
+            figure, axes = plt.subplots(rows, columns, figsize=size, dpi=150, squeeze=False)
+            for panel, (x, y) in zip(axes.flat, pairs, strict=True):
+                panel.scatter(x, y, s=0.1)
+                if name == "fluxes":
+                    panel.set(xscale="log", yscale="log")
+            figure.savefig(Path(folder) / f"scatter-{name}.png")
+            plt.close(figure)
+        figure, panel = plt.subplots(figsize=(10, 6.6), dpi=150)
+        panel.hist(data.ts_redshift, bins=50)
+        figure.savefig(Path(folder) / "scatter-redshifts.png")
+        return {}
+
+    return run
+
+
+def cone(lake: str, radius_deg: float) -> Measured:
+    """Cut a cone out of all tracts of a lake, all columns."""
+    import duckdb
+
+    from photoz_assets.science.field import Field
+
+    field = Field(ra_deg=62.0, dec_deg=-37.0, radius_deg=radius_deg)
+    pattern = f"{lake}/matched_galaxies/*/*.parquet"
+    duckdb.connect().read_parquet(pattern).limit(1).fetchall()
+
+    def run() -> dict[str, Any]:
+        before = _bytes_read()
+        rows = field.cut(duckdb.connect().read_parquet(pattern)).to_arrow_table()
+        return {"rows": rows.num_rows, "bytes": _bytes_read() - before}
+
+    return run
+
+
+def cone_floor(lake: str, radius_deg: float) -> Measured:
+    """Read just those row groups that the cone's box meets, all columns, in DuckDB."""
+    import duckdb
+    import pyarrow.parquet as pq
+
+    half = radius_deg / 0.79  # cos(-37 deg)
+    needed: dict[Path, list[int]] = {}
+    for path in Path(lake).glob("matched_galaxies/*/*.parquet"):
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                group = file.metadata.row_group(number)
+                limits = {
+                    group.column(index).path_in_schema: group.column(index).statistics
+                    for index in range(group.num_columns)
+                }
+                ra, dec = limits["ts_ra"], limits["ts_dec"]
+                if (
+                    ra.min < 62 + half
+                    and ra.max > 62 - half
+                    and dec.min < -37 + radius_deg
+                    and dec.max > -37 - radius_deg
+                ):
+                    needed.setdefault(path, []).append(number)
+    only = Path(lake) / "needed.parquet"
+    groups = 0
+    with pq.ParquetWriter(
+        only, pq.read_schema(next(iter(needed))), compression="zstd", use_dictionary=False
+    ) as writer:
+        for path, numbers in needed.items():
+            for number in numbers:
+                writer.write_table(pq.ParquetFile(path).read_row_group(number))
+                groups += 1
+    duckdb.connect().read_parquet(str(only)).limit(1).fetchall()
+
+    def run() -> dict[str, Any]:
+        before = _bytes_read()
+        rows = duckdb.connect().read_parquet(str(only)).to_arrow_table()
+        return {"rows": rows.num_rows, "bytes": _bytes_read() - before, "row_groups": groups}
+
+    return run
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().partition("rchar:")[2].split()[0])
+
+
+TABLES = {
+    function.__name__: function
+    for function in (scan, audit, copies, pandas_default, figures, scatter, cone, cone_floor)
+}
