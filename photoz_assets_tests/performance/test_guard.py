@@ -104,11 +104,12 @@ def test_audit_asks_one_pass_over_the_rows_one_for_the_keys_and_one_a_statistic(
 ) -> None:
     asked: list[str] = []
     sql = duckdb.DuckDBPyConnection.sql
-    monkeypatch.setattr(
-        duckdb.DuckDBPyConnection,
-        "sql",
-        lambda connection, query, **rest: asked.append(query) or sql(connection, query, **rest),
-    )
+
+    def counted(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+        asked.append(query)
+        return sql(connection, query)
+
+    monkeypatch.setattr(duckdb.DuckDBPyConnection, "sql", counted)
     path = tmp_path / "tract.parquet"
     pq.write_table(galaxies(500), path)
     verdicts = audit(
