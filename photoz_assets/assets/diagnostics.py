@@ -9,13 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, selections, show_figures
 from photoz_assets.checks import mixed_selections
 from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
 from photoz_assets.ingest import derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
+from photoz_assets.refresh import tract_states
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
+from photoz_assets.selection import Selection
 from photoz_assets.storage.io_manager import LakeResource
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import Provenance, read_provenance
@@ -125,6 +128,7 @@ def survey_diagnostics(
     caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
     with failing_in_one_line():
         images = {name: draw(measured, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
+        images["state"] = figures.state_map(_states(context, store, source), caption)
         show_figures(context, store, images)
         staged = stage(store, SURVEY_DIAGNOSTICS, [statistics], lambda: provenance)
     return dg.MaterializeResult(
@@ -135,6 +139,17 @@ def survey_diagnostics(
             "completeness": len(held) / tracts.num_rows,
         },
     )
+
+
+def _states(context: dg.AssetExecutionContext, lake: Lake, source: Provenance) -> dict[int, str]:
+    """Tell how each tract stands, by its word, for the selection that the held ones are of."""
+    states = tract_states(
+        lake,
+        context.instance,
+        selection=source.selection or Selection(),
+        code_version=MATCHED_GALAXIES_CODE_VERSION,
+    )
+    return {state.tract: state.word for state in states}
 
 
 def _measured(lake: Lake, tract: int) -> pa.Table:

@@ -28,6 +28,7 @@ from photoz_assets.science.figures import (
     contact_sheet,
     save,
     sky_map,
+    state_map,
     thumbnail,
     thumbnail_markdown,
 )
@@ -235,6 +236,14 @@ def test_survey_redshifts_integrate_to_the_density(skyinfo: pa.Table) -> None:
     (histogram,) = axes.patches
     heights, edges, _ = histogram.get_data()  # type: ignore[attr-defined] # axes.patches is typed as plain patches
     assert (heights * np.diff(edges)).sum() == pytest.approx(500 / DC2.inner_box(3638).area_deg2)
+
+
+def test_state_of_the_survey_counts_each_state() -> None:
+    figure = state_map({3636: "fresh", 3637: "fresh", 3638: "failed", 3639: "missing"}, CAPTION)
+    [axes] = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["2 fresh", "1 failed", "1 missing"]
 
 
 def test_completeness_counts_held_and_missing_tracts(skyinfo: pa.Table) -> None:

@@ -15,7 +15,7 @@ from photoz_assets.science.figures.png import (
 )
 from photoz_assets.science.figures.sky import sky_map
 from photoz_assets.science.figures.style import Caption
-from photoz_assets.science.figures.survey import SURVEY_FIGURES
+from photoz_assets.science.figures.survey import SURVEY_FIGURES, state_map
 
 __all__ = [
     "GALAXY_FIGURES",
@@ -25,6 +25,7 @@ __all__ = [
     "contact_sheet",
     "save",
     "sky_map",
+    "state_map",
     "thumbnail",
     "thumbnail_markdown",
 ]

@@ -37,6 +37,14 @@ SurveyFigure = Callable[[Measured, pa.Table, Caption], Figure]
 
 _WIDE_INCHES: Final = (10.0, 7.4)
 _HELD: Final = "#66aad8"
+# Apart in lightness too; of Okabe and Ito's colours.
+_STATE_COLORS: Final = {
+    "fresh": "#66aad8",
+    "stale": "#f0e442",
+    "failed": "#d55e00",
+    "missing": "#ececec",
+    "running": "#009e73",
+}
 _MISSING: Final = "#ececec"
 
 
@@ -136,6 +144,26 @@ def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) ->
         fontsize=LABEL_PT,
         framealpha=1,
     )
+    return figure
+
+
+def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
+    """Draw how each tract stands: fresh, stale, failed, missing or running, as ``states`` says by tract."""
+    figure = new_figure(
+        "State of the survey",
+        caption,
+        "Map of the survey's tracts, labelled, coloured by their state: fresh, stale, failed, missing or running.",
+        size_inches=SKY_SIZE_INCHES,
+    )
+    axes = sky_axes(figure)
+    handles = []
+    for state, color in _STATE_COLORS.items():
+        found = [tract for tract in states if states[tract] == state]
+        fill_tracts(axes, found, color)
+        if found:
+            handles.append(Patch(facecolor=color, edgecolor="black", label=f"{len(found)} {state}"))
+    label_tracts(axes, list(states))
+    axes.legend(handles=handles, loc="lower right", fontsize=LABEL_PT, framealpha=1)
     return figure
 
 
