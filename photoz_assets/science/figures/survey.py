@@ -105,19 +105,30 @@ def redshifts(measured: Measured, statistics: pa.Table, caption: Caption) -> Fig
 
 def density_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
     """Draw the galaxies per square degree of each tract on the sky."""
+    return _value_map(statistics, caption, "Galaxy density", "density_per_deg2", "galaxies per deg²")
+
+
+def depth_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
+    """Draw the r magnitude that each tract reaches at five sigma on the sky."""
+    return _value_map(statistics, caption, "Depth", "r_depth_5sigma_mag", "r at 5 sigma [AB mag]")
+
+
+def _value_map(statistics: pa.Table, caption: Caption, heading: str, column: str, label: str) -> Figure:
+    """Draw one statistic of the tracts on the sky; those without a value are grey."""
     figure = new_figure(
-        "Galaxy density",
+        heading,
         caption,
-        "Map of the survey's tracts, labelled, coloured by galaxies per square degree; missing tracts are grey.",
+        f"Map of the survey's tracts, labelled, coloured by {label}; tracts without a value are grey.",
         size_inches=SKY_SIZE_INCHES,
     )
     axes = sky_axes(figure)
-    held, missing = _split(statistics)
-    fill_tracts(axes, _tracts(missing), _MISSING)
-    if held.num_rows:
-        filled = fill_tracts(axes, _tracts(held))
-        color_by(filled, held.column("density_per_deg2").to_numpy())
-        add_color_bar(figure, filled, axes, "galaxies per deg²")
+    known = pc.is_valid(statistics.column(column))
+    fill_tracts(axes, _tracts(statistics.filter(pc.invert(known))), _MISSING)
+    valued = statistics.filter(known)
+    if valued.num_rows:
+        filled = fill_tracts(axes, _tracts(valued))
+        color_by(filled, valued.column(column).to_numpy())
+        add_color_bar(figure, filled, axes, label)
     label_tracts(axes, _tracts(statistics))
     return figure
 
@@ -218,5 +229,5 @@ def _tracts(statistics: pa.Table) -> list[int]:
 
 
 SURVEY_FIGURES: Final[Mapping[str, SurveyFigure]] = MappingProxyType(
-    {draw.__name__: draw for draw in (number_counts, redshifts, density_map, completeness, offsets_map)}
+    {draw.__name__: draw for draw in (number_counts, redshifts, density_map, depth_map, completeness, offsets_map)}
 )
