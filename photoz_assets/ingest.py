@@ -256,6 +256,8 @@ class Inquirer:
         job = self.archive.attach(record.job_url, owned=True)
         self.say(f"{question.name}: goes on with {job.url}")
         try:
+            # Seen first: a job that the archive does not show us is not ours to stop.
+            job.summary()
             return self._waited_for(job, question, record)
         except (Rejected, Protocol, JobFailed, JobAborted) as error:
             self.say(f"{question.name}: asked anew: {error}")

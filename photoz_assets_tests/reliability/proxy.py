@@ -15,13 +15,21 @@ Forward: TypeAlias = Callable[[], Answer]
 Change: TypeAlias = Callable[[Request, Forward], Answer]
 
 CAPABILITIES, SYNC, SUBMIT = ("GET", "/tap/capabilities$"), ("POST", "/tap/sync$"), ("POST", "/tap/async$")
-POLL, PHASE, RESULT = ("GET", "/tap/async/[^/]+$"), ("POST", "/phase$"), ("GET", "/results/result$")
+JOB_LIST, POLL, PHASE, RESULT = (
+    ("GET", "/tap/async/?$"),
+    ("GET", "/tap/async/[^/]+$"),
+    ("POST", "/phase$"),
+    ("GET", "/results/result$"),
+)
 _PASSED_ON = ("Content-Type", "Location")
 
 
 @dataclass
 class Fault:
-    """What is done to the requests of one kind: to ``times`` of them, after ``skip`` that go through."""
+    """What is done to the requests of one kind: to ``times`` of them, after ``skip`` that go through.
+
+    A kind is a method, or none for all of them, and a pattern of the path.
+    """
 
     kind: tuple[str, str]
     answer: Answer | Change
@@ -32,7 +40,7 @@ class Fault:
     def strikes(self, request: Request) -> bool:
         """Tell whether this request is struck, and count it."""
         method, path = self.kind
-        if request.method != method or not re.search(path, request.path):
+        if request.method != (method or request.method) or not re.search(path, request.path):
             return False
         self._met += 1
         return self.skip < self._met <= self.skip + self.times

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.ingest import BROKEN, BUSY, Terms
 from photoz_assets_tests.reliability.proxy import (
     CAPABILITIES,
+    JOB_LIST,
     PHASE,
     POLL,
     RESULT,
@@ -30,7 +32,7 @@ from photoz_assets_tests.reliability.proxy import (
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import CANARY, World, lost_and_wrong
 from photoz_assets_tests.tap.documents import error_document
-from photoz_assets_tests.tap.faulty_server import Answer, Request
+from photoz_assets_tests.tap.faulty_server import Answer, HurriedClock, Request, tls_server
 
 Arrange = Callable[[World, ArchiveServer], None]
 LOGIN = Answer(body=b"<!DOCTYPE html><html><title>Sign in</title></html>", headers={"Content-Type": "text/html"})
@@ -66,6 +68,11 @@ def struck(*faults: Fault) -> Arrange:
     return arrange
 
 
+def in_the_middle(*faults: Fault) -> Arrange:
+    """Have the proxy do something to requests after three polls, in which the job still runs on any machine."""
+    return struck(Fault(POLL, rewritten(b"COMPLETED", b"EXECUTING"), times=3), *faults)
+
+
 def broken(**faults: Any) -> Arrange:
     """Have the archive itself do something wrong."""
 
@@ -90,10 +97,56 @@ def _closed_port(_: World) -> str:
         return f"http://127.0.0.1:{taken.getsockname()[1]}/tap"
 
 
-def _hasty(world: World, _: ArchiveServer) -> None:
-    world.read_seconds = 4.0
-    silent = Answer(body=b"late", pause_seconds=5.0)
-    world.proxy.faults = [Fault(PHASE, silent, times=1), Fault(CAPABILITIES, silent, times=2)]
+def _deaf(world: World, _: ArchiveServer) -> None:
+    """Ask where nobody accepts connections, and the queue of those that wait for it is full."""
+    listener = world.held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _number in range(4):
+        waiting = world.held.enter_context(socket.socket())
+        waiting.settimeout(0)
+        waiting.connect_ex(listener.getsockname())
+    world.url = f"http://127.0.0.1:{listener.getsockname()[1]}/tap"
+    world.allow(read_seconds=0.2)
+
+
+def _not_trusted(world: World, _: ArchiveServer) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    world.url = world.held.enter_context(tls_server(world.lake.root.parent))
+
+
+def _dripping(world: World, _: ArchiveServer) -> None:
+    world.clock = clock = HurriedClock(step=0)
+
+    def drip(_: Request, forward: Forward) -> Answer:
+        clock.step = 30
+        return Answer(body=forward().body, piece_bytes=1, pause_seconds=0.01)
+
+    def flow(_: Request, forward: Forward) -> Answer:
+        clock.step = 0
+        return forward()
+
+    world.proxy.faults = [Fault(RESULT, drip, times=1), Fault(RESULT, flow)]
+
+
+def _silent(world: World, _: ArchiveServer) -> None:
+    """Say nothing to three requests; no other is asked under the short limit, so that no slow machine is struck."""
+    late = Answer(body=b"late", pause_seconds=4.0)
+
+    def last(_: Request, __: Forward) -> Answer:
+        world.allow(read_seconds=90.0)
+        return late
+
+    def following(_: Request, forward: Forward) -> Answer:
+        world.allow(read_seconds=2.0)
+        return forward()
+
+    world.allow(read_seconds=2.0)
+    world.proxy.faults = [
+        Fault(CAPABILITIES, late, times=1),
+        Fault(CAPABILITIES, last, times=1),
+        Fault(POLL, following, times=1),
+        Fault(PHASE, last, times=1),
+    ]
 
 
 def _limited(world: World, _: ArchiveServer) -> None:
@@ -161,7 +214,7 @@ def _counting_one_more(world: World, archive: ArchiveServer) -> None:
 
 
 def _retry_later(value: str, **headers: str) -> Arrange:
-    return struck(Fault(POLL, Answer(status=429, headers={"Retry-After": value, **headers}), times=1, skip=3))
+    return in_the_middle(Fault(POLL, Answer(status=429, headers={"Retry-After": value, **headers}), times=1))
 
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -178,17 +231,24 @@ TRANSPORT = [
          struck(Fault(PHASE, lambda _, forward: (forward(), Answer(hang_up=True))[1], times=1)), RECOVERS, 1),
     Case("Transport", "TLS failure", "https at a port that speaks http",
          at(lambda world: f"{world.proxy.base.replace('http:', 'https:')}/tap"), "the connection broke", 0),
-    Case("Transport", "read timeout, three times", "the server says nothing for longer than the limit", _hasty,
+    Case("Transport", "DNS failure", "a name below .invalid", at(lambda _: "http://archive.invalid/tap"),
+         "host name is unknown", 0),
+    Case("Transport", "connect timeout", "nobody accepts connections, and their queue is full", _deaf,
+         "did not answer in time", 0),
+    Case("Transport", "certificate that is not trusted", "https with a certificate that vouches for itself", _not_trusted,
+         "certificate is not trusted", 0),
+    Case("Transport", "body that drips, once", "a byte every 30 s or more", _dripping, RECOVERS, 1),
+    Case("Transport", "read timeout, three times", "the server says nothing for longer than the limit", _silent,
          RECOVERS, 1),
     *(Case("Transport", f"HTTP {status}, once", "answer to a poll",
-           struck(Fault(POLL, Answer(status=status), times=1, skip=3)), RECOVERS, 1) for status in (500, 502, 503, 504)),
+           in_the_middle(Fault(POLL, Answer(status=status), times=1)), RECOVERS, 1) for status in (500, 502, 503, 504)),
     *(Case("Transport", f"HTTP {status}, for ever", "answer to all requests for the capabilities",
            struck(Fault(CAPABILITIES, Answer(status=status))), f"HTTP {status}", 0) for status in (500, 502, 503, 504)),
     Case("Transport", "HTTP 503 for ever while a job runs", "answer to all polls after the first two",
-         struck(Fault(POLL, Answer(status=503), skip=3), Fault(PHASE, Answer(status=503), skip=1)), "HTTP 503", 1,
+         in_the_middle(Fault(POLL, Answer(status=503)), Fault(PHASE, Answer(status=503), skip=1)), "HTTP 503", 1,
          leaves_job=True),
     Case("Transport", "404 on a job that vanished", "answer to a poll",
-         struck(Fault(POLL, Answer(status=404), times=1, skip=3)), RECOVERS, 2),
+         in_the_middle(Fault(POLL, Answer(status=404), times=1)), RECOVERS, 2),
     Case("Transport", "404 on every job", "answer to all polls", struck(Fault(POLL, Answer(status=404))), "HTTP 404", 0),
     Case("Transport", "redirect loop", "the job redirects to itself",
          struck(Fault(POLL, lambda request, _: Answer(status=302, headers={"Location": request.path}))),
@@ -226,26 +286,26 @@ SERVICE = [
     Case("Service", "QUERY_STATUS=ERROR with HTTP 200 to a new job", "an error document",
          struck(Fault(SUBMIT, Answer(body=error_document("no such column")))), "no such column", 0),
     Case("Service", "QUERY_STATUS=ERROR with HTTP 200 to a poll", "an error document",
-         struck(Fault(POLL, Answer(body=error_document("it went wrong")), skip=3)), "it went wrong", 1),
+         in_the_middle(Fault(POLL, Answer(body=error_document("it went wrong")))), "it went wrong", 1),
     Case("Service", "phase ERROR", "the query fails", broken(error_text="disk on fire"), "disk on fire", 1),
     Case("Service", "phase ERROR that passes", "the job says 'Qserv request failed', once",
-         struck(Fault(POLL, _first_fails("Qserv request failed"), times=1, skip=3)), RECOVERS, 2),
+         in_the_middle(Fault(POLL, _first_fails("Qserv request failed"), times=1)), RECOVERS, 2),
     Case("Service", "phase ERROR that does not pass", "each job says 'Qserv request failed'",
          broken(error_text="Qserv request failed"), "Qserv request failed", BROKEN.attempts),
-    Case("Service", "phase ABORTED", "somebody else stops the job", struck(Fault(POLL, _phases(b"ABORTED")[0].answer, skip=3)),
+    Case("Service", "phase ABORTED", "somebody else stops the job", in_the_middle(Fault(POLL, _phases(b"ABORTED")[0].answer)),
          "the job was aborted", 1),
     Case("Service", "phases HELD, SUSPENDED and UNKNOWN", "one after the other",
          struck(*_phases(b"PENDING", b"PENDING", b"QUEUED"), *_phases(b"HELD", b"SUSPENDED", b"UNKNOWN")),
          RECOVERS, 1),
     Case("Service", "a job that never ends", "EXECUTING for ever; our budget is 60 s", _impatient, "the job is EXECUTING after", 1),
     Case("Service", "'Maximum running queries reached', once", "the job says so",
-         struck(Fault(POLL, _first_fails("Maximum running queries reached (12 running)"), times=1, skip=3)), RECOVERS, 2),
+         in_the_middle(Fault(POLL, _first_fails("Maximum running queries reached (12 running)"), times=1)), RECOVERS, 2),
     Case("Service", "'Maximum running queries reached', for ever", "each job says so",
          broken(error_text="Maximum running queries reached (12 running, maximum 12)"), "Maximum running", BUSY.attempts),
     Case("Service", "'results are too large'", "the archive gives out a third of the tract at most", _too_large, RECOVERS, 7),
     Case("Service", "'results are too large' to whatever is asked", "the archive gives out no row", broken(most_rows=0),
          "results are too large", 5),
-    Case("Service", "401, the token expires in the middle", "answer to polls", struck(Fault(POLL, Answer(status=401), skip=3)),
+    Case("Service", "401, the token expires in the middle", "answer to polls", in_the_middle(Fault(POLL, Answer(status=401))),
          "HTTP 401", 1,
          leaves_job=True),
     Case("Service", "403", "answer to a new job", struck(Fault(SUBMIT, Answer(status=403))), "HTTP 403", 0),
@@ -253,7 +313,7 @@ SERVICE = [
     Case("Service", "429 with an HTTP date", "Retry-After 30 s after the answer's Date",
          _retry_later(SOON, Date=format_datetime(NOW, usegmt=True)), RECOVERS, 1),
     Case("Service", "maintenance page for some minutes", "503 with HTML to ten polls",
-         struck(Fault(POLL, MAINTENANCE, times=10, skip=3)), RECOVERS, 1),
+         in_the_middle(Fault(POLL, MAINTENANCE, times=10)), RECOVERS, 1),
     Case("Service", "destruction of the result before its download", "404 on the first job's result",
          struck(Fault(RESULT, Answer(status=404), times=1)), RECOVERS, 2),
     Case("Service", "destruction of each result", "404 on all results", struck(Fault(RESULT, Answer(status=404))), "HTTP 404", 2),
@@ -270,7 +330,8 @@ SERVICE = [
 ]
 # fmt: on
 CASES = [*TRANSPORT, *SERVICE]
-FAULTS = [case.fault for case in CASES]
+NOT_OURS = "HTTP {} on a job that is another user's"
+FAULTS = [*(case.fault for case in CASES), *(NOT_OURS.format(status) for status in (403, 404))]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
@@ -285,6 +346,7 @@ def test_fault_of_the_archive_loses_nothing_and_publishes_nothing_wrong(
     assert CANARY not in outcome.text + "".join(outcome.said)
     assert (world.digest() == before) == (outcome.error is not None)
     assert world.proxy.jobs == case.jobs
+    assert world.proxy.asked_for(JOB_LIST) == [], "what others ask is none of our business"
     assert bool(world.leftovers()) == case.leaves_job
     lost, wrong = lost_and_wrong(world.rows(), truth)
     assert (lost, wrong) == (0, 0)
@@ -298,5 +360,36 @@ def test_fault_of_the_archive_loses_nothing_and_publishes_nothing_wrong(
             jobs=world.proxy.jobs,
             rows_lost=lost,
             wrong_rows=wrong,
+        )
+    )
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_job_of_another_user_is_left_alone(
+    world: World, one_tract: ArchiveServer, truth: pa.Table, status: int
+) -> None:
+    away = Answer(status=503)
+    in_the_middle(Fault(POLL, away), Fault(PHASE, away, skip=1))(world, one_tract)
+    assert world.refresh().error
+    assert world.leftovers(), "the job is on record"
+    [theirs] = {request.path for request in world.proxy.asked_for(POLL)}
+    world.proxy.requests.clear()
+    world.proxy.faults = [Fault(("", re.escape(theirs)), Answer(status=status))]
+    outcome = world.refresh()
+    assert outcome.error is None
+    touched = [request for request in world.proxy.requests if request.path.startswith(theirs)]
+    assert {request.method for request in touched} == {"GET"}
+    assert world.proxy.asked_for(JOB_LIST) == []
+    assert world.leftovers() == []
+    lost, wrong = lost_and_wrong(world.rows(), truth)
+    assert (lost, wrong) == (0, 0)
+    note(
+        FaultRecord(
+            group="Service",
+            fault=NOT_OURS.format(status),
+            injected="answer about the job that a dead run left on record",
+            outcome="recovered; the job is neither stopped nor deleted",
+            retries=outcome.retries,
+            jobs=world.proxy.jobs,
         )
     )

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,10 @@ class Outcome:
 
 @dataclass
 class World:
-    """An archive behind a faulty proxy, and a lake that holds the tract's last good table."""
+    """An archive behind a faulty proxy, and a lake that holds the tract's last good table.
+
+    ``held`` gets what a test opens and has to close in the end.
+    """
 
     proxy: FaultyProxy
     lake: Lake
@@ -69,8 +72,10 @@ class World:
     terms: Terms = field(default_factory=Terms)
     selection: Selection = field(default_factory=Selection)
     url: str | None = None
+    archive: Archive | None = None
     read_seconds: float | None = None
     prefer_parquet: bool = False
+    held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def path(self) -> Path:
@@ -84,6 +89,12 @@ class World:
     def rows(self) -> pa.Table:
         """Read the tract's table, in one order."""
         return pq.ParquetFile(self.path).read().sort_by(KEY)
+
+    def allow(self, read_seconds: float | None) -> None:
+        """Set how long requests may take from now on; None leaves it as it is."""
+        self.read_seconds = read_seconds
+        if self.archive and read_seconds is not None:
+            self.archive._session._timeout = (read_seconds, read_seconds)
 
     def refresh(self) -> Outcome:
         """Ask for the tract, audit and publish it, as the asset does."""
@@ -104,8 +115,8 @@ class World:
             on_event=said.append,
             prefer_parquet=self.prefer_parquet,
         )
-        if self.read_seconds is not None:
-            archive._session._timeout = (self.read_seconds, self.read_seconds)
+        self.archive = archive
+        self.allow(self.read_seconds)
         inquirer = Inquirer(
             archive=archive,
             lake=self.lake,
@@ -131,7 +142,9 @@ def standing(url: str, lake: Lake) -> Iterator[World]:
     """Put the proxy before an archive."""
     with FaultyProxy(url).running() as proxy:
         assert isinstance(proxy, FaultyProxy)
-        yield World(proxy=proxy, lake=lake)
+        world = World(proxy=proxy, lake=lake)
+        with world.held:
+            yield world
 
 
 def lost_and_wrong(after: pa.Table, truth: pa.Table) -> tuple[int, int]:

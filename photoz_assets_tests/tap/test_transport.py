@@ -1,12 +1,7 @@
 import gzip
 import shutil
 import socket
-import ssl
-import subprocess
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,7 +12,7 @@ from photoz_assets.tap import transport
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.transport import ArchiveSession, retry_after_seconds
 from photoz_assets_tests.tap.documents import error_document
-from photoz_assets_tests.tap.faulty_server import Answer, Clock, FaultyServer
+from photoz_assets_tests.tap.faulty_server import Answer, FaultyServer, HurriedClock, tls_server
 
 CANARY = "gt-canary-0123456789.secret"
 
@@ -297,18 +292,6 @@ def test_document_of_absurd_size_is_refused(server: FaultyServer) -> None:
         ArchiveSession(server.base).document(f"{server.base}/tap")
 
 
-class HurriedClock(Clock):
-    """A clock that moves whenever it is read."""
-
-    def __init__(self, *, step: float) -> None:
-        super().__init__()
-        self.step = step
-
-    def __call__(self) -> float:
-        self.now += self.step
-        return self.now
-
-
 def test_body_that_drips_is_given_up(server: FaultyServer) -> None:
     server.answer("GET", "/tap", Answer(body=bytes(100), piece_bytes=5, pause_seconds=0.01))
     with pytest.raises(Transient, match="stalled"):
@@ -319,26 +302,6 @@ def test_document_that_takes_for_ever_is_given_up(server: FaultyServer) -> None:
     server.answer("GET", "/tap", Answer(body=bytes(1_000_000), piece_bytes=20_000, pause_seconds=0.01))
     with pytest.raises(Transient, match="did not arrive within 600 s"):
         ArchiveSession(server.base, clock=HurriedClock(step=60)).document(f"{server.base}/tap")
-
-
-@contextmanager
-def tls_server(folder: Path) -> Iterator[str]:
-    """Serve TLS with a certificate that nobody vouches for."""
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj /CN=localhost"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                context.wrap_socket(connection, server_side=True)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}/tap"
-        thread.join(5)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
