@@ -23,7 +23,16 @@ from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
 from photoz_assets.storage.slots import slot
 from photoz_assets.storage.staging import StagedTable, spool, stage
 from photoz_assets.tap.documents import JobSummary
-from photoz_assets.tap.errors import JobAborted, JobFailed, Missing, Protocol, Rejected, TooLarge
+from photoz_assets.tap.errors import (
+    ContractViolation,
+    JobAborted,
+    JobFailed,
+    Missing,
+    Protocol,
+    Rejected,
+    TooLarge,
+    Truncated,
+)
 from photoz_assets.tap.jobs import Job
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
@@ -219,7 +228,14 @@ class Inquirer:
                     return None
                 held.callback(self._part_with, job, record)
                 expected = self._retrying(lambda: self._expected(question, job))
-                staged = self._retrying(lambda: self._receive(question, job, expected, identity, started))
+                try:
+                    staged = self._retrying(lambda: self._receive(question, job, expected, identity, started))
+                except (ContractViolation, Protocol, Truncated):
+                    # A result that was refused is never gone on with, even if the job cannot be deleted.
+                    record.note(None)
+                    raise
+            # Nor is one that was judged; until then, a run that is killed leaves it to the next.
+            held.callback(record.note, None)
             stack.enter_context(held.pop_all())
         return staged
 

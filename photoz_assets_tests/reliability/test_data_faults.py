@@ -113,6 +113,21 @@ def test_fault_of_the_data_is_refused_by_name(
     check(world, case, truth)
 
 
+@pytest.mark.parametrize("fault", ["missing column", "duplicate ids"])
+def test_refused_result_is_not_used_again_though_its_job_cannot_be_deleted(
+    fault: str, world: World, one_tract: ArchiveServer
+) -> None:
+    [case] = [each for each in CASES if each.fault == fault]
+    world.proxy.faults = [Fault(("DELETE", "/tap/async/"), Answer(status=503))]
+    one_tract.faults = Faults(rewrite=case.rewrite)
+    assert world.refresh().error
+    assert any("could not be removed" in line for line in world.refresh().said)
+    assert world.leftovers() == []
+    one_tract.faults = Faults()
+    assert world.refresh().error is None
+    assert world.proxy.jobs == 3
+
+
 def test_zero_rows_are_what_the_archive_says_and_a_warning(world: World, one_tract: ArchiveServer) -> None:
     one_tract.faults = Faults(rewrite=galaxies(lambda batch: batch.slice(0, 0)))
     outcome = world.refresh()

@@ -278,7 +278,9 @@ def test_body_that_is_compressed_is_unpacked(server: FaultyServer) -> None:
     assert ArchiveSession(server.base).document(f"{server.base}/tap") == body
 
 
-@pytest.mark.parametrize("broken", [b"no gzip", gzip.compress(b"text " * 1000)[:-20] + b"x" * 20])
+@pytest.mark.parametrize(
+    "broken", [b"no gzip", gzip.compress(b"text " * 1000)[:-20] + b"x" * 20], ids=["no gzip", "damaged"]
+)
 def test_body_that_is_not_compressed_as_it_says_is_refused(server: FaultyServer, broken: bytes) -> None:
     server.answer("GET", "/tap", Answer(body=broken, headers={"Content-Encoding": "gzip"}))
     with pytest.raises(Protocol, match="not encoded as it says"):
