@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import duckdb
 
 from photoz_assets.butler.repository import ButlerError
 from photoz_assets.checks import column_schema, is_warning
@@ -13,6 +14,7 @@ from photoz_assets.selection import SelectionError
 from photoz_assets.storage.audit import Verdict
 from photoz_assets.storage.lake import ForeignArchiveError, Lake
 from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.staging import whole_file
 from photoz_assets.tap.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -55,11 +57,17 @@ def failing_in_one_line() -> Iterator[None]:
         raise
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
-        raise dg.Failure(
-            f"the disk failed{where}: {error.strerror or error}. "
-            f"Free some space, or point PHOTOZ_DATA_DIR elsewhere. {STAYS}",
-            allow_retries=False,
-        ) from error
+        raise _disk_failure(f"{where}: {error.strerror or error}") from error
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        # It spills to the disk what exceeds its memory, and advises at length when it cannot.
+        raise _disk_failure(f" DuckDB: {str(error).splitlines()[0].rstrip('.')}") from error
+
+
+def _disk_failure(what: str) -> dg.Failure:
+    return dg.Failure(
+        f"the disk failed{what}. Free some space, or point PHOTOZ_DATA_DIR elsewhere. {STAYS}",
+        allow_retries=False,
+    )
 
 
 def refuse_failed(name: str, verdicts: Iterable[Verdict]) -> None:
@@ -93,11 +101,13 @@ def show_figures(
     asset = context.asset_key.path[-1]
     paths = {name: lake.figure(asset, name, tract) for name in figures}
     for name, figure in figures.items():
-        drawing.save(figure, paths[name])
+        with whole_file(lake, paths[name]) as file:
+            drawing.save(figure, file)
     [shown, *others] = paths.values()
     if others:
         shown = lake.figure(asset, CONTACT_SHEET, tract)
-        drawing.contact_sheet(list(paths.values()), shown)
+        with whole_file(lake, shown) as file:
+            drawing.contact_sheet(list(paths.values()), file)
     # The asset's own metadata, not the output's: the output's event would hold the picture once more.
     context.add_asset_metadata(
         {

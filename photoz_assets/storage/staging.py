@@ -158,6 +158,21 @@ def spool(lake: Lake) -> Iterator[Path]:
         claim.release(remove=True)
 
 
+@contextmanager
+def whole_file(lake: Lake, destination: Path) -> Iterator[Path]:
+    """Lend a file that comes into its place when the block has filled it, over a former one, or not at all.
+
+    Raises
+    ------
+    OSError
+        The disk is full or fails; what was there stays.
+    """
+    with spool(lake) as written:
+        yield written
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        written.replace(destination)
+
+
 def spill_folder(staged: Path) -> Path:
     """Give the folder into which the audit of a staged file spills; it is swept with the file."""
     return staged.with_name(f"{staged.name}.spill")

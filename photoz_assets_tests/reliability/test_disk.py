@@ -1,5 +1,6 @@
 """A disk that is full or read-only, as a file system of its own: nothing is lost, and the message says what to do."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -8,12 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
+import duckdb
 import pyarrow as pa
 import pytest
 
+from photoz_assets.assets.shell import failing_in_one_line
+from photoz_assets.storage.audit import KeyRule, audit
 from photoz_assets.storage.lake import Lake
 from photoz_assets_tests.reliability.records import FaultRecord, note, recording
-from photoz_assets_tests.reliability.world import World
+from photoz_assets_tests.reliability.world import TRACT, World
+from photoz_assets_tests.runs import Runs
 
 FULL = FaultRecord(
     "Process", "disk full at each write", "a file system that fills up after 0, 32, 64 ... kB",
@@ -29,7 +35,15 @@ READ_ONLY = FaultRecord(
 CLOCK = FaultRecord(
     "Process", "clock jumps", "the time of day jumps by a day at each look", "recovered", retries=0, jobs=1
 )
-FAULTS = [FULL.fault, READ_ONLY.fault, CLOCK.fault]
+FIGURES = FaultRecord(
+    "Process", "disk full while figures are drawn", "a file system that fills up after 0 and 200 kB",
+    "refused: the disk failed; each figure is the last good one until it is whole", jobs=0,
+)  # fmt: skip
+SPILL = FaultRecord(
+    "Process", "disk full while the audit spills", "ten million keys, and a file system of 4 MB to spill to",
+    "refused: the disk failed",
+)  # fmt: skip
+FAULTS = [FULL.fault, READ_ONLY.fault, CLOCK.fault, FIGURES.fault, SPILL.fault]
 
 Remount = Callable[[str], None]
 
@@ -79,6 +93,40 @@ def test_disk_that_is_full_at_any_write_keeps_the_last_good_table(world: World, 
     note(FULL)
 
 
+@pytest.mark.usefixtures("small_disk")
+def test_disk_that_is_full_while_figures_are_drawn_keeps_the_last_good_ones(world: World) -> None:
+    def figures() -> dict[str, str]:
+        found = world.lake.figure("diagnostics", "any", TRACT).parent.iterdir()
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+    runs = Runs(f"{world.proxy.base}/tap", world.lake.root)
+    assert runs("diagnostics", tract=TRACT).success
+    before = figures()
+    filler = world.lake.root.parent / "filler"
+    for left_bytes in (0, 200_000):
+        filler.write_bytes(bytes(shutil.disk_usage(world.lake.root).free - left_bytes))
+        run = runs("diagnostics", tract=TRACT)
+        filler.unlink()
+        assert not run.success
+        assert "the disk failed" in run.failure
+        assert "\n" not in run.failure
+        assert figures() == before
+        assert world.leftovers() == []
+    assert world.proxy.jobs == 0
+    note(FIGURES)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_disk_that_is_full_while_the_audit_spills_is_said_in_one_line(world: World, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.parquet"
+    duckdb.execute("COPY (SELECT range AS key FROM range(10_000_000)) TO ? (FORMAT parquet)", [str(keys)])
+    rules, spill = [KeyRule(check="unique", columns=("key",))], world.lake.root / "spill"
+    with pytest.raises(dg.Failure, match=r"^the disk failed.*Free some space") as failed, failing_in_one_line():
+        audit(keys, spill=spill, rows=(), keys=rules, statistics=())
+    assert "\n" not in str(failed.value.description)
+    note(SPILL)
+
+
 def test_lake_that_is_read_only_is_refused_before_anything_is_asked(
     world: World, small_disk: Remount, truth: pa.Table
 ) -> None:
@@ -103,5 +151,5 @@ def test_clock_that_jumps_changes_nothing(world: World, truth: pa.Table, monkeyp
 
 def test_faults_that_need_root_are_listed_though_they_are_skipped() -> None:
     if not recording() and os.geteuid() != 0:
-        note(FULL)
-        note(READ_ONLY)
+        for record in (FULL, READ_ONLY, FIGURES, SPILL):
+            note(record)

@@ -35,6 +35,8 @@ from photoz_assets.science.figures import (
 from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import band_statistics, survey_statistics
 from photoz_assets.science.tessellation import patch_table, tract_table
+from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.staging import whole_file
 from photoz_assets_tests.samples import galaxies
 
 TRACTS = (3637, 3638, 3831)
@@ -288,9 +290,10 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_former_one(tmp_path: Path) -> 
     path.write_bytes(b"a former figure")
     figure = GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), CAPTION)
     figure.text(0.5, 0.5, r"$\nosuchsymbol$")
-    with pytest.raises(ValueError, match="nosuchsymbol"):
-        save(figure, path)
-    assert [found.name for found in tmp_path.iterdir()] == ["broken.png"]
+    lake = Lake(tmp_path / "lake")
+    with pytest.raises(ValueError, match="nosuchsymbol"), whole_file(lake, path) as file:
+        save(figure, file)
+    assert list(lake.staging.iterdir()) == []
     assert path.read_bytes() == b"a former figure"
 
 

@@ -21,7 +21,7 @@ from photoz_assets.selection import Selection
 from photoz_assets.storage import staging
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, spool, stage
+from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, spool, stage, whole_file
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
@@ -160,7 +160,12 @@ def test_leftovers_of_a_killed_process_are_swept_but_not_those_in_use(lake: Lake
         spooled.write_bytes(b"PAR1")
         assert spooled.exists()
     assert not spooled.exists()
-    another = staged(lake, galaxies(10))
+    figure = lake.figure("diagnostics", "redshifts", 3638)
+    with whole_file(lake, figure) as drawn:
+        drawn.write_bytes(b"PNG")
+        another = staged(lake, galaxies(10))
+        assert not figure.exists()
+    assert figure.read_bytes() == b"PNG"
     assert {path.name for path in lake.staging.glob("*.staged")} == {in_use.path.name, another.path.name}
 
 

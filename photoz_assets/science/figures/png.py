@@ -1,11 +1,10 @@
-"""Figures as files, whole or not at all: a PNG each, one contact sheet of several, and thumbnails for pages."""
+"""Figures as files: a PNG each, one contact sheet of several, and thumbnails for pages."""
 
 import base64
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,23 +25,18 @@ _ALT_TEXT_KEY: Final = "Description"
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG: whole, under a temporary name, then renamed into place.
+    """Write a figure as PNG.
 
     The figure's label, its alt text and origin, becomes the PNG's ``Description``.
 
     Raises
     ------
     OSError
-        The file cannot be written; a former one stays as it was.
+        The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f".{path.name}.{uuid4().hex}.part")
     metadata = {"Software": "photoz_assets", _ALT_TEXT_KEY: figure.get_label()}
-    try:
-        figure.savefig(written, format="png", dpi=DPI, metadata=metadata)
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
+    figure.savefig(path, format="png", dpi=DPI, metadata=metadata)
 
 
 def contact_sheet(figures: Sequence[Path], path: Path) -> None:
@@ -51,7 +45,7 @@ def contact_sheet(figures: Sequence[Path], path: Path) -> None:
     Raises
     ------
     OSError
-        One of them is missing, or the sheet cannot be written; a former one stays as it was.
+        One of them is missing, or the sheet cannot be written.
     """
     cells, alt_texts = [], []
     for figure in figures:
@@ -66,12 +60,7 @@ def contact_sheet(figures: Sequence[Path], path: Path) -> None:
             sheet.paste(cell, (column * (_CELL_WIDTH + _GAP), sum(heights[:number])))
     described = PngInfo()
     described.add_itxt(_ALT_TEXT_KEY, " ".join(alt_texts))
-    written = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        sheet.save(written, "PNG", pnginfo=described)
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
+    sheet.save(path, "PNG", pnginfo=described)
 
 
 def _within_cell(image: Image.Image) -> tuple[int, int]:
