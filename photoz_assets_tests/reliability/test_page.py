@@ -4,6 +4,7 @@ import pytest
 
 from photoz_assets_tests.reliability import (
     test_archive_faults,
+    test_daemon,
     test_data_faults,
     test_disk,
     test_processes,
@@ -15,7 +16,15 @@ from photoz_assets_tests.reliability.records import listed, recording
 
 @pytest.mark.skipif(recording(), reason="the page is being written")
 def test_page_lists_each_fault_once_and_nothing_else() -> None:
-    modules = (test_archive_faults, test_data_faults, test_disk, test_processes, test_security, test_stopping)
+    modules = (
+        test_archive_faults,
+        test_daemon,
+        test_data_faults,
+        test_disk,
+        test_processes,
+        test_security,
+        test_stopping,
+    )
     injected = [fault for module in modules for fault in module.FAULTS]
     assert sorted(row[0] for row in listed()) == sorted(injected)
 
