@@ -16,10 +16,6 @@ class Stage(IntEnum):
     GALAXIES = 1
     STAR_POSITIONS = 2
     STARS = 3
-    OVERLAP_GALAXY_POSITIONS = 4
-    OVERLAP_GALAXIES = 5
-    OVERLAP_STAR_POSITIONS = 6
-    OVERLAP_STARS = 7
     CENTROIDS = 8
     FLUXES = 9
     FLAGS = 10
@@ -39,9 +35,14 @@ class Recipe:
     seed: int
     density: float
 
-    def generator(self, stage: Stage) -> np.random.Generator:
-        """Start the stream of random numbers of a stage; it depends on seed, tract and stage alone."""
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.tract, stage])))
+    def generator(self, stage: Stage, block: int | None = None) -> np.random.Generator:
+        """Start the stream of random numbers of a stage; it depends on seed, tract, stage and block alone.
+
+        A stage draws block by block or for the whole tract, always the same way: the streams of block 0 and of the
+        tract are one.
+        """
+        key = [self.seed, self.tract, stage] if block is None else [self.seed, self.tract, stage, block]
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
     @property
     def crowding_scale(self) -> float:

@@ -31,7 +31,7 @@ from photoz_assets.embedded_archive.sky.truth import Sources, draw_overlap, draw
 __all__ = ["SKY_VERSION", "TABLES", "SkyStore", "coadd_patches", "tract_of_object_id"]
 
 # Changes when the rows that a seed and a density give change.
-SKY_VERSION: Final = "2"
+SKY_VERSION: Final = "3"
 
 TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 

@@ -1,8 +1,8 @@
 """The true sources of a tract: where galaxies and stars lie, how bright they are with and without dust.
 
-A tract's truths lie in its inner region. Around it, in the border that the tract's images cover too, lie
-sources that belong to neighbouring tracts. Those are drawn anew for each tract, from the same population: they
-give the border its objects, but are not the neighbour's own.
+A tract's truths lie in its inner region. They are drawn in nine blocks, its outer patches apart from the others:
+in the border that a tract's images cover around it lie the neighbours' own sources, and for those the blocks next
+to it are drawn again, from their own seeds.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ from photoz_assets.embedded_archive.sky.digits import FLUX_BITS, rounded, rounde
 from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude
 from photoz_assets.embedded_archive.sky.population import magnitudes_of_colours, packaged_population
 from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.science.skymap import DC2, SkyBox
+from photoz_assets.science.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,6 +46,14 @@ _LOCUS_IZ: Final = (-0.08, 0.03, 0.1, 0.22, 0.45, 0.8, 1.2)
 _LOCUS_ZY: Final = (-0.05, 0.0, 0.04, 0.1, 0.2, 0.35, 0.6)
 # Extinction in ugrizy over E(B-V).
 _EXTINCTION: Final = (4.8, 3.6, 2.7, 2.1, 1.6, 1.3)
+
+
+# Pixel 0 begins half a pixel before its centre.
+_FIRST_EDGE: Final = -0.5
+# A block is a corner patch, the patches between two corners, or all that are inside of those.
+_BLOCKS_PER_SIDE: Final = 3
+# Closer than any tract is wide: none slips between two points along the edge of a tract's images.
+_POINTS_ALONG_EDGE: Final = 57
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +104,43 @@ class _Kind:
 
 def draw_truths(recipe: Recipe) -> Sources:
     """Draw the sources within a tract's inner region, patch after patch."""
+    parts: list[Sources] = []
+    drawn = 0
+    for block in range(_BLOCKS_PER_SIDE**2):
+        part = _draw_block(recipe, block)
+        parts.append(replace(part, host=np.where(part.host == NO_HOST, NO_HOST, part.host + drawn)))
+        drawn += len(part)
+    return _patch_after_patch(recipe, Sources.concatenate(*parts))
+
+
+def _draw_block(recipe: Recipe, block: int) -> Sources:
+    """Draw the sources that belong to a block of patches: they lie in it and in its tract's inner region."""
     box = DC2.inner_box(recipe.tract)
+    [left, right], [low, high] = _block_pixels(np.array(block))
+    area_deg2 = (right - left) * (high - low) * (DC2.pixel_scale_arcsec / 3600) ** 2
     parts = []
     for draw, per_deg2, positions, kinds in (
         (_galaxies, packaged_population().per_deg2, Stage.GALAXY_POSITIONS, Stage.GALAXIES),
         (_stars, _STARS_PER_DEG2, Stage.STAR_POSITIONS, Stage.STARS),
     ):
-        rng = recipe.generator(positions)
-        count = rng.poisson(per_deg2 * recipe.density * box.area_deg2)
-        ra_deg, dec_deg = _uniform_on_sky(box, count, rng)
-        parts.append(_place(recipe, ra_deg, dec_deg, draw(count, recipe.generator(kinds))))
-    parts.append(_supernovae(recipe, parts[0], box))
-    return _patch_after_patch(recipe, Sources.concatenate(*parts))
+        rng = recipe.generator(positions, block)
+        count = rng.poisson(per_deg2 * recipe.density * area_deg2)
+        # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
+        x, y = rng.uniform(left, right, count), rng.uniform(low, high, count)
+        ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, x, y)
+        inside = box.contains(ra_deg, dec_deg)
+        kind = draw(int(inside.sum()), recipe.generator(kinds, block))
+        parts.append(_place(recipe, ra_deg[inside], dec_deg[inside], kind))
+    parts.append(_supernovae(recipe, block, parts[0]))
+    return Sources.concatenate(*parts)
+
+
+def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Give where blocks begin and end in x and in y, in pixels of their tract, each of shape (..., 2)."""
+    size, end = DC2.patch_inner_pixels, DC2.patches_per_side * DC2.patch_inner_pixels
+    limits = np.array([[0, size], [size, end - size], [end - size, end]]) + _FIRST_EDGE
+    row, column = np.divmod(block, _BLOCKS_PER_SIDE)
+    return limits[column], limits[row]
 
 
 def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
@@ -123,23 +156,35 @@ def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
 
 
 def draw_overlap(recipe: Recipe) -> Sources:
-    """Draw sources in the border of a tract, outside of its inner region."""
-    box = DC2.inner_box(recipe.tract)
-    side = DC2.patches_per_side * DC2.patch_inner_pixels
-    area_deg2 = (side * DC2.pixel_scale_arcsec / 3600) ** 2
+    """Draw the neighbouring tracts' sources that lie on a tract's images, in that tract's pixels."""
     parts = []
-    for draw, per_deg2, positions, kinds in (
-        (_galaxies, packaged_population().per_deg2, Stage.OVERLAP_GALAXY_POSITIONS, Stage.OVERLAP_GALAXIES),
-        (_stars, _STARS_PER_DEG2, Stage.OVERLAP_STAR_POSITIONS, Stage.OVERLAP_STARS),
-    ):
-        rng = recipe.generator(positions)
-        # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
-        x, y = rng.uniform(-0.5, side - 0.5, (2, rng.poisson(per_deg2 * recipe.density * area_deg2)))
-        ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, x, y)
-        outside = ~box.contains(ra_deg, dec_deg)
-        kind = draw(int(outside.sum()), recipe.generator(kinds))
-        parts.append(_place(recipe, ra_deg[outside], dec_deg[outside], kind))
+    for tract, block in _bordering_blocks(recipe.tract):
+        theirs = _draw_block(replace(recipe, tract=tract), block)
+        x, y = DC2.sky_to_pixel(recipe.tract, theirs.ra_deg, theirs.dec_deg)
+        seen = np.flatnonzero((x >= _FIRST_EDGE) & (x < _last_edge()) & (y >= _FIRST_EDGE) & (y < _last_edge()))
+        parts.append(replace(theirs, x=x, y=y, host=np.full(len(theirs), NO_HOST)).take(seen))
     return Sources.concatenate(*parts)
+
+
+def _bordering_blocks(tract: int) -> list[tuple[int, int]]:
+    """List the blocks of other tracts that a tract's images reach into, by tract and block."""
+    along = np.linspace(_FIRST_EDGE, _last_edge(), _POINTS_ALONG_EDGE)
+    low, high = np.full_like(along, _FIRST_EDGE), np.full_like(along, _last_edge())
+    x, y = np.concatenate([along, along, low, high]), np.concatenate([low, high, along, along])
+    neighbours = np.unique(DC2.tract_of(*DC2.pixel_to_sky(tract, x, y)))
+    tracts, blocks = np.meshgrid(neighbours[neighbours != tract], np.arange(_BLOCKS_PER_SIDE**2), indexing="ij")
+    columns, rows = _block_pixels(blocks)
+    # Great circles are straight on the plane of any tract: a block lies within its corners.
+    corners = DC2.pixel_to_sky(tracts[..., None], columns[..., [0, 1, 1, 0]], rows[..., [0, 0, 1, 1]])
+    x, y = DC2.sky_to_pixel(tract, *corners)
+    reaches = (x.max(-1) >= _FIRST_EDGE) & (x.min(-1) < _last_edge())
+    reaches &= (y.max(-1) >= _FIRST_EDGE) & (y.min(-1) < _last_edge())
+    return list(zip(tracts[reaches].tolist(), blocks[reaches].tolist(), strict=True))
+
+
+def _last_edge() -> float:
+    """Give where the last pixel of a tract ends, in x and in y."""
+    return DC2.patches_per_side * DC2.patch_inner_pixels + _FIRST_EDGE
 
 
 def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
@@ -147,12 +192,6 @@ def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     waves = np.sin(7 * ra + 3 * dec) + np.sin(11 * dec - 5 * ra + 1.0) + np.sin(17 * ra + 13 * dec + 2.0)
     return np.asarray(0.009 + 0.005 * waves / 3)
-
-
-def _uniform_on_sky(box: SkyBox, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    ra_deg = np.mod(rng.uniform(box.ra_min, box.ra_max, count), 360.0)
-    low, high = np.sin(np.radians([box.dec_min, box.dec_max]))
-    return ra_deg, np.degrees(np.arcsin(rng.uniform(low, high, count)))
 
 
 def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
@@ -208,11 +247,12 @@ def _stars(count: int, rng: np.random.Generator) -> _Kind:
     )
 
 
-def _supernovae(recipe: Recipe, galaxies: Sources, box: SkyBox) -> Sources:
-    """Let stars explode in some of the galaxies, near their centres but within the tract."""
-    rng = recipe.generator(Stage.SUPERNOVAE)
+def _supernovae(recipe: Recipe, block: int, galaxies: Sources) -> Sources:
+    """Let stars explode in some of a block's galaxies, near their centres but within the tract."""
+    rng = recipe.generator(Stage.SUPERNOVAE, block)
     near = np.flatnonzero(galaxies.redshift < _SUPERNOVA_LIMIT_REDSHIFT)
-    count = min(int(rng.poisson(_SUPERNOVAE_PER_DEG2 * recipe.density * box.area_deg2)), len(near))
+    per_galaxy = _SUPERNOVAE_PER_DEG2 / packaged_population().per_deg2
+    count = min(int(rng.poisson(per_galaxy * len(galaxies))), len(near))
     host = rng.choice(near, count, replace=False)
     distance_deg, angle = (
         galaxies.radius_arcsec[host] / 3600 * rng.exponential(1.0, count),
@@ -220,7 +260,7 @@ def _supernovae(recipe: Recipe, galaxies: Sources, box: SkyBox) -> Sources:
     )
     dec_deg = galaxies.dec_deg[host] + distance_deg * np.sin(angle)
     ra_deg = galaxies.ra_deg[host] + distance_deg * np.cos(angle) / np.cos(np.radians(dec_deg))
-    inside = box.contains(ra_deg, dec_deg)
+    inside = DC2.inner_box(recipe.tract).contains(ra_deg, dec_deg)
     host, ra_deg, dec_deg = host[inside], np.mod(ra_deg[inside], 360.0), dec_deg[inside]
     dark = _Kind(
         truth_type=SUPERNOVA,

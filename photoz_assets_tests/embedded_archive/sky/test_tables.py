@@ -147,6 +147,27 @@ def test_objects_in_the_border_of_a_patch_are_measured_again(sky: duckdb.DuckDBP
     assert both_primary == same_flux == 0
 
 
+def test_objects_in_the_border_of_two_tracts_are_of_the_same_sources(sky: duckdb.DuckDBPyConnection) -> None:
+    ra, dec = (
+        sky.sql(
+            "SELECT coord_ra, coord_dec FROM Object WHERE tract = 2898 AND r_cModelFlux > 50 * r_cModelFluxErr "
+            "AND deblend_nChild = 0 AND NOT detect_isTractInner AND coord_ra < 52"
+        )
+        .fetchnumpy()
+        .values()
+    )
+    of_neighbour = DC2.tract_of(ra, dec) == 2897
+    truth_ra, truth_dec = (
+        sky.sql("SELECT ra, dec FROM TruthSummary WHERE starts_with(id, '2897')").fetchnumpy().values()
+    )
+    distance_arcsec = [
+        3600 * angular_separation_deg(*place, truth_ra, truth_dec).min()
+        for place in zip(ra[of_neighbour], dec[of_neighbour], strict=True)
+    ]
+    assert len(distance_arcsec) > 50
+    assert np.mean(np.less(distance_arcsec, 0.5)) > 0.95
+
+
 def test_primary_is_what_the_flags_say(sky: duckdb.DuckDBPyConnection) -> None:
     [[wrong]] = sky.execute(
         "SELECT count(*) FILTER (WHERE detect_isPrimary <> (detect_isPatchInner AND detect_isTractInner "
