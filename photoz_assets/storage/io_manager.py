@@ -19,7 +19,7 @@ from photoz_assets.storage.staging import StagedTable, publish
 if TYPE_CHECKING:
     import pandas as pd
 
-_PREVIEW_ROWS: Final = 3
+_PREVIEW_ROWS: Final = 2
 _CELL_CHARACTERS: Final = 40
 
 Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]

@@ -89,7 +89,7 @@ def test_field_diagnostics_draw_the_seeds_six_figures(field: Runs) -> None:
     for name in GALAXY_FIGURES:
         assert field.lake.figure("field_diagnostics", name).read_bytes().startswith(b"\x89PNG")
     assert field.lake.figure("field_diagnostics", "contact_sheet").exists()
-    assert "data:image/webp;base64," in run.metadata("field_diagnostics")["figures"]
+    assert "data:image/avif;base64," in run.metadata("field_diagnostics")["figures"]
     statistics = pq.read_table(field.lake.table("field_diagnostics"))
     assert statistics.column("band").to_pylist() == list("ugrizy")
 

@@ -114,7 +114,7 @@ def test_tract_launched_from_the_page_turns_green_with_checks_and_figures(page: 
 
     page.goto(f"{address}/assets/diagnostics?view=partitions&partition={TRACT}")
     page.get_by_text(re.compile("Show Markdown")).first.click()
-    picture = page.locator('img[src^="data:image/webp"]').first
+    picture = page.locator('img[src^="data:image/avif"]').first
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 200
 

@@ -117,7 +117,7 @@ def test_sky_map_is_a_figure_and_no_table(whole_sky: tuple[Runs, Run]) -> None:
     runs, run = whole_sky
     assert runs.lake.figure("sky_map", "sky_map").exists()
     assert not runs.lake.table("sky_map").exists()
-    assert "data:image/webp;base64," in run.metadata("sky_map")["figures"]
+    assert "data:image/avif;base64," in run.metadata("sky_map")["figures"]
 
 
 def test_sky_map_shows_all_tracts_and_patches_inside_the_notebooks_window(whole_sky: tuple[Runs, Run]) -> None:

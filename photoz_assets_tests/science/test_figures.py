@@ -327,7 +327,7 @@ def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Pa
     caption = Caption("Field [a]", "embedded archive, simulated", 3)
     save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), caption), path)
     markdown = thumbnail_markdown(path)
-    match = re.fullmatch(r"!\[(.*)\]\(data:image/webp;base64,([A-Za-z0-9+/=]+)\)", markdown)
+    match = re.fullmatch(r"!\[(.*)\]\(data:image/avif;base64,([A-Za-z0-9+/=]+)\)", markdown)
     assert match
     assert match[1].endswith(r"Field \[a\], 3 galaxies; embedded archive, simulated.")
     assert base64.b64decode(match[2]) == thumbnail(path)
