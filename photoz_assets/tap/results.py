@@ -11,7 +11,7 @@ import pyarrow as pa
 import requests
 
 from photoz_assets.tap import parquet, votable
-from photoz_assets.tap.errors import CutShort, DeadlineExceeded, Rejected, Truncated
+from photoz_assets.tap.errors import CutShort, DeadlineExceeded, Rejected, TooLarge, Truncated
 from photoz_assets.tap.transport import ArchiveSession
 
 
@@ -43,6 +43,8 @@ class ResultStream:
         Monotonic seconds.
     batch_rows
         The most rows of a batch.
+    most_bytes
+        The largest body to read, None for any.
 
     Attributes
     ----------
@@ -62,6 +64,8 @@ class ResultStream:
         The download broke; it may be started again.
     DeadlineExceeded
         The download took too long.
+    TooLarge
+        The body is larger than allowed.
     ArchiveError
         Anything else, as `votable.decode`, `parquet.read` and `ArchiveSession` raise it.
     """
@@ -79,6 +83,7 @@ class ResultStream:
         spool: Path | None = None,
         deadline: float | None = None,
         batch_rows: int = votable.DEFAULT_BATCH_ROWS,
+        most_bytes: int | None = None,
     ) -> None:
         self.rows = 0
         self.bytes = 0
@@ -93,11 +98,15 @@ class ResultStream:
         self._spool = spool
         self._deadline = deadline
         self._batch_rows = batch_rows
+        self._most_bytes = most_bytes
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         with self._session.guarded(self._url):
             for batch in self._batches():
                 self.rows += batch.num_rows
+                # A stream that never ends is not waited for.
+                if self._expected_rows is not None and self.rows > self._expected_rows:
+                    self._judge()
                 yield batch
             self._judge()
 
@@ -140,6 +149,8 @@ class ResultStream:
             self.bytes += len(chunk)
             if self._deadline is not None and self._clock() > self._deadline:
                 raise DeadlineExceeded(f"the download is not done in time: {self.bytes} bytes so far")
+            if self._most_bytes is not None and self.bytes > self._most_bytes:
+                raise TooLarge(f"a result of over {self._most_bytes} bytes")
             yield chunk
 
     def _judge(self) -> None:

@@ -28,6 +28,9 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 _SYNC_ROWS: Final = 1_000_000
 _LARGEST_SYNC_BYTES: Final = 1 << 28
+# As text, the values of a table take some times their size.
+_LARGEST_SYNC_BODY_BYTES: Final = 1 << 30
+_LONGEST_SYNC_SECONDS: Final = 1800.0
 
 _SCHEMAS: Final = pa.schema([("schema_name", pa.string()), ("description", pa.string())])
 _TABLES: Final = pa.schema([("table_name", pa.string()), ("description", pa.string())])
@@ -184,6 +187,8 @@ class Archive:
                 schema=schema,
                 clock=self._retrying.clock,
                 maxrec=limit,
+                deadline=self._retrying.clock() + _LONGEST_SYNC_SECONDS,
+                most_bytes=_LARGEST_SYNC_BODY_BYTES,
             )
             batches: list[pa.RecordBatch] = []
             for batch in stream:

@@ -9,7 +9,7 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -22,10 +22,13 @@ from requests.auth import AuthBase
 
 from photoz_assets.tap import documents
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.wire import TimedAdapter
 
 _MOST_REDIRECTS: Final = 5
 _CHUNK_BYTES: Final = 1 << 20
-_LONGEST_REFUSAL_BYTES: Final = 1 << 16
+# Of a refusal, or of what nobody reads beside a redirect.
+_LONGEST_ASIDE_BYTES: Final = 1 << 16
+_LONGEST_ASIDE_SECONDS: Final = 30.0
 _LONGEST_DOCUMENT_BYTES: Final = 1 << 22  # capabilities and jobs take some 50 kB; their query a few kB more
 # A body that arrives more slowly than this is not arriving: a read timeout alone lets one byte a minute pass.
 _SLOWEST_BYTES: Final = 1 << 14
@@ -115,7 +118,7 @@ class ArchiveSession(requests.Session):
     token
         Bearer token, or None for an anonymous session.
     connect_seconds, read_seconds
-        Time limits of every request: to be connected, and between two pieces of an answer.
+        Time limits of every request: to be connected; for the head of an answer, and for each piece of its body.
     clock
         Monotonic seconds.
 
@@ -135,6 +138,8 @@ class ArchiveSession(requests.Session):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, TimedAdapter())
         self.max_redirects = _MOST_REDIRECTS
         self._origin = origin_of(base_url)
         # Set even without a token: a session with `auth` does not look into the user's netrc.
@@ -155,6 +160,13 @@ class ArchiveSession(requests.Session):
         """Take the token off a redirect that leaves the archive's origin; nothing puts it on again."""
         if not prepared_request.url or origin_of(prepared_request.url) != self._origin:
             prepared_request.headers.pop("Authorization", None)
+
+    def resolve_redirects(self, resp: requests.Response, *args: Any, **kwargs: Any) -> Any:
+        """Follow redirects, without the base class's way to read all of each one's body first."""
+        if resp.is_redirect:
+            with suppress(ArchiveError):
+                self._beginning(resp)
+        return super().resolve_redirects(resp, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send one request; every hop of a redirect comes through here.
@@ -261,17 +273,21 @@ class ArchiveSession(requests.Session):
         connect_seconds, read_seconds = self._timeout
         return min(connect_seconds, max(seconds, 1.0)), min(read_seconds, max(seconds, 1.0))
 
+    def _beginning(self, response: requests.Response) -> bytes:
+        """Read the beginning of a body that may be of any size, and close it."""
+        body, started = b"", self._clock()
+        with closing(self.chunks(response)) as chunks:
+            for chunk in chunks:
+                body += chunk
+                if len(body) >= _LONGEST_ASIDE_BYTES or self._clock() - started > _LONGEST_ASIDE_SECONDS:
+                    break
+        return body[:_LONGEST_ASIDE_BYTES]
+
     def _refusal(self, response: requests.Response) -> ArchiveError:
         """Turn an answer with a status from 400 into an error that tells the archive's reason."""
-        body = b""
         try:
-            with closing(self.chunks(response)) as chunks:
-                for chunk in chunks:
-                    body += chunk
-                    if len(body) >= _LONGEST_REFUSAL_BYTES:
-                        break
+            body = self._beginning(response)
         except ArchiveError as error:
-            body = b""
             reason = f"{response.reason or 'no reason given'} (and the reason was cut off: {error.message})"
         else:
             reason = documents.reason_of(body) or response.reason or "no reason given"

@@ -5,7 +5,6 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +15,16 @@ import pytest
 from photoz_assets.embedded_archive.service.faults import Faults
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.ingest import BROKEN, BUSY, Terms
+from photoz_assets_tests.reliability.cases import (
+    BOMB,
+    EXTERNAL,
+    RECOVERS,
+    Arrange,
+    Case,
+    check,
+    in_the_middle,
+    struck,
+)
 from photoz_assets_tests.reliability.proxy import (
     CAPABILITIES,
     JOB_LIST,
@@ -30,47 +39,12 @@ from photoz_assets_tests.reliability.proxy import (
     rewritten,
 )
 from photoz_assets_tests.reliability.records import FaultRecord, note
-from photoz_assets_tests.reliability.world import CANARY, World, lost_and_wrong
+from photoz_assets_tests.reliability.world import World, lost_and_wrong
 from photoz_assets_tests.tap.documents import error_document
 from photoz_assets_tests.tap.faulty_server import Answer, HurriedClock, Request, tls_server
 
-Arrange = Callable[[World, ArchiveServer], None]
 LOGIN = Answer(body=b"<!DOCTYPE html><html><title>Sign in</title></html>", headers={"Content-Type": "text/html"})
 MAINTENANCE = Answer(status=503, body=b"<html>Down for maintenance</html>")
-BOMB = (
-    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
-    b'<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><VOTABLE>&c;</VOTABLE>'
-)
-EXTERNAL = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><VOTABLE>&a;</VOTABLE>'
-RECOVERS = "^recovered"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A fault, how it is injected, what must come of it, and how many queries the archive may run for it."""
-
-    group: str
-    fault: str
-    injected: str
-    arrange: Arrange
-    outcome: str
-    jobs: int
-    leaves_job: bool = False
-
-
-def struck(*faults: Fault) -> Arrange:
-    """Have the proxy do something to single requests."""
-
-    def arrange(world: World, _: ArchiveServer) -> None:
-        # Each run of a case starts to count anew.
-        world.proxy.faults = [Fault(each.kind, each.answer, each.times, each.skip) for each in faults]
-
-    return arrange
-
-
-def in_the_middle(*faults: Fault) -> Arrange:
-    """Have the proxy do something to requests after three polls, in which the job still runs on any machine."""
-    return struck(Fault(POLL, rewritten(b"COMPLETED", b"EXECUTING"), times=3), *faults)
 
 
 def broken(**faults: Any) -> Arrange:
@@ -338,30 +312,7 @@ FAULTS = [*(case.fault for case in CASES), *(NOT_OURS.format(status) for status 
 def test_fault_of_the_archive_loses_nothing_and_publishes_nothing_wrong(
     case: Case, world: World, one_tract: ArchiveServer, truth: pa.Table
 ) -> None:
-    before = world.digest()
-    case.arrange(world, one_tract)
-    outcome = world.refresh()
-    assert re.search(case.outcome, outcome.text), outcome
-    assert "\n" not in outcome.text
-    assert CANARY not in outcome.text + "".join(outcome.said)
-    assert (world.digest() == before) == (outcome.error is not None)
-    assert world.proxy.jobs == case.jobs
-    assert world.proxy.asked_for(JOB_LIST) == [], "what others ask is none of our business"
-    assert bool(world.leftovers()) == case.leaves_job
-    lost, wrong = lost_and_wrong(world.rows(), truth)
-    assert (lost, wrong) == (0, 0)
-    note(
-        FaultRecord(
-            group=case.group,
-            fault=case.fault,
-            injected=case.injected,
-            outcome=outcome.text,
-            retries=outcome.retries,
-            jobs=world.proxy.jobs,
-            rows_lost=lost,
-            wrong_rows=wrong,
-        )
-    )
+    check(case, world, one_tract, truth)
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+_DRIP_SECONDS = 0.02
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """One answer; the faults are those of the wire.
 
     ``cut_to`` sends only so many bytes of the body and closes the connection; ``pause_seconds`` is slept before
-    each piece of the body; ``hang_up`` closes the connection without an answer.
+    each piece of the body; ``hang_up`` closes the connection without an answer. Until the client hangs up,
+    ``head_drips`` sends a header byte by byte, and ``endless`` is sent after the body, again and again.
     """
 
     body: bytes = b""
@@ -32,6 +35,8 @@ class Answer:
     hang_up: bool = False
     pause_seconds: float = 0.0
     piece_bytes: int = 1 << 16
+    head_drips: bool = False
+    endless: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +120,31 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.hang_up:
             self.close_connection = True
             return
+        if answer.head_drips:
+            self._drip_head()
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if answer.is_chunked:
             self.send_header("Transfer-Encoding", "chunked")
-        elif answer.has_length:
+        elif answer.has_length and not answer.endless:
             self.send_header("Content-Length", str(len(answer.body)))
-        if answer.cut_to is not None or not (answer.has_length or answer.is_chunked):
+        if answer.endless or answer.cut_to is not None or not (answer.has_length or answer.is_chunked):
             self.send_header("Connection", "close")
         self.end_headers()
         try:
             self._send_body(answer)
         except OSError:
             self.close_connection = True
+
+    def _drip_head(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(_DRIP_SECONDS)
 
     def _send_body(self, answer: Answer) -> None:
         body = answer.body[: answer.cut_to]
@@ -137,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             piece = body[start : start + answer.piece_bytes]
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if answer.is_chunked else piece)
             self.wfile.flush()
+        while answer.endless:
+            self.wfile.write(answer.endless)
         if answer.is_chunked and answer.cut_to is None:
             self.wfile.write(b"0\r\n\r\n")
 
