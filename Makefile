@@ -20,9 +20,9 @@ ui: venv ## the Dagster UI on http://127.0.0.1:3000, its daemon and, unless PHOT
 test: venv ## the whole test suite
 	@exec $(python) -m pytest -n auto --dist loadfile $(ARGS)
 
-soak: venv ## the tests of faults at full length (kills, fuzz, many processes); writes the table of docs/reliability.md
+soak: venv ## the tests of faults at full length (kills, fuzz, many processes), half an hour; writes docs/reliability.md
 	@rm -rf build/faults
-	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults $(python) -m pytest -n 2 --dist loadfile photoz_assets_tests/reliability photoz_assets_tests/tap/test_votable_fuzz.py $(ARGS)
+	PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS=build/faults nice -n 19 $(python) -m pytest -v photoz_assets_tests/reliability photoz_assets_tests/tap/test_votable_fuzz.py $(ARGS)
 	$(python) -m photoz_assets_tests.reliability.records build/faults
 
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients

@@ -11,16 +11,35 @@ import json
 import os
 import re
 import sys
+import time
 import uuid
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from photoz_assets_tests.effort import SOAK
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 GROUPS: Final = ("Transport", "Service", "Data", "Process", "Limits", "Security")
 _BEGIN, _END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
+_SOAK_BEGIN, _SOAK_END = "<!-- soak: begin -->\n", "<!-- soak: end -->\n"
 _FOLDER: Final = "PHOTOZ_FAULT_RECORDS"
 _HEADINGS: Final = ("fault", "injected", "outcome", "retries", "archive jobs", "rows lost", "wrong rows published")
+
+
+@dataclass(frozen=True, order=True)
+class SoakRecord:
+    """A long test at full length: what was done, how much of it, what came of it, and how long that took."""
+
+    part: str
+    extent: str
+    found: str
+    seconds: int = 0
+
+    @property
+    def line(self) -> str:
+        """The record as a row of the page's table."""
+        return f"| {self.part} | {self.extent} | {self.found} | {self.seconds} |"
 
 
 @dataclass(frozen=True, order=True)
@@ -56,11 +75,26 @@ def note(record: FaultRecord) -> None:
         The page says otherwise.
     """
     assert record.group in GROUPS
-    if folder := os.environ.get(_FOLDER):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / f"{uuid.uuid4().hex}.json").write_text(json.dumps(asdict(record)))
+    if recording():
+        _write_down(record)
     else:
         assert record.line in PAGE.read_text().splitlines(), f"make soak writes this line: {record.line}"
+
+
+def note_soak(record: SoakRecord, started: float) -> None:
+    """Write down what came of a long test, if it was done at full length and the environment says where.
+
+    ``started`` is the monotonic second in which it began.
+    """
+    if SOAK and recording():
+        _write_down(replace(record, seconds=round(time.monotonic() - started)))
+
+
+def _write_down(record: FaultRecord | SoakRecord) -> None:
+    folder = Path(os.environ[_FOLDER])
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = type(record).__name__
+    (folder / f"{kind}-{uuid.uuid4().hex}.json").write_text(json.dumps(asdict(record)))
 
 
 def recording() -> bool:
@@ -86,14 +120,27 @@ def render(records: list[FaultRecord]) -> str:
     return "\n".join(sections)
 
 
+def render_soak(records: list[SoakRecord]) -> str:
+    """Write the table of the long tests."""
+    head = "| part | extent | found | seconds |\n| --- | --- | --- | --- |"
+    return "\n".join([head, *(record.line for record in sorted(records)), ""])
+
+
 def main(folder: str) -> None:
     """Put the records of a folder into the page."""
-    names = {each.name for each in fields(FaultRecord)}
-    texts = [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]
-    records = [FaultRecord(**{name: text[name] for name in names}) for text in texts]
-    before, _, rest = PAGE.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n{render(records)}\n{_END}{after}")
+    faults = [FaultRecord(**text) for text in _read(folder, FaultRecord)]
+    soaks = [SoakRecord(**text) for text in _read(folder, SoakRecord)]
+    page = _between(PAGE.read_text(), _BEGIN, _END, render(faults))
+    PAGE.write_text(_between(page, _SOAK_BEGIN, _SOAK_END, render_soak(soaks)))
+
+
+def _read(folder: str, kind: type) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in Path(folder).glob(f"{kind.__name__}-*.json")]
+
+
+def _between(page: str, begin: str, end: str, text: str) -> str:
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import pytest
 
 from photoz_assets_tests.reliability import (
     test_archive_faults,
+    test_bounds,
     test_daemon,
     test_data_faults,
     test_disk,
+    test_kills,
     test_processes,
     test_security,
     test_stopping,
@@ -18,9 +20,11 @@ from photoz_assets_tests.reliability.records import listed, recording
 def test_page_lists_each_fault_once_and_nothing_else() -> None:
     modules = (
         test_archive_faults,
+        test_bounds,
         test_daemon,
         test_data_faults,
         test_disk,
+        test_kills,
         test_processes,
         test_security,
         test_stopping,

@@ -23,6 +23,7 @@ from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
 from photoz_assets.storage.staging import publish, spill_folder, stage
 from photoz_assets_tests.reliability.proxy import FaultyProxy
+from photoz_assets_tests.reliability.stages import Timeline
 from photoz_assets_tests.reliability.world import TRACT, World
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.samples import galaxies
@@ -38,14 +39,19 @@ def forking() -> ForkServerContext:
     return context
 
 
-def refreshing(url: str, root: Path, faint_limit_mag: float, *, drawing: bool = False) -> ForkServerProcess:
+def refreshing(
+    url: str, root: Path, faint_limit_mag: float, *, drawing: bool = False, timeline: Timeline | None = None
+) -> ForkServerProcess:
     """Start a process that refreshes the tract as the asset does; or by a run of it and of its diagnostics."""
-    process = forking().Process(target=_draw if drawing else _refresh, args=(url, root, faint_limit_mag))
+    process = forking().Process(
+        target=_draw if drawing else _refresh, args=(url, root, faint_limit_mag, timeline or Timeline(forking()))
+    )
     process.start()
     return process
 
 
-def _refresh(url: str, root: Path, faint_limit_mag: float) -> None:
+def _refresh(url: str, root: Path, faint_limit_mag: float, timeline: Timeline) -> None:
+    timeline.watch()
     world = World(
         proxy=FaultyProxy(url),
         url=url,
@@ -53,14 +59,18 @@ def _refresh(url: str, root: Path, faint_limit_mag: float) -> None:
         clock=PassingClock(),
         selection=Selection(faint_limit_mag=faint_limit_mag),
     )
-    sys.exit(world.refresh().error)
+    outcome = world.refresh()
+    timeline.enter("end")
+    sys.exit(outcome.error)
 
 
-def _draw(url: str, root: Path, faint_limit_mag: float) -> None:
+def _draw(url: str, root: Path, faint_limit_mag: float, timeline: Timeline) -> None:
+    timeline.watch()
     # What a run says is of no interest, and mixes with what others say.
     sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
     selection = SelectionResource(faint_limit_mag=faint_limit_mag)
     run = Runs(url, root)("matched_galaxies", "diagnostics", tract=TRACT, selection=selection)
+    timeline.enter("end")
     sys.exit(not run.success)
 
 

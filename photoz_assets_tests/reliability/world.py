@@ -133,8 +133,12 @@ class World:
 
     def leftovers(self) -> list[str]:
         """List what a run must not leave behind beside the lake."""
-        work = self.lake.work
-        return [path.name for folder in ("staging", "jobs") for path in (work / folder).glob("*")]
+        return leftovers(self.lake)
+
+
+def leftovers(lake: Lake) -> list[str]:
+    """List the staged files and the records of jobs beside a lake."""
+    return [path.name for folder in (lake.staging, lake.jobs) for path in folder.glob("*")]
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+"""How far another process has come with a refresh, seen from outside: when it entered which stage."""
+
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from typing import Any, Final
+
+from photoz_assets.assets import diagnostics, galaxies
+from photoz_assets.ingest import Inquirer
+from photoz_assets.storage import io_manager
+from photoz_assets_tests.reliability import world
+
+STAGES: Final = ("start", "ingest", "audit", "publication", "drawing", "writing of figures", "end")
+# Where a stage begins, for a refresh by hand and for one by Dagster.
+_ENTRANCES: Final[tuple[tuple[str, Any, str], ...]] = (
+    ("ingest", Inquirer, "ask"),
+    ("audit", world, "_audited"),
+    ("audit", galaxies, "_audited"),
+    ("publication", world, "publish"),
+    ("publication", io_manager, "publish"),
+    ("drawing", diagnostics, "_diagnosed"),
+    ("writing of figures", diagnostics, "show_figures"),
+)
+
+
+class Timeline:
+    """When a process entered each stage last, in monotonic seconds of this machine; 0 for never."""
+
+    def __init__(self, context: ForkServerContext) -> None:
+        self._entered = context.Array("d", len(STAGES), lock=False)
+
+    def enter(self, stage: str) -> None:
+        """Take note that a stage begins now."""
+        self._entered[STAGES.index(stage)] = time.monotonic()
+
+    def is_in_or_after(self, stage: str) -> bool:
+        """Tell whether a stage was ever entered."""
+        return bool(self._entered[STAGES.index(stage)])
+
+    @property
+    def stage(self) -> str:
+        """The stage that was entered last."""
+        return max(STAGES, key=lambda stage: self._entered[STAGES.index(stage)])
+
+    def seconds(self, stage: str) -> float:
+        """Give how long a stage lasted, of a process that has come to its end."""
+        begun = self._entered[STAGES.index(stage)]
+        return float(min(moment for moment in self._entered if moment > begun) - begun)
+
+    def watch(self) -> None:
+        """Have this process, for the rest of its life, note the stages that it enters."""
+        for stage, owner, name in _ENTRANCES:
+            setattr(owner, name, self._noting(stage, getattr(owner, name)))
+        self.enter("start")
+
+    def _noting(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self.enter(stage)
+            return function(*args, **kwargs)
+
+        return noted
