@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photoz_assets import environment
+from photoz_assets.instance import opened
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,14 +29,11 @@ def _without_traceback() -> Iterator[None]:
 
 
 def _settle_environment() -> Path:
-    """Take ``.env`` of the current folder, name Dagster's folder and see that it is set up; give it."""
+    """Take ``.env`` of the current folder, name Dagster's folder and see that it is there; give it."""
     environment.load_env_file(Path.cwd())
     home = environment.dagster_home()
     os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
-    settings = environment.checkout_root() / "deploy" / "dagster.yaml"
-    if settings.is_file() and not (home / "dagster.yaml").exists():
-        shutil.copyfile(settings, home / "dagster.yaml")
     return home
 
 
@@ -50,12 +47,10 @@ def main() -> None:
 def demo() -> None:
     """Run the main job end to end and say where everything lies; exit 0 only if all of it holds."""
     with _without_traceback():
-        _settle_environment()
-        import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+        home = _settle_environment()
+        from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
 
-        from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - as above
-
-        with dg.DagsterInstance.get() as instance:
+        with opened(home) as instance:
             problems = run_demo(instance, click.echo)
             click.echo(closing_table())
     for problem in problems:
@@ -74,16 +69,14 @@ def status(*, as_json: bool, check: bool) -> None:
     Asks the lake and Dagster's instance, never the archive.
     """
     with _without_traceback():
-        _settle_environment()
-        import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
-
-        from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - as above
+        home = _settle_environment()
+        from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - `photoz --help` does without
         from photoz_assets.resources import SelectionResource  # noqa: PLC0415 - as above
         from photoz_assets.status import status as found_status  # noqa: PLC0415 - as above
         from photoz_assets.status import text  # noqa: PLC0415 - as above
         from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - as above
 
-        with dg.DagsterInstance.get() as instance:
+        with opened(home) as instance:
             found = found_status(
                 Lake(environment.data_dir()),
                 instance,

@@ -21,6 +21,7 @@ from typing import Final, Self
 import requests
 
 from photoz_assets import environment
+from photoz_assets.instance import setting_up
 
 Say = Callable[[str], None]
 
@@ -173,9 +174,9 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
                 variables.pop(name, None)
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
         named = ["-w", str(workspace)]
-        parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
-        parts.wait_for("the page", lambda: _answers(url))
-        # Not earlier: in a new folder, one process has to set up Dagster's databases before another opens them.
+        with setting_up(home):
+            parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
+            parts.wait_for("the page", lambda: _answers(url))
         parts.start("daemon", ["dagster-daemon", "run", *named], variables)
         say(f"The Dagster UI is at {url} - Ctrl-C ends it.")
         while not (with_parent and os.getppid() != parent):

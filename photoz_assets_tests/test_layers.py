@@ -37,6 +37,7 @@ SHELLS = {
     "assets",
     "automation",
     "definitions",
+    "instance",
     "demo",
     "ui",
     "cli",
