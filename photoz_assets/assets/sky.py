@@ -7,7 +7,6 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from photoz_assets.assets.archive import OBSERVED_TABLE
 from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, origins, show_figures
@@ -76,18 +75,24 @@ def skyinfo(
 
 
 def _observed(staged: StagedTable, listing: Listing) -> dg.AssetObservation:
-    """Make a listing an observation of the archive's own table: its release and what it holds."""
+    """Make a listing an observation of the archive's own table: its release and what it holds.
+
+    Without a data version: Dagster would note it with every tract that is asked for, and yet hold those tracts
+    against the version that a table without materializations has, so that each would be shown as out of sync.
+    """
     rows = pq.read_table(staged.path, columns=["tract", "num"])
+    archive = staged.provenance.archive
     return dg.AssetObservation(
         OBSERVED_TABLE,
-        description=str(staged.provenance.archive),
+        description=str(archive),
         metadata={
+            "archive": archive.fingerprint if archive else "",
+            "release": archive.release if archive else "",
             "objects": pc.sum(rows.column("num")).as_py() or 0,
             "tracts": pc.count_distinct(rows.column("tract")).as_py(),
             "tracts_changed": len(listing.changed),
             "changed": dg.MetadataValue.json(list(listing.changed)),
         },
-        tags={DATA_VERSION_TAG: staged.provenance.archive.fingerprint if staged.provenance.archive else ""},
     )
 
 

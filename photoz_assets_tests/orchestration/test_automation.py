@@ -14,6 +14,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.assets.survey import judged
@@ -112,8 +114,8 @@ def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs
 
 
 def test_tract_and_listing_of_the_real_run_are_current_and_observe_the_archive(runs: Runs) -> None:
-    runs("matched_galaxies", tract=3638)
     first = runs("skyinfo")
+    runs("matched_galaxies", tract=3638)
     again = runs("skyinfo")
     assert 3638 not in _requested_tracts(_tick(runs))
     assert [run.metadata("skyinfo")["tracts_changed"] for run in (first, again)] == [0, 0]
@@ -122,7 +124,11 @@ def test_tract_and_listing_of_the_real_run_are_current_and_observe_the_archive(r
     facts = observed[0].asset_observation
     assert facts is not None
     assert facts.metadata["tracts"].value == 3
-    assert facts.tags["dagster/data_version"] == runs.lake.provenance("skyinfo").archive.fingerprint  # type: ignore[union-attr]
+    assert facts.metadata["archive"].value == runs.lake.provenance("skyinfo").archive.fingerprint  # type: ignore[union-attr]
+    # And the page does not show the tract as out of sync with what was observed.
+    graph = build_definitions().resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(runs.instance, graph, LoadingContextForTest(runs.instance))
+    assert resolver.get_stale_causes(dg.AssetKey("matched_galaxies"), "3638") == []
 
 
 def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) -> None:
