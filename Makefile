@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load check bench fidelity venv constraints clean
+.PHONY: help demo ui test soak load audit check bench fidelity venv pictures docs constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -48,6 +48,9 @@ fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes d
 
 venv: ## only .venv
 	@PYTHON="$(PYTHON)" sh tools/setup.sh
+
+pictures: venv ## the pictures of README and docs, from a demo of their own; needs Chromium
+	$(python) -m tools.pictures
 
 docs: venv ## docs/assets.md from the definitions and the contracts
 	$(python) tools/assets_page.py >docs/assets.new

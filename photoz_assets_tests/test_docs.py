@@ -14,6 +14,7 @@ import pytest
 
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
+from tools.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -135,6 +136,17 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_picture_is_shown_described_and_made_by_a_script() -> None:
+    shown = {
+        Path(file).stem: words
+        for page in PAGES
+        for words, file in re.findall(r"!\[(.*?)\]\((.*?\.png)\)", page.read_text())
+    }
+    assert shown.keys() == {path.stem for path in (ROOT / "docs" / "images").iterdir()}
+    assert shown.keys() == PICTURES | {"fidelity", "performance"}
+    assert [name for name in PICTURES if "simulated" not in shown[name]] == []
 
 
 def test_page_of_assets_is_current() -> None:
