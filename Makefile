@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load audit check bench fidelity venv pictures docs constraints clean
+.PHONY: help demo ui test soak load postgres audit check bench fidelity venv pictures docs constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -27,6 +27,10 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes), 
 
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
 	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_assets_tests/embedded_archive/service/test_load.py $(ARGS)
+
+postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
+	@$(python) -m pip install --quiet dagster-postgres==0.29.27
+	$(python) -m pytest photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
 
 audit: ## hold the pinned dependencies against the known holes; fails too where the list of them cannot be had
 	@$(or $(PYTHON),python3) -m venv build/audit
