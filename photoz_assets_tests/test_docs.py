@@ -25,12 +25,12 @@ ELSEWHERE = {
     "make demo": "test_demo",
     "make ui": "orchestration/test_page",
     ".venv/bin/photoz-archive": "embedded_archive/service/test_command: a server runs until it is stopped",
-    ".venv/bin/photoz-butler": "orchestration: its repository is made for the Butler's own tests",
+    ".venv/bin/photoz-butler": "embedded_archive/butler/test_command",
     ".venv/bin/pip install": "changes the environment",
     "PHOTOZ_BUTLER_REPOSITORY=": "a setting, and the real one needs a token",
     "BUTLER_RUBIN_ACCESS_TOKEN=": "a token",
     ".venv/bin/python -m pip install": "changes the environment",
-    "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "needs a Postgres server",
+    "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
 # Languages of blocks that are no commands: settings for a file, and diagrams.
 SHOWN = {"ini", "yaml", "mermaid"}
@@ -130,6 +130,12 @@ def test_every_block_says_its_language_and_is_run_or_only_shown() -> None:
 def test_what_is_run_elsewhere_still_stands_in_the_docs() -> None:
     everything = "\n".join(block.text for block in BLOCKS)
     assert [command for command in ELSEWHERE if command not in everything] == []
+
+
+def test_what_make_is_said_to_make_it_makes() -> None:
+    said = {target for page in PAGES for target in re.findall(r"`make ([a-z]+)", page.read_text())}
+    made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"pictures", "postgres", "test", "check"} <= said <= made
 
 
 def test_links_between_pages_lead_somewhere() -> None:
