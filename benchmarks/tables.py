@@ -73,58 +73,87 @@ def pandas_default(path: str, folder: str) -> Measured:
 
 
 def figures(path: str, folder: str) -> Measured:
-    """Draw the six figures of a tract with their thumbnails, as the asset does."""
+    """Count, sum up and draw the six figures of a tract."""
     import duckdb
 
-    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save, thumbnail_markdown
+    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save
+    from photoz_assets.science.statistics import sample_summary
 
     def run() -> dict[str, Any]:
         galaxies = duckdb.connect().read_parquet(path)
-        caption = Caption("Benchmark", "embedded archive, simulated", galaxies.count("*").fetchall()[0][0])
-        thumbnails = []
+        summary = sample_summary(galaxies)
+        caption = Caption("Benchmark", "embedded archive, simulated", summary.num_galaxies)
         for name, draw in GALAXY_FIGURES.items():
-            file = Path(folder) / f"{name}.png"
-            save(draw(galaxies, caption), file)
-            thumbnails.append(len(thumbnail_markdown(file)))
-        return {"largest_thumbnail_bytes": max(thumbnails)}
+            save(draw(galaxies, summary, caption), Path(folder) / f"{name}.png")
+        return {"rows": summary.num_galaxies}
+
+    return run
+
+
+def sheet(folder: str) -> Measured:
+    """Make the contact sheet of the six figures and its thumbnail."""
+    from photoz_assets.science.figures import GALAXY_FIGURES, contact_sheet, thumbnail_markdown
+
+    def run() -> dict[str, Any]:
+        made = Path(folder) / "sheet.png"
+        contact_sheet([Path(folder) / f"{name}.png" for name in GALAXY_FIGURES], made)
+        return {"bytes": len(thumbnail_markdown(made))}
 
     return run
 
 
 def scatter(path: str, folder: str) -> Measured:
-    """Draw the notebook's six figures: a point for each galaxy."""
+    """Draw the notebook's six figures in its sizes and with its markers, a point for each galaxy.
+
+    Saved at the resolution of ours, whose figures are larger.
+    """
     import matplotlib as mpl
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
     import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
+    from photoz_assets.science.figures.png import DPI
+
+    def save(figure: Figure, name: str) -> None:
+        figure.tight_layout()
+        figure.savefig(Path(folder) / f"scatter-{name}.png", dpi=DPI)
+        plt.close(figure)
 
     def run() -> dict[str, Any]:
         data = pd.read_parquet(path)
-        flux = {band: data[f"obj_{band}_cModelFlux"].where(lambda values: values > 0) for band in "ugrizy"}
-        true = {band: data[f"ts_flux_{band}"].where(lambda values: values > 0) for band in "ugrizy"}
-        planes = {
-            "offsets": [(data.ts_ra - data.obj_coord_ra, data.ts_dec - data.obj_coord_dec)],
-            "magnitudes": [(data.ts_mag_r, data.obj_r_cModelMag)],
-            "fluxes": [(true[band], flux[band]) for band in "ugrizy"],
-            "gr": [(-2.5 * np.log10(each["g"] / each["r"]), data.ts_mag_r) for each in (true, flux)],
-            "iz": [(-2.5 * np.log10(each["i"] / each["z"]), data.ts_mag_r) for each in (true, flux)],
-        }
-        for name, pairs in planes.items():
-            # Of the size and resolution of ours.
-            rows, columns, size = {1: (1, 1, (9, 7.6)), 2: (1, 2, (12, 7)), 6: (2, 3, (13, 9.4))}[len(pairs)]
-            figure, axes = plt.subplots(rows, columns, figsize=size, dpi=150, squeeze=False)
-            for panel, (x, y) in zip(axes.flat, pairs, strict=True):
-                panel.scatter(x, y, s=0.1)
-                if name == "fluxes":
-                    panel.set(xscale="log", yscale="log")
-            figure.savefig(Path(folder) / f"scatter-{name}.png")
-            plt.close(figure)
-        figure, panel = plt.subplots(figsize=(10, 6.6), dpi=150)
-        panel.hist(data.ts_redshift, bins=50)
-        figure.savefig(Path(folder) / "scatter-redshifts.png")
-        return {}
+        small = {"ms": 2, "mew": 0}
+        figure, axes = plt.subplots(figsize=(4, 4))
+        axes.plot(3600 * (data.ts_ra - data.obj_coord_ra), 3600 * (data.ts_dec - data.obj_coord_dec), "o", **small)
+        save(figure, "offsets")
+        figure, axes = plt.subplots(figsize=(4, 4))
+        axes.plot(data.ts_mag_r, data.obj_r_cModelMag, "o", ms=4, alpha=0.2, mew=0)
+        axes.set(xlim=(18, 30), ylim=(18, 30))
+        save(figure, "magnitudes")
+        figure, panels = plt.subplots(2, 3, figsize=(10, 7))
+        for band, axes in zip(BANDS, panels.flat, strict=True):
+            true, measured = data[f"ts_flux_{band}"], data[f"obj_{band}_cModelFlux"]
+            axes.plot(true, measured, BAND_SYMBOLS[band], color=BAND_COLORS[band], alpha=0.1, mew=0)
+            axes.loglog()
+            axes.set(xlim=(0.1, 1e6), ylim=(0.1, 1e6))
+        save(figure, "fluxes")
+        for blue, red in ("gr", "iz"):
+            figure, panels = plt.subplots(1, 2, figsize=(8, 4))
+            for axes, flux, magnitude in zip(
+                panels, ("ts_flux_{}", "obj_{}_cModelFlux"), ("ts_mag_r", "obj_r_cModelMag"), strict=True
+            ):
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    color = -2.5 * np.log10(data[flux.format(blue)] / data[flux.format(red)])
+                axes.plot(color, data[magnitude], "o", alpha=0.1, **small)
+                axes.set(xlim=(-2, 4), ylim=(30, 18))
+            save(figure, blue + red)
+        figure, axes = plt.subplots(figsize=(6, 3))
+        axes.hist(data.ts_redshift, bins=50, range=(0, 3.5))
+        save(figure, "redshifts")
+        return {"rows": len(data)}
 
     return run
 
@@ -195,5 +224,5 @@ def _bytes_read() -> int:
 
 TABLES = {
     function.__name__: function
-    for function in (scan, audit, copies, pandas_default, figures, scatter, cone, cone_floor)
+    for function in (scan, audit, copies, pandas_default, figures, sheet, scatter, cone, cone_floor)
 }

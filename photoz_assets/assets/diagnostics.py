@@ -85,7 +85,7 @@ def _diagnosed(
         inputs=[source],
     )
     with failing_in_one_line():
-        images = {name: draw(galaxies, caption) for name, draw in figures.GALAXY_FIGURES.items()}
+        images = {name: draw(galaxies, summary, caption) for name, draw in figures.GALAXY_FIGURES.items()}
         show_figures(context, lake, images, source.tract)
         staged = stage(lake, contract, [band_statistics(galaxies, contract)], lambda: provenance)
     return dg.MaterializeResult(value=staged, metadata=asdict(summary))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts import DIAGNOSTICS
-from photoz_assets.science.bins import Axis, counts, counts_2d
+from photoz_assets.science.bins import Axis, counts
 from photoz_assets.science.figures import (
     GALAXY_FIGURES,
     SURVEY_FIGURES,
@@ -33,7 +33,7 @@ from photoz_assets.science.figures import (
     thumbnail_markdown,
 )
 from photoz_assets.science.skymap import DC2
-from photoz_assets.science.statistics import band_statistics, survey_statistics
+from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
 from photoz_assets.science.tessellation import patch_table, tract_table
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.staging import whole_file
@@ -45,6 +45,11 @@ CAPTION = Caption("Tract 3638", "embedded archive, simulated", 40)
 
 def _relation(table: pa.Table) -> duckdb.DuckDBPyRelation:
     return duckdb.connect().from_arrow(table)
+
+
+def _draw(name: str, table: pa.Table, caption: Caption) -> Figure:
+    relation = _relation(table)
+    return GALAXY_FIGURES[name](relation, sample_summary(relation), caption)
 
 
 def _words(figure: Figure) -> list[str]:
@@ -95,7 +100,7 @@ def test_counts_of_a_plane_equal_numpys() -> None:
     rng = np.random.default_rng(3)
     x, y = rng.normal(0.5, 1, 20_000), rng.normal(24, 3, 20_000)
     expected, _, _ = np.histogram2d(x, y, bins=(X.edges, Y.edges))
-    found = counts_2d(_relation(pa.table({"x": x, "y": y})), X, Y)
+    found = counts(_relation(pa.table({"x": x, "y": y})), X, Y)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -137,7 +142,7 @@ def test_galaxy_figures_are_the_six_of_the_notebook() -> None:
 @pytest.mark.parametrize("name", GALAXY_FIGURES)
 @pytest.mark.parametrize("rows", [40, 1, 0])
 def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) -> None:
-    figure = GALAXY_FIGURES[name](_relation(galaxies(rows)), Caption("Tract 3638", "DC2 simulation", rows))
+    figure = _draw(name, galaxies(rows), Caption("Tract 3638", "DC2 simulation", rows))
     save(figure, tmp_path / "figure.png")
     words = _words(figure)
     assert f"Tract 3638 · {rows} galaxies · DC2 simulation" in words
@@ -148,7 +153,7 @@ def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) 
     "origin", ["an archive for $1 and $x_{", "a very long word of an archive " * 4 + "simulated"]
 )
 def test_caption_shows_an_archives_words_whole(origin: str) -> None:
-    figure = GALAXY_FIGURES["r_magnitudes"](_relation(galaxies(3)), Caption("Tract 3638", origin, 3))
+    figure = _draw("r_magnitudes", galaxies(3), Caption("Tract 3638", origin, 3))
     figure.draw_without_rendering()
     (caption,) = [text for text in figure.texts if origin in text.get_text()]
     extent = caption.get_window_extent()
@@ -160,7 +165,7 @@ def test_r_magnitudes_compare_the_true_with_the_measured_r_band() -> None:
         f"obj_{band}_cModelMag": [mag] for band, mag in {"g": 27.03, "r": 21.53, "i": 19.03}.items()
     }
     table = galaxies(1, ts_mag_r=[20.03], **measured)
-    (mesh,) = _maps(GALAXY_FIGURES["r_magnitudes"](_relation(table), CAPTION))
+    (mesh,) = _maps(_draw("r_magnitudes", table, CAPTION))
     assert _filled_bins(mesh) == [pytest.approx((20.0, 21.5))]
 
 
@@ -172,7 +177,7 @@ def test_coordinate_offsets_lie_on_the_sky() -> None:
         ts_dec=[-60 - 0.105 / 3600],
         obj_coord_dec=[-60.0],
     )
-    (mesh,) = _maps(GALAXY_FIGURES["coordinate_offsets"](_relation(table), CAPTION))
+    (mesh,) = _maps(_draw("coordinate_offsets", table, CAPTION))
     # cos(-60 deg) halves 0.43 arcsec; bins are 0.01 arcsec wide.
     assert _filled_bins(mesh) == [pytest.approx((0.21, -0.11))]
 
@@ -181,7 +186,7 @@ def test_fluxes_draw_each_band_in_its_own_panel() -> None:
     fluxes = {band: 10.0**power * 1.05 for power, band in enumerate(BANDS)}
     columns: dict[str, Any] = {f"ts_flux_{band}": [flux] for band, flux in fluxes.items()}
     columns |= {f"obj_{band}_cModelFlux": [flux * 0.5] for band, flux in fluxes.items()}
-    maps = _maps(GALAXY_FIGURES["fluxes"](_relation(galaxies(1, **columns)), CAPTION))
+    maps = _maps(_draw("fluxes", galaxies(1, **columns), CAPTION))
     width_dex = 7 / 100
     for mesh, flux in zip(maps, fluxes.values(), strict=True):
         ((x, y),) = _filled_bins(mesh)
@@ -201,7 +206,7 @@ def test_color_magnitude_draws_the_true_beside_the_measured_color(name: str) -> 
         f"obj_{red}_cModelFlux": faint,
         "obj_r_cModelMag": [23.05],
     }
-    true, measured = _maps(GALAXY_FIGURES[name](_relation(galaxies(1, **columns)), CAPTION))
+    true, measured = _maps(_draw(name, galaxies(1, **columns), CAPTION))
     # -2.5 log10(flux ratio) is +-1.04 mag; bins are 0.05 mag by 0.1 mag.
     assert _filled_bins(true) == [pytest.approx((1.0, 22.0))]
     assert _filled_bins(measured) == [pytest.approx((-1.05, 23.0))]
@@ -209,7 +214,7 @@ def test_color_magnitude_draws_the_true_beside_the_measured_color(name: str) -> 
 
 def test_a_panel_counts_what_it_cannot_show() -> None:
     table = galaxies(3, obj_u_cModelFlux=[None, -4.0, 50.0])
-    figure = GALAXY_FIGURES["fluxes"](_relation(table), Caption("Tract 3638", "DC2 simulation", 3))
+    figure = _draw("fluxes", table, Caption("Tract 3638", "DC2 simulation", 3))
     assert [word for word in _words(figure) if word.endswith("shown")] == ["1 shown"] + ["3 shown"] * 5
 
 
@@ -268,7 +273,7 @@ def test_sky_map_draws_all_patches_by_their_objects_and_labels_each_tract(skyinf
 
 def test_saved_figure_carries_its_alt_text_and_origin(tmp_path: Path) -> None:
     path = tmp_path / "figures" / "diagnostics" / "tract=3638" / "redshifts.png"
-    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(40)), CAPTION), path)
+    save(_draw("redshifts", galaxies(40), CAPTION), path)
     with Image.open(path) as image:
         description = image.info["Description"]
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
@@ -280,7 +285,7 @@ def test_saved_figure_carries_its_alt_text_and_origin(tmp_path: Path) -> None:
 def test_saving_replaces_a_figure_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "redshifts.png"
     path.write_bytes(b"a former figure")
-    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), CAPTION), path)
+    save(_draw("redshifts", galaxies(3), CAPTION), path)
     assert [found.name for found in tmp_path.iterdir()] == ["redshifts.png"]
     assert path.read_bytes().startswith(b"\x89PNG")
 
@@ -288,7 +293,7 @@ def test_saving_replaces_a_figure_and_leaves_nothing_else(tmp_path: Path) -> Non
 def test_a_figure_that_cannot_be_drawn_leaves_the_former_one(tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"a former figure")
-    figure = GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), CAPTION)
+    figure = _draw("redshifts", galaxies(3), CAPTION)
     figure.text(0.5, 0.5, r"$\nosuchsymbol$")
     lake = Lake(tmp_path / "lake")
     with pytest.raises(ValueError, match="nosuchsymbol"), whole_file(lake, path) as file:
@@ -316,7 +321,7 @@ def test_thumbnail_of_a_crowded_figure_is_small_and_readable(tmp_path: Path) -> 
     zeros = [0.0] * 20_000
     table = galaxies(20_000, ts_ra=ra, ts_dec=dec, obj_coord_ra=zeros, obj_coord_dec=zeros)
     path = tmp_path / "offsets.png"
-    save(GALAXY_FIGURES["coordinate_offsets"](_relation(table), CAPTION), path)
+    save(_draw("coordinate_offsets", table, CAPTION), path)
     small = thumbnail(path)
     assert len(small) <= THUMBNAIL_LIMIT_BYTES
     assert Image.open(BytesIO(small)).width >= 480
@@ -325,7 +330,7 @@ def test_thumbnail_of_a_crowded_figure_is_small_and_readable(tmp_path: Path) -> 
 def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Path) -> None:
     path = tmp_path / "redshifts.png"
     caption = Caption("Field [a]", "embedded archive, simulated", 3)
-    save(GALAXY_FIGURES["redshifts"](_relation(galaxies(3)), caption), path)
+    save(_draw("redshifts", galaxies(3), caption), path)
     markdown = thumbnail_markdown(path)
     match = re.fullmatch(r"!\[(.*)\]\(data:image/avif;base64,([A-Za-z0-9+/=]+)\)", markdown)
     assert match
@@ -336,8 +341,8 @@ def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Pa
 
 def test_contact_sheet_shows_every_figure_and_says_so(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.png" for name in GALAXY_FIGURES]
-    for path, draw in zip(paths, GALAXY_FIGURES.values(), strict=True):
-        save(draw(_relation(galaxies(200)), CAPTION), path)
+    for path in paths:
+        save(_draw(path.stem, galaxies(200), CAPTION), path)
     sheet = tmp_path / "contact_sheet.png"
     contact_sheet(paths, sheet)
     with Image.open(sheet) as image:
@@ -357,7 +362,7 @@ def test_figures_are_drawn_in_threads_without_global_state(tmp_path: Path) -> No
 
     def draw(number: int) -> Image.Image:
         path = tmp_path / f"{number}.png"
-        save(GALAXY_FIGURES["r_magnitudes"](_relation(galaxies(50)), CAPTION), path)
+        save(_draw("r_magnitudes", galaxies(50), CAPTION), path)
         return Image.open(path)
 
     with ThreadPoolExecutor(4) as pool:

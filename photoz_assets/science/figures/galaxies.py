@@ -11,25 +11,27 @@ from matplotlib.figure import Figure
 
 from photoz_assets.bands import BAND_COLORS, BANDS
 from photoz_assets.contracts import flux_column, magnitude_column, true_flux_column
-from photoz_assets.science.bins import Axis, Counts, counts, counts_2d
+from photoz_assets.science.bins import Axis, Counts, counts
 from photoz_assets.science.figures.style import (
     BLUE,
     COUNT_LABEL,
-    LABEL_PT,
+    LEFT_INCHES,
     VERMILION,
     Caption,
     add_color_bar,
     count_colors,
     draw_counts,
     dress,
+    label_all,
     new_figure,
     note,
     say_empty,
     tints_of,
 )
-from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, REDSHIFT, sample_summary
+from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, REDSHIFT, SampleSummary
 
-GalaxyFigure = Callable[[duckdb.DuckDBPyRelation, Caption], Figure]
+GalaxyFigure = Callable[[duckdb.DuckDBPyRelation, SampleSummary, Caption], Figure]
+"""Of the galaxies, in the columns of the contract ``MATCHED_GALAXIES``, their summary and the caption."""
 
 _ONE_PANEL_INCHES: Final = (9.0, 7.6)
 _TWO_PANELS_INCHES: Final = (12.0, 7.0)
@@ -37,11 +39,19 @@ _SIX_PANELS_INCHES: Final = (13.0, 9.4)
 _WIDE_INCHES: Final = (10.0, 6.6)
 
 
-def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption: Caption) -> Figure:
     """Draw how far measured positions lie from true ones: true minus measured, in arcsec on the sky."""
-    x = Axis(sql=RA_OFFSET_ARCSEC, label="ΔRA cos(Dec), true $-$ measured [arcsec]", low=-0.6, high=0.6, bins=120)
-    y = Axis(sql=DEC_OFFSET_ARCSEC, label="ΔDec, true $-$ measured [arcsec]", low=-0.6, high=0.6, bins=120)
-    found = counts_2d(galaxies, x, y)
+    x = Axis(
+        sql=RA_OFFSET_ARCSEC,
+        label="ΔRA cos(Dec), true \N{MINUS SIGN} measured [arcsec]",
+        low=-0.6,
+        high=0.6,
+        bins=120,
+    )
+    y = Axis(
+        sql=DEC_OFFSET_ARCSEC, label="ΔDec, true \N{MINUS SIGN} measured [arcsec]", low=-0.6, high=0.6, bins=120
+    )
+    found = counts(galaxies, x, y)
     figure = new_figure(
         "Coordinate offsets",
         caption,
@@ -55,18 +65,17 @@ def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> F
     add_color_bar(figure, colors, axes, COUNT_LABEL)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
-    summary = sample_summary(galaxies)
     if summary.median_ra_offset_arcsec is not None and summary.median_dec_offset_arcsec is not None:
         ra_mas, dec_mas = summary.median_ra_offset_arcsec * 1000, summary.median_dec_offset_arcsec * 1000
         note(axes, f"medians: RA {ra_mas:+z.1f} mas, Dec {dec_mas:+z.1f} mas", x=0.03, y=0.97)
     return figure
 
 
-def r_magnitudes(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def r_magnitudes(galaxies: duckdb.DuckDBPyRelation, _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw measured against true r magnitudes."""
     x = Axis(sql="ts_mag_r", label="true r [AB mag]", low=18.0, high=30.0, bins=120)
     y = Axis(sql=magnitude_column("r"), label="measured cModel r [AB mag]", low=18.0, high=30.0, bins=120)
-    found = counts_2d(galaxies, x, y)
+    found = counts(galaxies, x, y)
     figure = new_figure(
         "True and measured r magnitudes",
         caption,
@@ -82,46 +91,43 @@ def r_magnitudes(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
     return figure
 
 
-def fluxes(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def fluxes(galaxies: duckdb.DuckDBPyRelation, _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw measured against true fluxes, a panel a band."""
     figure = new_figure(
         "True and measured fluxes",
         caption,
         "Six maps, one a band, of measured cModel fluxes against true ones, with the line of equality.",
         size_inches=_SIX_PANELS_INCHES,
+        panels=3,
     )
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    planes = {band: (_log_flux(true_flux_column(band)), _log_flux(flux_column(band))) for band in BANDS}
-    found = {band: counts_2d(galaxies, x, y) for band, (x, y) in planes.items()}
+    planes = {band: (_flux(true_flux_column(band)), _flux(flux_column(band))) for band in BANDS}
+    found = {band: counts(galaxies, x, y) for band, (x, y) in planes.items()}
     colors = {band: count_colors(*found.values(), colors=tints_of(BAND_COLORS[band])) for band in BANDS}
     for band, axes in zip(BANDS, panels.flat, strict=True):
         dress(axes)
-        axes.set(xscale="log", yscale="log")
-        # The ticks between the decades of six panels are a thousand lines: half of the time that the figure takes.
-        axes.minorticks_off()
-        x_edges, y_edges = (10**axis.edges for axis in planes[band])
-        draw_counts(axes, found[band], x_edges, y_edges, colors[band])
-        axes.plot(x_edges[[0, -1]], y_edges[[0, -1]], color="black", linewidth=0.9)
+        x, y = planes[band]
+        draw_counts(axes, found[band], x, y, colors[band])
+        axes.plot([x.low, x.high], [y.low, y.high], color="black", linewidth=0.9)
         axes.text(0.06, 0.94, band, transform=axes.transAxes, va="top", fontsize=26, color=BAND_COLORS[band])
         note(axes, f"{found[band].sum():,} shown")
-    figure.supxlabel("true flux [nJy]", fontsize=LABEL_PT)
-    figure.supylabel("measured cModel flux [nJy]", fontsize=LABEL_PT)
+    label_all(figure, "true flux [nJy]", "measured cModel flux [nJy]")
     # The bands share one scale; black, the colour of y, stands for all of them.
     add_color_bar(figure, colors["y"], list(panels.flat), COUNT_LABEL)
     return figure
 
 
-def color_magnitude_gr(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def color_magnitude_gr(galaxies: duckdb.DuckDBPyRelation, _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw the r magnitude over g-r: true beside measured."""
     return _color_magnitude(galaxies, caption, "g", "r")
 
 
-def color_magnitude_iz(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def color_magnitude_iz(galaxies: duckdb.DuckDBPyRelation, _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw the r magnitude over i-z: true beside measured."""
     return _color_magnitude(galaxies, caption, "i", "z")
 
 
-def redshifts(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
+def redshifts(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption: Caption) -> Figure:
     """Draw the distribution of true redshifts."""
     found = counts(galaxies, REDSHIFT)
     figure = new_figure(
@@ -129,13 +135,14 @@ def redshifts(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
         caption,
         "Histogram of the galaxies' true redshifts.",
         size_inches=_WIDE_INCHES,
+        color_bar=False,
     )
     axes = figure.add_subplot()
     dress(axes, REDSHIFT.label, f"galaxies per {REDSHIFT.width:g} in redshift")
     axes.set_xlim(REDSHIFT.low, REDSHIFT.high)
     axes.yaxis.set_major_formatter("{x:,g}")
     axes.stairs(found, REDSHIFT.edges, fill=True, color=BLUE)
-    median = sample_summary(galaxies).median_redshift
+    median = summary.median_redshift
     if not found.any():
         say_empty(axes)
         axes.set_ylim(0, 1)
@@ -147,7 +154,7 @@ def redshifts(galaxies: duckdb.DuckDBPyRelation, caption: Caption) -> Figure:
 
 def _color_magnitude(galaxies: duckdb.DuckDBPyRelation, caption: Caption, blue: str, red: str) -> Figure:
     """Draw the r magnitude over the colour between two bands, true and measured on one scale."""
-    planes = {
+    columns = {
         "true": (_color(true_flux_column(blue), true_flux_column(red)), "ts_mag_r"),
         "measured": (_color(flux_column(blue), flux_column(red)), magnitude_column("r")),
     }
@@ -156,18 +163,20 @@ def _color_magnitude(galaxies: duckdb.DuckDBPyRelation, caption: Caption, blue: 
         caption,
         f"Two maps of the r magnitude over the colour {blue}-{red}: true on the left, measured on the right.",
         size_inches=_TWO_PANELS_INCHES,
+        panels=2,
+        gap_inches=LEFT_INCHES,
     )
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    axis_pairs = [
+    planes = [
         (
             Axis(sql=color, label=f"{kind} {blue}-{red} [mag]", low=-2.0, high=4.0, bins=120),
             Axis(sql=magnitude, label=f"{kind} r [AB mag]", low=18.0, high=30.0, bins=120),
         )
-        for kind, (color, magnitude) in planes.items()
+        for kind, (color, magnitude) in columns.items()
     ]
-    found = [counts_2d(galaxies, x, y) for x, y in axis_pairs]
+    found = [counts(galaxies, x, y) for x, y in planes]
     colors = count_colors(*found)
-    for axes, (x, y), plane in zip(panels, axis_pairs, found, strict=True):
+    for axes, (x, y), plane in zip(panels, planes, found, strict=True):
         dress(axes, x.label, y.label)
         _draw_plane(axes, plane, x, y, colors)
         axes.tick_params(labelleft=True)
@@ -179,11 +188,11 @@ def _color_magnitude(galaxies: duckdb.DuckDBPyRelation, caption: Caption, blue: 
 def _draw_plane(axes: Axes, found: Counts, x: Axis, y: Axis, colors: ScalarMappable) -> None:
     """Draw counts over linear axes and say how many galaxies lie inside."""
     note(axes, f"{found.sum():,} shown")
-    draw_counts(axes, found, x.edges, y.edges, colors)
+    draw_counts(axes, found, x, y, colors)
 
 
-def _log_flux(column: str) -> Axis:
-    return Axis(sql=f"CASE WHEN {column} > 0 THEN log10({column}) END", label="", low=-1.0, high=6.0, bins=100)
+def _flux(column: str) -> Axis:
+    return Axis(sql=column, label="", low=0.1, high=1e6, bins=100, logarithmic=True)
 
 
 def _color(blue_flux: str, red_flux: str) -> str:

@@ -30,8 +30,10 @@ _WIDTHS_AND_QUALITIES: Final = (
     (480, 5),
     (240, 5),
 )
-# Slower, from 10 to 0, is smaller: this takes less than a second a sheet.
-_ENCODING_SPEED: Final = 8
+# From 0 to 10: slower is smaller, but 8 takes twice as long as 9 for as many bytes.
+_ENCODING_SPEED: Final = 9
+# Twice as fast as the default, for a fifth more bytes.
+_PACKING: Final = {"compress_level": 3}
 _ALT_TEXT_KEY: Final = "Description"
 
 
@@ -47,7 +49,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Software": "photoz_assets", _ALT_TEXT_KEY: figure.get_label()}
-    figure.savefig(path, format="png", dpi=DPI, metadata=metadata)
+    figure.savefig(path, format="png", dpi=DPI, metadata=metadata, pil_kwargs=_PACKING)
 
 
 def contact_sheet(figures: Sequence[Path], path: Path) -> None:
@@ -71,7 +73,7 @@ def contact_sheet(figures: Sequence[Path], path: Path) -> None:
             sheet.paste(cell, (column * (_CELL_WIDTH + _GAP), sum(heights[:number])))
     described = PngInfo()
     described.add_itxt(_ALT_TEXT_KEY, " ".join(alt_texts))
-    sheet.save(path, "PNG", pnginfo=described)
+    sheet.save(path, "PNG", pnginfo=described, **_PACKING)
 
 
 def _within_cell(image: Image.Image) -> tuple[int, int]:

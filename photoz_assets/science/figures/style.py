@@ -3,18 +3,22 @@
 No figure's content stands here, and no file.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import matplotlib.axis
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from matplotlib.transforms import Bbox
 
-from photoz_assets.science.bins import Counts, Edges
+from photoz_assets.science.bins import Axis, Counts
 
 HEADING_PT: Final = 19
 CAPTION_PT: Final = 13
@@ -32,7 +36,15 @@ COUNT_LABEL: Final = "galaxies per bin"
 
 _HEADER_INCHES: Final = 0.95
 _LINE_INCHES: Final = 0.36
-_MARGIN_INCHES: Final = 0.15
+_EDGE_INCHES: Final = 0.15
+# What tick labels and the label of an axis need.
+LEFT_INCHES: Final = 1.15
+_BELOW_INCHES: Final = 0.9
+_RIGHT_INCHES: Final = 0.35
+_GAP_INCHES: Final = 0.3
+_BAR_INCHES: Final = 0.28
+_BESIDE_BAR_INCHES: Final = 1.0
+_SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FRAME_WIDTH: Final = 1.4
 
 
@@ -49,9 +61,20 @@ class Caption:
 
 
 def new_figure(
-    heading: str, caption: Caption, alt_text: str, *, size_inches: tuple[float, float], of: str = "galaxies"
+    heading: str,
+    caption: Caption,
+    alt_text: str,
+    *,
+    size_inches: tuple[float, float],
+    panels: int = 1,
+    gap_inches: float = _GAP_INCHES,
+    color_bar: bool = True,
+    of: str = "galaxies",
 ) -> Figure:
-    """Make an empty figure with its heading and caption.
+    """Make an empty figure with its heading and caption, and with margins for what stands around its axes.
+
+    The margins are fixed: a layout that matplotlib computes has to draw all text beforehand, which takes longer
+    than the rest of the figure.
 
     Parameters
     ----------
@@ -63,15 +86,29 @@ def new_figure(
         The figure in words; with the caption's it becomes the figure's label, which ``save`` writes into the file.
     size_inches
         Width and height.
+    panels
+        How many axes stand side by side.
+    gap_inches
+        Between them.
+    color_bar
+        Whether there is to be room for one.
     of
         What the caption counts.
     """
     width, height = size_inches
     figure = Figure(figsize=size_inches, facecolor="white")
     FigureCanvasAgg(figure)
-    below = 1 - _HEADER_INCHES / height
-    left, low = _MARGIN_INCHES / width, _MARGIN_INCHES / height
-    figure.set_layout_engine("constrained", rect=(left, low, 1 - 2 * left, below - low))
+    right_inches = _GAP_INCHES + _BAR_INCHES + _BESIDE_BAR_INCHES if color_bar else _RIGHT_INCHES
+    axes_inches = (width - LEFT_INCHES - right_inches - (panels - 1) * gap_inches) / panels
+    figure.subplots_adjust(
+        left=LEFT_INCHES / width,
+        right=1 - right_inches / width,
+        bottom=_BELOW_INCHES / height,
+        top=1 - _HEADER_INCHES / height,
+        wspace=gap_inches / axes_inches,
+        hspace=gap_inches / axes_inches,
+    )
+    left, low = _EDGE_INCHES / width, _EDGE_INCHES / height
     number = f"{caption.num_galaxies:,} {of}"
     figure.text(left, 1 - low, heading, fontsize=HEADING_PT, fontweight="bold", va="top")
     figure.text(
@@ -98,6 +135,13 @@ def dress(axes: Axes, x_label: str = "", y_label: str = "") -> None:
     axes.tick_params(which="minor", length=4, width=1)
     for spine in axes.spines.values():
         spine.set_linewidth(_FRAME_WIDTH)
+
+
+def label_all(figure: Figure, x_label: str, y_label: str) -> None:
+    """Write the labels that all axes share below and left of them."""
+    width, height = figure.get_size_inches()
+    figure.supxlabel(x_label, fontsize=LABEL_PT, y=_EDGE_INCHES / height, va="bottom")
+    figure.supylabel(y_label, fontsize=LABEL_PT, x=_EDGE_INCHES / width, ha="left")
 
 
 def note(axes: Axes, text: str, *, x: float = 0.97, y: float = 0.04, color: str = "black") -> None:
@@ -142,21 +186,41 @@ def count_colors(*counts: Counts, colors: Colormap | str = DENSITY) -> ScalarMap
     return ScalarMappable(LogNorm(1, max(most, 10)), colors)
 
 
-def draw_counts(axes: Axes, counts: Counts, x_edges: Edges, y_edges: Edges, colors: ScalarMappable) -> None:
+def draw_counts(axes: Axes, counts: Counts, x: Axis, y: Axis, colors: ScalarMappable) -> None:
     """Draw counts, shape (x bins, y bins), as a map; empty bins stay white, and it is said if all are."""
-    axes.set(xlim=x_edges[[0, -1]], ylim=y_edges[[0, -1]])
+    if x.logarithmic:
+        axes.set_xscale("log")
+        _label_decades(axes.xaxis)
+    if y.logarithmic:
+        axes.set_yscale("log")
+        _label_decades(axes.yaxis)
+    axes.set(xlim=(x.low, x.high), ylim=(y.low, y.high))
     if not counts.any():
         say_empty(axes)
     filled = np.ma.masked_equal(counts.T, 0)
-    drawn = axes.pcolormesh(x_edges, y_edges, filled, cmap=colors.cmap)
+    drawn = axes.pcolormesh(x.edges, y.edges, filled, cmap=colors.cmap)
     drawn.set_norm(colors.norm)
+
+
+def _label_decades(axis: matplotlib.axis.Axis) -> None:
+    """Label a logarithmic axis at its decades only and in plain letters: more takes half of a figure's time."""
+    axis.set_major_formatter(lambda value, _: f"10{f'{math.log10(value):.0f}'.translate(_SUPERSCRIPTS)}")
+    axis.set_minor_locator(NullLocator())
 
 
 def add_color_bar(figure: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> None:
     """Add the colour scale of a map beside its axes, as high as they are, or of several maps beside them all."""
     if isinstance(axes, Axes):
-        bar = figure.colorbar(drawn, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
+        # Axes of equal scales are smaller than their room: the bar goes with them.
+        width, _ = axes.get_position().size * figure.get_size_inches()
+        beside = axes.inset_axes((1 + _GAP_INCHES / width, 0, _BAR_INCHES / width, 1))
     else:
-        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=28)
+        boxes = Bbox.union([each.get_position() for each in axes])
+        width, _ = figure.get_size_inches()
+        place = (boxes.x1 + _GAP_INCHES / width, boxes.y0, _BAR_INCHES / width, boxes.height)
+        beside = figure.add_axes(place, label="<colorbar>")
+    bar = figure.colorbar(drawn, cax=beside)
     bar.set_label(label, fontsize=LABEL_PT)
     bar.ax.tick_params(labelsize=TICK_PT)
+    if isinstance(drawn.norm, LogNorm):
+        _label_decades(bar.ax.yaxis)

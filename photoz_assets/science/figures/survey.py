@@ -55,6 +55,7 @@ def number_counts(measured: Measured, statistics: pa.Table, caption: Caption) ->
         caption,
         "Galaxies per magnitude and square degree over the measured magnitude, a curve for each of the six bands.",
         size_inches=_WIDE_INCHES,
+        color_bar=False,
     )
     axes = figure.add_subplot(yscale="log")
     dress(axes, magnitude_axis("r").label, "galaxies per mag and deg²")
@@ -90,6 +91,7 @@ def redshifts(measured: Measured, statistics: pa.Table, caption: Caption) -> Fig
         caption,
         "Histogram of the galaxies per unit of true redshift and square degree.",
         size_inches=_WIDE_INCHES,
+        color_bar=False,
     )
     axes = figure.add_subplot()
     dress(axes, REDSHIFT.label, "galaxies per unit redshift and deg²")
