@@ -95,6 +95,7 @@ def measure_tract(bench: Bench, url: str, work: Path) -> None:
         ("audit", "audit", {"path": str(stored), "tract": TRACT, "folder": str(work)}),
         ("figures", "figures", {"path": str(stored), "folder": str(work)}),
         ("scatter", "scatter", {"path": str(stored), "folder": str(work)}),
+        ("sheet", "sheet", {"folder": str(work)}),
     )
     bench.interleaved(
         ("scan copies", "scan", {"path": str(copied)}),
@@ -118,27 +119,38 @@ def measure_lake(bench: Bench, url: str, work: Path) -> None:
         bench.interleaved((f"cone {name}", "cone", cone), (f"cone floor {name}", "cone_floor", cone))
 
 
+def measure_rows(bench: Bench, work: Path, sky: Path, density: float) -> None:
+    """Measure one tract's whole chain at three densities."""
+    for share in (0.01, 0.1, 1.0):
+        with archive(sky, share * density) as url:
+            bench.interleaved(("made", "made", {"url": url, "tracts": [TRACT]}), repeats=1)
+            # The first loads what is loaded once in a process.
+            named = {"url": url, "lake": str(work / f"rows-{share}"), "tracts": [TRACT, TRACT]}
+            bench.interleaved((f"tract {share}", "work", named))
+
+
 def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
     """Measure what Dagster adds to a refresh, on tracts that the archive has made before."""
     # Spread over the survey, so that the first of them tell of all.
     some = [int(tract) for tract in TRACTS[:: max(1, len(TRACTS) // tracts)]][:tracts]
     bench.interleaved(("definitions", "definitions", {}))
-    bench.interleaved(("made", "work", {"url": url, "lake": str(work / "made"), "tracts": some}), repeats=1)
-    for number in sorted({max(1, tracts // 4), tracts}):
-        part = some[:number]
-        named = {"url": url, "tracts": part}
-        home = str(work / f"home-{number}")
-        bench.interleaved(
-            (f"work {number}", "work", {**named, "lake": str(work / f"work-{number}")}),
-            (f"one process {number}", "one_process", {**named, "lake": str(work / f"one-{number}"), "home": home}),
-            repeats=1,
-        )
-    few = {"url": url, "tracts": some[: min(3, tracts)]}
+    bench.interleaved(("made", "made", {"url": url, "tracts": some}), repeats=1)
+
+    def measured(name: str, part: list[int], label: str, **more: Any) -> tuple[str, str, dict[str, Any]]:
+        return label, name, {"url": url, "tracts": part, "lake": str(work / label), **more}
+
     bench.interleaved(
-        ("work few", "work", {**few, "lake": str(work / "work-few")}),
-        ("process each", "process_each", {**few, "lake": str(work / "each"), "home": str(work / "home-each")}),
+        measured("work", some, "work all"),
+        measured("one_process", some, "one process all", home=str(work / "home-all")),
         repeats=1,
     )
+    for at_once in (1, 4):
+        part = some[: 3 * at_once]
+        bench.interleaved(
+            measured("work", part, f"work {at_once}"),
+            measured("process_each", part, f"each {at_once}", home=str(work / f"home-{at_once}"), at_once=at_once),
+            repeats=1,
+        )
 
 
 @click.command()
@@ -160,6 +172,7 @@ def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path
         with archive(rows, density) as url:
             measure_tract(bench, url, work)
             measure_lake(bench, url, work)
+        measure_rows(bench, work, rows, density)
         with archive(rows, 0.01) as url:
             measure_runs(bench, url, work, tracts)
     settings = {"density": density, "repeats": repeats, "tracts": tracts, "load": os.getloadavg()[2]}

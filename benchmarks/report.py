@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ def _machine() -> str:
 def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     yield from _tract_rows(of, found)
     yield from _table_rows(of, found)
+    yield from _density_rows(found)
     yield from _archive_rows(of)
     yield from _run_rows(of, found)
 
@@ -141,8 +142,8 @@ def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         (f"{of.seconds('figures copies')}, {of.of('figures copies', 'peak_mib'):.0f} MiB"),
     )
     yield "scatter plots over them, ten times the rows", "15x", of.ratio("scatter copies", "figures copies")
-    largest = max(run["largest_thumbnail_bytes"] for run in found["figures"])
-    yield "largest thumbnail", "60 kB", f"{largest / 1000:.0f} kB"
+    thumbnail_kb = max(run["bytes"] for run in found["sheet"]) / 1000
+    yield "contact sheet of the six, and its thumbnail", "60 kB", f"{of.seconds('sheet')}, {thumbnail_kb:.0f} kB"
     for name in ("field", "arcmin"):
         label = f"cone {name}"
         yield f"cut of a cone ({name}): {found[label][0]['rows']:,} rows", "-", of.seconds(label)
@@ -157,6 +158,15 @@ def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         )
 
 
+def _density_rows(found: Found) -> Iterator[tuple[str, str, str]]:
+    labels = [label for label in found if label.startswith("tract ")]
+    rows = [found[label][0]["rows"] for label in labels]
+    seconds = [statistics.median(run["ends"][1] - run["ends"][0] for run in found[label]) for label in labels]
+    for number, median in zip(rows, seconds, strict=True):
+        yield f"a tract's whole chain, {number:,} rows, with the query", "-", f"{median:.2f} s"
+    yield "the same, a line fitted", "linear", _fitted(rows, seconds, "rows")
+
+
 def _archive_rows(of: Numbers) -> Iterator[tuple[str, str, str]]:
     rate = of.of("download", "bytes") * 0.74 / of.of("download") / 1e6
     yield "embedded archive: BINARY2 sent, before base64", "150 MB/s", f"{rate:.0f} MB/s"
@@ -169,20 +179,36 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         "2 s",
         (f"{of.seconds('definitions')}, processor {of.of('definitions', 'processor'):.2f} s"),
     )
-    for label in (label for label in found if label.startswith("one process ")):
-        number = int(label.split()[-1])
-        work = f"work {number}"
-        for name, unit in (("seconds", "s"), ("processor", "s of processor")):
-            share = (of.of(label, name) - of.of(work, name)) / number
-            yield (
-                f"Dagster's share a tract, {number} runs in one process",
-                "1.5 s",
-                f"{share:.2f} {unit} (work alone {of.of(work, name) / number:.2f})",
-            )
-    number = found["process each"][0]["tracts"]
-    for name, unit in (("seconds", "s"), ("processor", "s of processor")):
-        share = (of.of("process each", name) - of.of("work few", name)) / number
-        yield f"Dagster's share a tract, a process a run, {number} runs", "2.5 s", f"{share:.2f} {unit}"
+    work, runs = (found[label][0]["ends"] for label in ("work all", "one process all"))
+    for number in sorted({min(number, len(work)) for number in (10, 40, len(work))}):
+        share = (runs[number - 1] - work[number - 1]) / number
+        yield (
+            f"Dagster's share a tract, {number} runs in one process",
+            "1.5 s",
+            f"{share:.2f} s (work alone {work[number - 1] / number:.2f})",
+        )
+    numbers = range(1, len(work) + 1)
+    yield f"{len(work)} tracts' runs in one process, a line fitted", "linear", _fitted(numbers, runs, "tracts")
+    for at_once in (1, 4):
+        tracts = len(found[f"work {at_once}"][0]["ends"])
+        wall, processor = (
+            (of.of(f"each {at_once}", name) - of.of(f"work {at_once}", name)) / tracts
+            for name in ("seconds", "processor")
+        )
+        yield (
+            f"Dagster's share a tract, a process a run, {at_once} at once",
+            "2.5 s",
+            f"{wall:.2f} s (processor {processor:.2f})",
+        )
+
+
+def _fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:
+    """Write the straight line through some costs, and how far they lie from it at most."""
+    slope, start = statistics.linear_regression(amounts, seconds)
+    farthest = max(
+        abs(found - start - slope * amount) / found for amount, found in zip(amounts, seconds, strict=True)
+    )
+    return f"{start:.2f} s + {1000 * slope:.3g} ms x {what}, at most {farthest:.0%} off"
 
 
 def _draw(of: Numbers, found: Found, path: Path) -> None:

@@ -75,9 +75,12 @@ def pandas_default(path: str, folder: str) -> Measured:
 def figures(path: str, folder: str) -> Measured:
     """Count, sum up and draw the six figures of a tract."""
     import duckdb
+    import pandas as pd  # noqa: F401 - what the first array would load is not the measurement's
 
     from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save
     from photoz_assets.science.statistics import sample_summary
+
+    _load_fonts()
 
     def run() -> dict[str, Any]:
         galaxies = duckdb.connect().read_parquet(path)
@@ -88,6 +91,18 @@ def figures(path: str, folder: str) -> Measured:
         return {"rows": summary.num_galaxies}
 
     return run
+
+
+def _load_fonts() -> None:
+    """Draw a first, empty figure: it loads fonts, as an import does modules."""
+    from io import BytesIO
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.add_subplot(xscale="log")
+    FigureCanvasAgg(figure).print_figure(BytesIO())
 
 
 def sheet(folder: str) -> Measured:
@@ -118,6 +133,8 @@ def scatter(path: str, folder: str) -> Measured:
     from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
     from photoz_assets.science.figures.png import DPI
 
+    _load_fonts()
+
     def save(figure: Figure, name: str) -> None:
         figure.tight_layout()
         figure.savefig(Path(folder) / f"scatter-{name}.png", dpi=DPI)
@@ -125,9 +142,10 @@ def scatter(path: str, folder: str) -> Measured:
 
     def run() -> dict[str, Any]:
         data = pd.read_parquet(path)
-        small = {"ms": 2, "mew": 0}
         figure, axes = plt.subplots(figsize=(4, 4))
-        axes.plot(3600 * (data.ts_ra - data.obj_coord_ra), 3600 * (data.ts_dec - data.obj_coord_dec), "o", **small)
+        axes.plot(
+            3600 * (data.ts_ra - data.obj_coord_ra), 3600 * (data.ts_dec - data.obj_coord_dec), "o", ms=2, mew=0
+        )
         save(figure, "offsets")
         figure, axes = plt.subplots(figsize=(4, 4))
         axes.plot(data.ts_mag_r, data.obj_r_cModelMag, "o", ms=4, alpha=0.2, mew=0)
@@ -147,7 +165,7 @@ def scatter(path: str, folder: str) -> Measured:
             ):
                 with np.errstate(divide="ignore", invalid="ignore"):
                     color = -2.5 * np.log10(data[flux.format(blue)] / data[flux.format(red)])
-                axes.plot(color, data[magnitude], "o", alpha=0.1, **small)
+                axes.plot(color, data[magnitude], "o", alpha=0.1, ms=2, mew=0)
                 axes.set(xlim=(-2, 4), ylim=(30, 18))
             save(figure, blue + red)
         figure, axes = plt.subplots(figsize=(6, 3))

@@ -10,6 +10,7 @@ beyond the sample's limit are stood for by its faintest, moved along half the dr
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -82,7 +83,8 @@ class Chain:
         flux = 10 ** (-0.4 * (magnitudes - M5_MAG))
         error = flux_error(flux)
         seen = -0.5 * ((self._flux - flux) / error) ** 2 - np.log(error)
-        return np.where(self._missing, log_ndtr(-flux / error), seen)
+        likelihood: FloatArray = np.where(self._missing, log_ndtr(-flux / error), seen)
+        return likelihood
 
     def advance(self, mixture: Mixture, centre: FloatArray, scale: FloatArray, steps: int = 2) -> None:
         """Take Metropolis steps: in u-g by the mixture's own conditional, then in all bands by their noise."""
@@ -210,7 +212,8 @@ def main(wheel: Path, out: Path, components: int, rounds: int, seed: int) -> Non
     """Fit the population to the sample in WHEEL, but for what is held out, and write the arrays to OUT."""
     sample = read_samples(wheel).fitted
     began = time.monotonic()
-    np.savez_compressed(out, **fit(sample, components=components, rounds=rounds, seed=seed))
+    arrays: dict[str, Any] = {**fit(sample, components=components, rounds=rounds, seed=seed)}
+    np.savez_compressed(out, **arrays)
     click.echo(f"{len(sample):,} galaxies, {components} components, {time.monotonic() - began:.0f} s: {out}")
 
 

@@ -40,7 +40,8 @@ class Mixture:
             - 0.5 * np.einsum("ki,ki->k", mean, slope)
         )
         out[1 + np.array(dimensions)] = slope.T
-        place = {pair: number for number, pair in enumerate(zip(*_UPPER, strict=True), start=1 + DIMENSIONS)}
+        pairs = zip(*(indices.tolist() for indices in _UPPER), strict=True)
+        place = {pair: number for number, pair in enumerate(pairs, start=1 + DIMENSIONS)}
         for a, first in enumerate(dimensions):
             for b, second in enumerate(dimensions[a:], start=a):
                 out[place[first, second]] = precision[:, a, b] * (-0.5 if a == b else -1.0)
