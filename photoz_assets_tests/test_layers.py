@@ -10,18 +10,20 @@ import photoz_assets
 ROOT = Path(photoz_assets.__file__).parent
 
 # What each part may import of the project, besides itself.
-FACTS = {"bands", "data", "environment"}
+FACTS = {"bands", "data", "environment", "words"}
 ALLOWED: dict[str, set[str]] = {
     "bands": set(),
     "data": set(),
     "environment": set(),
+    "words": set(),
     "contracts": {"bands"},
     "selection": {"bands"},
     "science": FACTS | {"contracts"},
     "queries": FACTS | {"contracts", "selection", "science"},
-    "tap": set(),
+    "tap": {"words"},
     "storage": FACTS | {"contracts", "selection"},
-    "ingest": FACTS | {"contracts", "selection", "storage", "tap"},
+    "derivation": {"contracts", "storage"},
+    "ingest": FACTS | {"contracts", "derivation", "selection", "storage", "tap"},
     "state": {"selection", "storage"},
     "butler": FACTS | {"contracts", "science", "storage"},
     "partitions": {"data"},
@@ -46,11 +48,13 @@ DAGSTER_FREE = {
     "bands",
     "data",
     "environment",
+    "words",
     "contracts",
     "selection",
     "science",
     "queries",
     "tap",
+    "derivation",
     "ingest",
     "state",
     "butler",

@@ -34,7 +34,7 @@ from photoz_assets.contracts import (
     OBJECT_TABLE,
     Contract,
 )
-from photoz_assets.ingest import repository_provenance
+from photoz_assets.derivation import repository_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
 from photoz_assets.resources import ButlerResource
 from photoz_assets.science.photometry import with_magnitudes

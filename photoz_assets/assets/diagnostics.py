@@ -14,7 +14,7 @@ from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, or
 from photoz_assets.checks import mixed_selections
 from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
-from photoz_assets.ingest import derived_provenance
+from photoz_assets.derivation import derived_provenance
 from photoz_assets.partitions import TRACT_PARTITIONS
 from photoz_assets.refresh import tract_states
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics

@@ -22,7 +22,8 @@ from photoz_assets.checks import (
 from photoz_assets.conditions import FOLLOW_SETTLED_TRACTS
 from photoz_assets.contracts import ARCHIVE_SCHEMA, FIELD_GALAXIES, MATCHED_GALAXIES
 from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.ingest import Question, derived_provenance
+from photoz_assets.derivation import derived_provenance
+from photoz_assets.ingest import Question
 from photoz_assets.partitions import TRACT_PARTITIONS
 from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_count_query, matched_galaxies_query
 from photoz_assets.resources import ArchiveResource, SelectionResource

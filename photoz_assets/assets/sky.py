@@ -14,7 +14,8 @@ from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tra
 from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW
 from photoz_assets.contracts import PATCHES, SKYINFO, TRACTS, Contract
 from photoz_assets.data.dp02 import TRACTS as PACKAGED_TRACTS
-from photoz_assets.ingest import Question, derived_provenance
+from photoz_assets.derivation import derived_provenance
+from photoz_assets.ingest import Question
 from photoz_assets.queries import skyinfo_count_query, skyinfo_query
 from photoz_assets.resources import ArchiveResource
 from photoz_assets.science.tessellation import patch_table, tract_table
