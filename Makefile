@@ -35,7 +35,9 @@ postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.post
 audit: ## hold the pinned dependencies against the known holes; fails too where the list of them cannot be had
 	@$(or $(PYTHON),python3) -m venv build/audit
 	@build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt $(ARGS) || { \
+	  echo "make audit: not clean. Either holes are listed above, or an error: then the list of holes (the JSON API of PyPI)" \
+	    "could not be reached from this machine, whatever the error calls it, and nothing was audited. ARGS='-s osv' asks OSV instead." >&2; exit 1; }
 
 check: venv ## lint, format and strict types
 	$(python) -m ruff check .

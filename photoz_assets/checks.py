@@ -27,6 +27,7 @@ from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
 from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule, Verdict
+from photoz_assets.words import one_line
 
 OFFSET_MEDIAN_LIMIT_ARCSEC: Final = 0.05
 OFFSET_P99_LIMIT_ARCSEC: Final = 0.5
@@ -324,7 +325,7 @@ def _row_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 def _shown(value: Any) -> str:
     """Write a value so that nothing of it is rounded: an objectId has more digits than the UI's numbers."""
-    return "NULL" if value is None else str(value)
+    return "NULL" if value is None else one_line(str(value))
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:

@@ -16,6 +16,7 @@ from photoz_assets.storage.lake import ForeignArchiveError, Lake
 from photoz_assets.storage.provenance import Provenance
 from photoz_assets.storage.staging import whole_file
 from photoz_assets.tap.errors import ArchiveError
+from photoz_assets.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +61,7 @@ def failing_in_one_line() -> Iterator[None]:
         raise _disk_failure(f"{where}: {error.strerror or error}") from error
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         # It spills to the disk what exceeds its memory, and advises at length when it cannot.
-        raise _disk_failure(f" DuckDB: {str(error).splitlines()[0].rstrip('.')}") from error
+        raise _disk_failure(f" DuckDB: {one_line(str(error).splitlines()[0]).rstrip('.')}") from error
 
 
 def _disk_failure(what: str) -> dg.Failure:

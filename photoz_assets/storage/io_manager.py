@@ -1,6 +1,5 @@
 """The Dagster side of the lake: publishes what an asset staged, hands on what an input is annotated with."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from photoz_assets.contracts import Contract
 from photoz_assets.environment import data_dir
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.staging import StagedTable, publish
+from photoz_assets.words import code_span, fenced, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,15 +153,9 @@ def _first_rows(path: Path) -> dg.MarkdownMetadataValue:
 def _cell(value: object) -> str:
     if value is None:
         return "NULL"
-    text = f"{value:.7g}" if isinstance(value, float) else str(value)
-    shortened = text if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]} ..."
-    return shortened.replace("|", "\\|").replace("\n", " ")
-
-
-def fenced(sql: str) -> str:
-    """Quote a query as Markdown, in a fence that is longer than any within it: names in it are the archive's."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", sql)), default=0))
-    return f"{fence}sql\n{sql}\n{fence}"
+    if isinstance(value, str):
+        return code_span(one_line(value, _CELL_CHARACTERS))
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 def column_lineage(contract: Contract) -> dg.TableColumnLineage:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.contracts import Column, Contract
 from photoz_assets.selection import Selection
+from photoz_assets.words import one_line
 
 PROVENANCE_KEY: Final = b"photoz_assets.provenance"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
@@ -56,7 +57,7 @@ class ArchiveIdentity:
         text = " ".join((description or "").split())
         facts = [release.lower(), text, *(f"{name.lower()}: {tables[name] or ''}" for name in sorted(tables))]
         digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
-        return cls(release=release, description=text, fingerprint=digest)
+        return cls(release=release, description=one_line(text), fingerprint=digest)
 
     @property
     def label(self) -> str:

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException, ElementTree
 
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets.words import one_line
 
 if TYPE_CHECKING:
     from pyvo.io.vosi.tapregext import TableAccess
@@ -24,6 +25,7 @@ _UDF_FEATURES: Final = "ivo://ivoa.net/std/tapregext#features-udf"
 _BINARY2_OUTPUT: Final = "ivo://ivoa.net/std/TAPRegExt#output-votable-binary2"
 _BINARY2_FORMAT: Final = "application/x-votable+xml;serialization=binary2"
 _PARQUET_FORMATS: Final = frozenset({"application/vnd.apache.parquet", "application/parquet", "parquet"})
+_LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
 
 # Rubin's TAP tells its failures apart in words only: a job's error type is always "fatal". The phrases are those
@@ -171,6 +173,8 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
         if (reason := query_error(root)) is not None:
             raise failure(reason, otherwise=Rejected)
         raise Protocol(f"this is no job document: {excerpt(body)}")
+    if one_line(phase, _LONGEST_PHASE) != phase:
+        raise Protocol(f"the job is in what is no phase: {one_line(phase, _LONGEST_PHASE)!r}")
     summary = next(_descendants(root, "errorSummary"), None)
     links = {each.get("id", ""): each.get(_XLINK_HREF, "") for each in _descendants(root, "result")}
     parameters = {each.get("id", "").upper(): each.text for each in _descendants(root, "parameter")}

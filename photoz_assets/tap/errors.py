@@ -25,14 +25,9 @@ Only the errors live here; who raises which, and what is retried, is the busines
 import re
 from typing import ClassVar, Final, Self
 
-_LONGEST_MESSAGE: Final = 500  # characters: a page of HTML or a stack trace of the archive is no error message
+from photoz_assets.words import one_line
+
 _TELLTALE: Final = 8  # characters of a secret by which a part of it is known
-
-
-def _one_line(text: str) -> str:
-    """Collapse white space and cut what is longer than a message should be."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
 
 
 def blotted(text: str, secret: str) -> str:
@@ -49,9 +44,9 @@ class ArchiveError(Exception):
     Parameters
     ----------
     message
-        What happened. Collapsed to one line and cut to 500 characters.
+        What happened. Made one plain line of at most 500 characters.
     url
-        What was asked, without credentials.
+        What was asked, without credentials. Made one line too.
     status
         The HTTP status of the answer.
     retry_after_seconds
@@ -71,9 +66,9 @@ class ArchiveError(Exception):
         retry_after_seconds: float | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(_one_line(message))
-        self.message = _one_line(message)
-        self.url = url
+        super().__init__(one_line(message))
+        self.message = one_line(message)
+        self.url = one_line(url) if url else None
         self.status = status
         self.retry_after_seconds = retry_after_seconds
         self.hint = hint or self.default_hint
@@ -85,7 +80,7 @@ class ArchiveError(Exception):
 
     def at(self, url: str | None) -> Self:
         """Name the URL, unless the error knows a closer one; returns itself."""
-        self.url = self.url or url
+        self.url = self.url or (one_line(url) if url else None)
         return self
 
     def without(self, secret: str) -> Self:
@@ -153,7 +148,7 @@ class ContractViolation(ArchiveError):
 
     def __init__(self, *problems: str) -> None:
         super().__init__(f"the result breaks its contract: {'; '.join(problems)}")
-        self.problems = problems
+        self.problems = tuple(map(one_line, problems))
 
     def without(self, secret: str) -> Self:
         """Blot a secret out of everything that the error says; returns itself."""

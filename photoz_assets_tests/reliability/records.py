@@ -63,7 +63,7 @@ class FaultRecord:
     def line(self) -> str:
         """The record as a row of the page's table."""
         cells = ["" if cell is None else str(cell) for cell in astuple(self)[1:]]
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        return f"| {' | '.join(cell.replace('<', '&lt;').replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def note(record: FaultRecord) -> None:

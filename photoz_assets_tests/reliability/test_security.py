@@ -18,7 +18,6 @@ from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.queries import Dialect, matched_galaxies_query
 from photoz_assets.resources import SelectionResource
 from photoz_assets.selection import SelectionError
-from photoz_assets.storage.io_manager import fenced
 from photoz_assets.storage.lake import Lake
 from photoz_assets.tap.retry import RetryPolicy
 from photoz_assets_tests.reliability.proxy import CAPABILITIES, PHASE, POLL, RESULT, SUBMIT, Fault, Forward
@@ -111,17 +110,6 @@ def test_token_is_found_nowhere_after_runs_that_failed_in_every_way(
     (tmp_path / "planted").write_text(f"Bearer {CANARY}")
     assert hits(tmp_path) == [str(tmp_path / "planted")], "the search finds what is there"
     note(SOUGHT)
-
-
-@pytest.mark.parametrize(
-    "text", ["SELECT 1", "SELECT '```\n<script>alert(1)</script>'", "````` [x](javascript:alert(1))", "`"]
-)
-def test_query_on_a_page_cannot_leave_its_fence(text: str) -> None:
-    first, *middle, last = fenced(text).split("\n")
-    assert "\n".join(middle) == text
-    assert first == f"{last}sql"
-    assert set(last) == {"`"}
-    assert all(len(run) < len(last) for run in re.findall("`+", text))
 
 
 @pytest.mark.parametrize("band", ["g OR 1=1", "g; DROP TABLE x", "g'--", "../g", "<b>g</b>", ""])
