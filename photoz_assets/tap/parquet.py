@@ -59,7 +59,7 @@ def read(path: Path, schema: pa.Schema, *, batch_rows: int) -> Iterator[pa.Recor
 
 def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the file's rows in the schema's order."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
         arriving = [_arriving(field) for field in file.schema_arrow]
         order = columns.match(schema, arriving)
         groups = file.metadata

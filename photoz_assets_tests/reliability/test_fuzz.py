@@ -1,6 +1,10 @@
-"""Documents damaged at random, Parquet files and job documents: one of our errors or a table of the schema, soon."""
+"""Documents damaged at random: one of our errors or a table of the schema, soon; and what is published of them."""
 
+import random
 import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from io import BytesIO
@@ -9,12 +13,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from photoz_assets.tap import documents, parquet
 from photoz_assets.tap.errors import ArchiveError
 from photoz_assets_tests.effort import effort
+from photoz_assets_tests.memory import within_memory
+from photoz_assets_tests.reliability.proxy import RESULT, Fault, Forward
+from photoz_assets_tests.reliability.records import SoakRecord, note_soak
+from photoz_assets_tests.reliability.world import World, lost_and_wrong
+from photoz_assets_tests.tap.faulty_server import Answer, Request
 from photoz_assets_tests.tap.uws import job_document
 
 SCHEMA = pa.schema([("id", pa.int64()), ("flux", pa.float64()), ("flag", pa.bool_()), ("key", pa.string())])
@@ -34,9 +43,10 @@ JOBS = [
     ),
     job_document("ERROR", error="IllegalArgumentException: no", prefix=""),
 ]
-SOON = settings(
-    max_examples=effort(300, 10_000), deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck)
-)
+SEED = 20261124
+DOCUMENTS = effort(300, 10_000)
+FOUND = f"none took over 5 s or {LARGEST_BYTES >> 20} MiB, none raised another error than ours"
+SOON = settings(max_examples=DOCUMENTS, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
 
 
 def _parquet(compression: str, *, dictionary: bool, rows_of_a_group: int) -> bytes:
@@ -68,26 +78,40 @@ def damaged(draw: st.DrawFn, originals: list[bytes]) -> bytes:
 
 
 @SOON
+@seed(SEED)
 @given(body=damaged(FILES))
-def test_damaged_parquet_is_one_of_our_errors_or_a_table_of_the_schema(body: bytes) -> None:
+def read_parquet(body: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result"
         path.write_bytes(b"PAR1" + body[4:])
         held = pa.total_allocated_bytes()
-        with suppress(ArchiveError):
+        with within_memory(LARGEST_BYTES), suppress(ArchiveError):
             for batch in parquet.read(path, SCHEMA, batch_rows=16):
                 batch.validate(full=True)
                 assert batch.schema.equals(SCHEMA)
                 assert pa.total_allocated_bytes() - held < LARGEST_BYTES
 
 
+def test_damaged_parquet_is_one_of_our_errors_or_a_table_of_the_schema() -> None:
+    started = time.monotonic()
+    read_parquet()
+    note_soak(SoakRecord("damaged Parquet files", f"{DOCUMENTS} (seed {SEED})", FOUND), started)
+
+
 @SOON
+@seed(SEED)
 @given(body=damaged(JOBS))
-def test_damaged_job_document_is_one_of_our_errors_or_a_job(body: bytes) -> None:
-    with suppress(ArchiveError):
+def read_job(body: bytes) -> None:
+    with within_memory(LARGEST_BYTES), suppress(ArchiveError):
         job = documents.parse_job(body, url="http://archive/tap/async/abc")
         assert job.phase
         assert job.rows is None or job.rows >= 0
+
+
+def test_damaged_job_document_is_one_of_our_errors_or_a_job() -> None:
+    started = time.monotonic()
+    read_job()
+    note_soak(SoakRecord("damaged job documents", f"{DOCUMENTS} (seed {SEED})", FOUND), started)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -95,3 +119,56 @@ def test_undamaged_parquet_is_read(file: bytes, tmp_path: Path) -> None:
     (tmp_path / "result").write_bytes(file)
     read = pa.Table.from_batches(list(parquet.read(tmp_path / "result", SCHEMA, batch_rows=16)))
     assert read.equals(ROWS)
+
+
+REFRESHES = effort(20, 1000)
+MOST_PIECES = 3
+
+
+def _hurt(body: bytes, seed: int) -> bytes:
+    """Replace one to three short pieces of a result; as letters of base64 half of the time, which stay readable."""
+    chance, hurt = random.Random(seed), bytearray(body)
+    for _ in range(chance.randint(1, MOST_PIECES)):
+        near = chance.randrange(min(4000, len(hurt)))
+        start = chance.choice(
+            [near, len(hurt) - 1 - near, chance.randrange(len(hurt)), chance.randrange(len(hurt))]
+        )
+        length = chance.choice([0, 1, 2, 20])
+        letters = bytes(chance.choices(b"ABCDEFabcdef0123456789+/", k=length))
+        hurt[start : start + length] = chance.choice(
+            [letters, letters, chance.randbytes(length), b"", bytes(hurt[:30])]
+        )
+    return bytes(hurt)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
+    world: World, truth: pa.Table, tell: Callable[[str], None]
+) -> None:
+    started, found = time.monotonic(), Counter[str]()
+    for number in range(REFRESHES):
+
+        def hurt(_: Request, forward: Forward, seed: int = SEED + number) -> Answer:
+            return Answer(body=_hurt(forward().body, seed))
+
+        world.proxy.faults = [Fault(RESULT, hurt)]
+        world.prefer_parquet = number % 2 == 1
+        before = world.digest()
+        outcome = world.refresh()
+        assert world.leftovers() == []
+        if outcome.error is not None:
+            assert world.digest() == before
+            found["refused"] += 1
+        else:
+            lost, wrong = lost_and_wrong(world.rows(), truth)
+            # A value that another takes the place of, within all rules, cannot be known; a row that is moved can.
+            assert lost == wrong <= MOST_PIECES * 2
+            found[
+                "published with a value changed in its place, which breaks no rule" if wrong else "published whole"
+            ] += 1
+        if number % 100 == 99:
+            tell(f"{number + 1} of {REFRESHES} damaged results, seed {SEED}: {dict(found)}")
+    assert found["refused"]
+    told = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
+    note_soak(SoakRecord("damaged results, to publication", f"{REFRESHES} (seed {SEED})", told), started)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 import requests
+from dagster._core.test_utils import environ
 from playwright.sync_api import Page, expect, sync_playwright
 
 from photoz_assets.contracts import TAP_TABLES
@@ -36,7 +37,7 @@ from photoz_assets_tests.reliability.proxy import (
 )
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.test_data_faults import first
-from photoz_assets_tests.reliability.world import TRACT, World
+from photoz_assets_tests.reliability.world import CANARY, TRACT, World
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.tap.documents import error_document, votable
 from photoz_assets_tests.tap.faulty_server import Answer, Request
@@ -65,6 +66,7 @@ WAYS: Final = [
     Fault(CAPABILITIES, Answer(body=HOSTILE.encode())),
     Fault(SUBMIT, Answer(body=error_document(escape(MARKUP)))),
     Fault(SUBMIT, Answer(status=400, body=HOSTILE.encode() * 100_000)),
+    Fault(SUBMIT, Answer(status=400, body=f"no: {MARK} {CANARY} ".encode() * 9)),
     Fault(POLL, Answer(body=job_document("ERROR", error=escape(MARKUP)))),
     Fault(POLL, Answer(body=job_document("ERROR", error=escape(MARKUP) * 10_000))),
     Fault(POLL, Answer(body=job_document("ERROR", error=escape(MARKUP) * 50_000))),
@@ -127,7 +129,7 @@ def struck_runs(world: World, one_tract: ArchiveServer, home: Path, monkeypatch:
     """The ids of runs to which the archive says such things, with a home that remembers them."""
     monkeypatch.setattr(RetryPolicy, "delay_seconds", lambda *_, **__: None)
     runs, made = Runs(f"{world.proxy.base}/tap", world.lake.root), []
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with environ({"PHOTOZ_TAP_TOKEN": CANARY}), dg.DagsterInstance.local_temp(str(home)) as instance:
         runs.instance = instance
         for way in WAYS:
             world.proxy.faults = [way]
@@ -150,7 +152,12 @@ def address(struck_runs: list[str], home: Path) -> Iterator[str]:
     assert struck_runs
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    variables = {"PATH": os.environ["PATH"], "HOME": str(home), "DAGSTER_HOME": str(home)}
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "DAGSTER_HOME": str(home),
+        "PHOTOZ_TAP_TOKEN": CANARY,
+    }
     command = [str(Path(sys.executable).with_name("dagster-webserver")), "-m", "photoz_assets.definitions"]
     with (home / "output").open("wb") as output:
         process = subprocess.Popen(
@@ -162,6 +169,7 @@ def address(struck_runs: list[str], home: Path) -> Iterator[str]:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+            assert CANARY.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -197,6 +205,7 @@ def _check_pages(address: str, run: str) -> None:
 
 
 def _check_page(page: Page) -> None:
+    assert CANARY[:12] not in page.content()
     assert page.evaluate("window.struck") is None
     assert page.locator('img[src="x"], img[src*="struck"], a[href^="javascript"]').count() == 0
 
@@ -205,7 +214,9 @@ def test_words_of_the_archive_reach_the_page_as_plain_words(struck_runs: list[st
     hostile = 0
     for run in struck_runs:
         asked = {"query": EVENTS, "variables": {"run": run}}
-        answer = requests.post(f"{address}/graphql", json=asked, timeout=60).json()
+        answered = requests.post(f"{address}/graphql", json=asked, timeout=60)
+        assert CANARY[:12] not in answered.text
+        answer = answered.json()
         assert "errors" not in answer, answer
         for text in _strings(answer):
             if MARK in text:
