@@ -16,6 +16,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from photoz_assets.embedded_archive.service.faults import Faults
+from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import TRACT, World, lost_and_wrong
@@ -31,7 +33,11 @@ KILLED = FaultRecord(
     "Process", "kill -9 of a queued run's process and of the daemon", "while the archive runs the query; one slot for queries",
     "after a restart of the daemon, the next run goes on with the archive's job", jobs=1,
 )  # fmt: skip
-FAULTS = [KILLED.fault]
+REFUSED = FaultRecord(
+    "Service", "a query that fails, in a run that may be retried twice", "phase ERROR to a queued run with the tag `dagster/max_retries`",
+    "refused; no layer of Dagster's retries asks again", jobs=1,
+)  # fmt: skip
+FAULTS = [KILLED.fault, REFUSED.fault]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -62,11 +68,11 @@ class Deployment:
                 cwd=ROOT, env=self._variables, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
-    def queue(self) -> str:
+    def queue(self, **more_tags: str) -> str:
         """Put a run of the tract into the queue; give its id."""
         run_id = str(uuid.uuid4())
         config = {"resources": {"archive": {"config": {"max_concurrent_queries": 1}}}}
-        tags = {"dagster/partition": str(TRACT)}
+        tags = {"dagster/partition": str(TRACT)} | more_tags
         words = ["-j", "refresh_tracts", "--run-id", run_id, "--tags", json.dumps(tags)]
         assert self.command("dagster", "job", "launch", *words, "--config-json", json.dumps(config)).wait(120) == 0
         return run_id
@@ -120,3 +126,28 @@ def test_run_and_daemon_that_are_killed_do_not_block_the_next_run(
     lost, wrong = lost_and_wrong(world.rows(), truth)
     assert (lost, wrong) == (0, 0)
     note(KILLED)
+
+
+def test_query_that_fails_is_not_asked_again_by_any_layer_of_retries(
+    world: World, one_tract: ArchiveServer, tmp_path: Path
+) -> None:
+    before = world.digest()
+    one_tract.faults = Faults(error_text="disk on fire")
+    deployment = Deployment(
+        tmp_path, {"PHOTOZ_TAP_URL": f"{world.proxy.base}/tap", "PHOTOZ_DATA_DIR": str(world.lake.root)}
+    )
+    with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
+        daemon = deployment.command("dagster-daemon", "run")
+        try:
+            run_id = deployment.queue(**{"dagster/max_retries": "2"})
+            failed = dg.RunsFilter([run_id], statuses=[dg.DagsterRunStatus.FAILURE])
+            # The tag comes with the failure, or a moment later; it is what the daemon goes by.
+            wait_until(lambda: any("dagster/will_retry" in run.tags for run in instance.get_runs(failed)))
+            assert instance.get_runs(failed)[0].tags["dagster/will_retry"] == "false"
+            assert len(instance.get_runs()) == 1
+        finally:
+            deployment.kill(daemon)
+    assert world.proxy.jobs == REFUSED.jobs
+    assert world.digest() == before
+    assert world.leftovers() == []
+    note(REFUSED)

@@ -121,7 +121,7 @@ def test_undamaged_parquet_is_read(file: bytes, tmp_path: Path) -> None:
     assert read.equals(ROWS)
 
 
-REFRESHES = effort(20, 1000)
+REFRESHES = effort(20, 300)
 MOST_PIECES = 3
 
 
