@@ -71,7 +71,7 @@ class ArchiveIdentity:
         return "DC2 simulation"
 
     def __str__(self) -> str:
-        about = f": {self.description}" if self.description else ""
+        about = f": {self.description.rstrip('.')}" if self.description else ""
         return f"{self.release} ({self.fingerprint}){about}"
 
 

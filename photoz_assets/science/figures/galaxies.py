@@ -33,10 +33,10 @@ from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
 GalaxyFigure = Callable[[duckdb.DuckDBPyRelation, SampleSummary, Caption], Figure]
 """Of the galaxies, in the columns of the contract ``MATCHED_GALAXIES``, their summary and the caption."""
 
-_ONE_PANEL_INCHES: Final = (9.0, 7.6)
-_TWO_PANELS_INCHES: Final = (12.0, 7.0)
-_SIX_PANELS_INCHES: Final = (13.0, 9.4)
-_WIDE_INCHES: Final = (10.0, 6.6)
+# All of one shape, so that a contact sheet has no holes.
+_ONE_PANEL_INCHES: Final = (7.6, 5.7)
+_TWO_PANELS_INCHES: Final = (8.8, 6.6)
+_SIX_PANELS_INCHES: Final = (9.2, 6.9)
 
 
 def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption: Caption) -> Figure:
@@ -73,8 +73,8 @@ def coordinate_offsets(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary
 
 def r_magnitudes(galaxies: duckdb.DuckDBPyRelation, _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw measured against true r magnitudes."""
-    x = Axis(sql="ts_mag_r", label="true r [AB mag]", low=18.0, high=30.0, bins=120)
-    y = Axis(sql=magnitude_column("r"), label="measured cModel r [AB mag]", low=18.0, high=30.0, bins=120)
+    x = Axis(sql="ts_mag_r", label="true r [AB mag]", low=17.0, high=28.0, bins=110)
+    y = Axis(sql=magnitude_column("r"), label="measured cModel r [AB mag]", low=17.0, high=28.0, bins=110)
     found = counts(galaxies, x, y)
     figure = new_figure(
         "True and measured r magnitudes",
@@ -134,7 +134,7 @@ def redshifts(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption
         "True redshift distribution",
         caption,
         "Histogram of the galaxies' true redshifts.",
-        size_inches=_WIDE_INCHES,
+        size_inches=_ONE_PANEL_INCHES,
         color_bar=False,
     )
     axes = figure.add_subplot()
@@ -170,7 +170,7 @@ def _color_magnitude(galaxies: duckdb.DuckDBPyRelation, caption: Caption, blue: 
     planes = [
         (
             Axis(sql=color, label=f"{kind} {blue}-{red} [mag]", low=-2.0, high=4.0, bins=120),
-            Axis(sql=magnitude, label=f"{kind} r [AB mag]", low=18.0, high=30.0, bins=120),
+            Axis(sql=magnitude, label=f"{kind} r [AB mag]", low=17.0, high=28.0, bins=110),
         )
         for kind, (color, magnitude) in columns.items()
     ]

@@ -5,7 +5,7 @@ All is drawn from the statistics and histograms of tracts: no galaxy is read aga
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,7 @@ _STATE_COLORS: Final = {
     "running": "#009e73",
 }
 _MISSING: Final = "#ececec"
+_BELOW_THE_TRACTS: Final[dict[str, Any]] = {"loc": "lower center", "fontsize": LABEL_PT, "frameon": False}
 
 
 def number_counts(measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
@@ -153,9 +154,8 @@ def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) ->
             Patch(facecolor=_HELD, edgecolor="black", label=f"{held.num_rows} held"),
             Patch(facecolor=_MISSING, edgecolor="black", label=f"{missing.num_rows} missing"),
         ],
-        loc="lower right",
-        fontsize=LABEL_PT,
-        framealpha=1,
+        **_BELOW_THE_TRACTS,
+        ncols=2,
     )
     return figure
 
@@ -176,7 +176,7 @@ def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
         if found:
             handles.append(Patch(facecolor=color, edgecolor="black", label=f"{len(found)} {state}"))
     label_tracts(axes, list(states))
-    axes.legend(handles=handles, loc="lower right", fontsize=LABEL_PT, framealpha=1)
+    axes.legend(handles=handles, ncols=len(handles), **_BELOW_THE_TRACTS)
     return figure
 
 
