@@ -87,7 +87,9 @@ def _parquet(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
     chunks = _Chunks()
     schema = pa.schema([_parquet_field(field.arrow, profile) for field in stream.fields])
     # Whether rows were cut off is known at the end only, and a stored Arrow schema would hide what comes after it.
-    with pq.ParquetWriter(pa.PythonFile(chunks, "w"), schema, use_dictionary=False, store_schema=False) as writer:
+    with pq.ParquetWriter(
+        pa.PythonFile(chunks, "w"), schema, use_dictionary=False, store_schema=False, write_page_checksum=True
+    ) as writer:
         for batch in stream.batches():
             columns = [
                 _one_element_lists(column) if pa.types.is_list(field.type) else column
