@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 Edges = NDArray[np.float64]
 
-_BATCH_ROWS = 61_440
+_BATCH_ROWS = 20_480
 
 
 @dataclass(frozen=True, kw_only=True)
