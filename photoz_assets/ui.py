@@ -26,7 +26,9 @@ from photoz_assets.instance import setting_up
 Say = Callable[[str], None]
 
 _READY_SECONDS: Final = 120.0
-_GRACE_SECONDS: Final = 20.0
+# For all parts together, and for each at least.
+_GRACE_SECONDS: Final = 30.0
+_LEAST_GRACE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.3
 _LAST_LINES: Final = 15
 _URL: Final = re.compile(r"https?://\S+")
@@ -47,11 +49,11 @@ class Part:
     last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
     first_url: str | None = None
 
-    def stop(self) -> None:
+    def stop(self, grace_seconds: float) -> None:
         """Ask it to end, with its children; end what has not by then, or when there is no patience for it."""
         self._signal(signal.SIGTERM)
         try:
-            self.process.wait(_GRACE_SECONDS)
+            self.process.wait(grace_seconds)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._signal(signal.SIGKILL)
             self.process.wait()
@@ -78,8 +80,9 @@ class Parts:
         return self
 
     def __exit__(self, *error: object) -> None:
+        until = time.monotonic() + _GRACE_SECONDS
         for part in reversed(self._running):
-            part.stop()
+            part.stop(max(until - time.monotonic(), _LEAST_GRACE_SECONDS))
         # Nothing is left to guard, and another process may get a number that was one of these groups'.
         self._guard.kill()
         self._guard.communicate()
