@@ -21,6 +21,11 @@ _IMAGES: Final = ROOT / "docs" / "images"
 _COLOURS: Final = 256
 _VIEW_WIDTH: Final = 1400
 _LOOKS: Final = 60
+# Where the demo happened to run says nothing to a reader.
+_WITHOUT_FOLDER: Final = """folder => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(folder, "...");
+}"""
 _REFUSED_TRACT: Final = 3639
 
 # Files below the lake's figures, and how wide a page shows them.
@@ -82,11 +87,11 @@ def main() -> None:
         environment = settings(folder)
         subprocess.run([command("photoz"), "demo"], cwd=ROOT, env=environment, check=True)
         with serving(environment) as address:
-            _look(address, _VIEWS)
+            _look(address, _VIEWS, folder)
             with ArchiveServer(folder / "archive", faults=Faults(rewrite=too_bright)) as archive:
                 _materialize(environment | {"PHOTOZ_TAP_URL": archive.url}, "matched_galaxies", _REFUSED_TRACT)
             _materialize(environment, "survey_diagnostics")
-            _look(address, _AFTER_THE_REFUSAL)
+            _look(address, _AFTER_THE_REFUSAL, folder)
         for picture, (figure, width) in _FIGURES.items():
             _keep(picture, Image.open(folder / "lake" / "figures" / figure), width)
 
@@ -98,7 +103,7 @@ def _materialize(environment: dict[str, str], asset: str, tract: int | None = No
     subprocess.run([command("dagster"), *arguments], cwd=ROOT, env=environment, check=tract is None)
 
 
-def _look(address: str, views: dict[str, View]) -> None:
+def _look(address: str, views: dict[str, View], folder: Path) -> None:
     with chromium() as browser:
         for name, view in views.items():
             with opened(browser, width=view.width, height=view.height) as page:
@@ -106,6 +111,8 @@ def _look(address: str, views: dict[str, View]) -> None:
                 page.get_by_text(view.shows).last.wait_for()
                 if view.columns:
                     page.get_by_placeholder("Filter columns").fill(view.columns)
+                _still(page, view.piece)
+                page.evaluate(_WITHOUT_FOLDER, str(folder))
                 _keep(name, Image.open(BytesIO(_still(page, view.piece))), _VIEW_WIDTH)
 
 
