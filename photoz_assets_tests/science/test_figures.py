@@ -128,6 +128,36 @@ def test_counts_are_of_half_open_bins(value: float | None, bin_number: int | Non
     assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
 
 
+LOG = Axis(sql="x", label="", low=0.1, high=1e6, bins=100, logarithmic=True)
+
+
+def test_counts_on_a_logarithmic_line_equal_numpys() -> None:
+    x = 10 ** np.random.default_rng(5).uniform(-2, 7, 20_000)
+    expected, _ = np.histogram(x, bins=LOG.edges)
+    np.testing.assert_array_equal(counts(_relation(pa.table({"x": x})), LOG), expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "bin_number"),
+    [
+        (0.1, 0),
+        (np.nextafter(0.1, 1), 0),
+        (np.nextafter(1e6, 0), 99),
+        (1e6, None),
+        (np.nextafter(0.1, 0), None),
+        (0.0, None),
+        (-5.0, None),
+        (None, None),
+        (np.nan, None),
+        (np.inf, None),
+    ],
+)
+def test_counts_on_a_logarithmic_line_are_of_half_open_bins(value: float | None, bin_number: int | None) -> None:
+    values = pa.array([value], pa.float64(), from_pandas=False)
+    found = counts(_relation(pa.table({"x": values})), LOG)
+    assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
+
+
 def test_galaxy_figures_are_the_six_of_the_notebook() -> None:
     assert list(GALAXY_FIGURES) == [
         "coordinate_offsets",
