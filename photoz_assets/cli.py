@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,20 +22,50 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _without_traceback() -> Iterator[None]:
-    """End with one line instead of a traceback where a setting makes no sense."""
+    """End with one line instead of a traceback where a setting makes no sense, or the disk fails."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        raise click.ClickException(
+            f"the disk failed{where}: {error.strerror or error}. Free some space, or see to what lies there"
+        ) from error
 
 
 def _settle_environment() -> Path:
-    """Take ``.env`` of the current folder, name Dagster's folder and see that it is there; give it."""
+    """Take ``.env`` of the current folder, name Dagster's folder and see that it can be written in; give it."""
     environment.load_env_file(Path.cwd())
     home = environment.dagster_home()
     os.environ["DAGSTER_HOME"] = str(home)
-    home.mkdir(parents=True, exist_ok=True)
+    _make_writable(home, "DAGSTER_HOME")
     return home
+
+
+def _make_writable(folder: Path, variable: str) -> None:
+    """Make a folder, if it is not there, and see that files can be made in it.
+
+    Raises
+    ------
+    click.ClickException
+        They cannot, with the variable that names another folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise click.ClickException(
+            f"the folder {folder} cannot be made or written in ({error.strerror}): "
+            f"set {variable} to one that can, or see to this one"
+        ) from error
+
+
+def _make_writable_for_runs() -> None:
+    """See that runs can write their tables and, while no archive is named, the embedded one its rows."""
+    _make_writable(environment.data_dir(), "PHOTOZ_DATA_DIR")
+    if environment.tap_url() is None:
+        _make_writable(environment.archive_dir(), "PHOTOZ_ARCHIVE_DIR")
 
 
 @click.group()
@@ -50,6 +81,7 @@ def demo() -> None:
         home = _settle_environment()
         from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
 
+        _make_writable_for_runs()
         with opened(home) as instance:
             problems = run_demo(instance, click.echo)
             click.echo(closing_table())
@@ -151,6 +183,7 @@ def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool)
     try:
         with _without_traceback():
             home = _settle_environment()
+            _make_writable_for_runs()
             shown = (workspace or environment.checkout_root() / "workspace.yaml").resolve()
             serve(host=host, port=port, workspace=shown, home=home, with_parent=until_parent_ends, say=click.echo)
     except UiError as error:

@@ -120,6 +120,27 @@ def test_query_of_an_empty_lake_says_how_to_fill_it() -> None:
     assert "make demo" in _run("query", "SELECT * FROM galaxies").output
 
 
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        *((command, "DAGSTER_HOME") for command in ("demo", "status", "ui")),
+        *((command, "PHOTOZ_DATA_DIR") for command in ("demo", "status", "ui", "query")),
+        *((command, "PHOTOZ_ARCHIVE_DIR") for command in ("demo", "ui")),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "below/it"], ids=["a-file", "below-a-file"])
+def test_folder_that_cannot_be_had_is_named_with_its_variable(
+    command: str, variable: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(variable, str(tmp_path / "file" / below))
+    refused = _run(*([command, "SELECT 1"] if command == "query" else [command]))
+    assert refused.exit_code == 1
+    assert str(tmp_path / "file" / below) in refused.output
+    assert f"set {variable} to" in refused.output
+    assert len(refused.output.strip().splitlines()) == 1
+
+
 def test_wrong_use_exits_with_2() -> None:
     assert _run("query").exit_code == 2
     assert _run("status", "--nonsense").exit_code == 2

@@ -12,7 +12,7 @@ from photoz_assets.checks import column_schema, is_warning
 from photoz_assets.contracts import Contract
 from photoz_assets.selection import SelectionError
 from photoz_assets.storage.audit import Verdict
-from photoz_assets.storage.lake import ForeignArchiveError, Lake
+from photoz_assets.storage.lake import ForeignArchiveError, Lake, UnreadableLakeError
 from photoz_assets.storage.provenance import Provenance
 from photoz_assets.storage.staging import whole_file
 from photoz_assets.tap.errors import ArchiveError
@@ -52,7 +52,7 @@ def failing_in_one_line() -> Iterator[None]:
     """
     try:
         yield
-    except (ArchiveError, ButlerError, ForeignArchiveError, SelectionError) as error:
+    except (ArchiveError, ButlerError, ForeignArchiveError, SelectionError, UnreadableLakeError) as error:
         raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}", allow_retries=False) from error
     except ConnectionError:
         raise

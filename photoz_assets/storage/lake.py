@@ -23,6 +23,10 @@ class ForeignArchiveError(ValueError):
     """The lake holds tables of another archive or release."""
 
 
+class UnreadableLakeError(ValueError):
+    """The lake is no folder, or one that cannot be listed."""
+
+
 @dataclass(frozen=True)
 class Lake:
     """The layout below one folder."""
@@ -90,7 +94,7 @@ class Lake:
             )
 
     def archive(self) -> ArchiveIdentity | None:
-        """Tell of which archive the lake's tables are; None for a lake without tables."""
+        """Tell of which archive the lake's tables are; None for a lake without tables; raises as ``folders``."""
         for path in self._published():
             # Files of others and broken ones may lie here too; they say nothing.
             with suppress(ForeignFileError, pa.ArrowInvalid, FileNotFoundError):
@@ -98,9 +102,27 @@ class Lake:
                     return archive
         return None
 
+    def folders(self) -> list[Path]:
+        """List the folders below the lake, by name; none while there is no lake yet.
+
+        Raises
+        ------
+        UnreadableLakeError
+            There is something in its place that cannot be listed.
+        """
+        try:
+            return sorted(path for path in self.root.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UnreadableLakeError(
+                f"the lake {self.root} cannot be read ({error.strerror}): set PHOTOZ_DATA_DIR to a folder that can"
+            ) from error
+
     def _published(self) -> Iterator[Path]:
-        yield from self.root.glob("*/*.parquet")
-        yield from self.root.glob(f"*/{TRACT_KEY}=*/*.parquet")
+        for pattern in ("*.parquet", f"{TRACT_KEY}=*/*.parquet"):
+            for folder in self.folders():
+                yield from folder.glob(pattern)
 
     @property
     def work(self) -> Path:
@@ -120,12 +142,16 @@ def connect(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyCo
     -------
     duckdb.DuckDBPyConnection
         Views are named as the assets; those of partitioned assets have the column ``tract`` from the folders.
+
+    Raises
+    ------
+    UnreadableLakeError
+        There is something in the lake's place that cannot be listed.
     """
-    root = Path(data_dir) if data_dir is not None else default_data_dir()
-    lake = Lake(root)
+    lake = Lake(Path(data_dir) if data_dir is not None else default_data_dir())
+    assets = [folder.name for folder in lake.folders()]
     connection = duckdb.connect()
-    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-        asset = folder.name
+    for asset in assets:
         if lake.table(asset).exists():
             _create_view(connection, asset, f"read_parquet({_text(str(lake.table(asset)))})")
         elif lake.tracts(asset):
