@@ -8,8 +8,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +19,8 @@ from photoz_assets.instance import opened
 
 if TYPE_CHECKING:
     import duckdb
+
+_warn: Final = partial(click.echo, err=True)
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def demo() -> None:
         from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
 
         _make_writable_for_runs()
-        with opened(home) as instance:
+        with opened(home, _warn) as instance:
             problems = run_demo(instance, click.echo)
             click.echo(closing_table())
     for problem in problems:
@@ -108,7 +111,7 @@ def status(*, as_json: bool, check: bool) -> None:
         from photoz_assets.status import text  # noqa: PLC0415 - as above
         from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - as above
 
-        with opened(home) as instance:
+        with opened(home, _warn) as instance:
             found = found_status(
                 Lake(environment.data_dir()),
                 instance,

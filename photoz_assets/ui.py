@@ -177,7 +177,7 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
                 variables.pop(name, None)
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
         named = ["-w", str(workspace)]
-        with setting_up(home):
+        with setting_up(home, say):
             parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
             parts.wait_for("the page", lambda: _answers(url))
         parts.start("daemon", ["dagster-daemon", "run", *named], variables)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from photoz_assets.storage.claims import Claim
+
 # The command with everything loaded, so that several can be let go at the same moment.
 COMMAND = """
 import sys
@@ -42,3 +44,24 @@ def test_commands_that_start_together_on_an_empty_folder_set_it_up_once(tmp_path
         said, _ = command.communicate(timeout=120)
         assert command.returncode == 0, said
         assert "157 missing" in said
+
+
+def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
+    claim = Claim.take(tmp_path / ".setting-up")
+    assert claim is not None
+    claim.write("process 4711")
+    with subprocess.Popen(
+        [sys.executable, "-c", "from photoz_assets.cli import main; main(['status'])"],
+        env=os.environ | {"DAGSTER_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        claim.release()
+        shown, more = waiting.communicate(timeout=120)
+    assert "process 4711" in said
+    assert str(tmp_path) in said
+    assert more == ""
+    assert "157 missing" in shown
