@@ -297,8 +297,8 @@ def is_warning(check: str) -> bool:
     return check in _WARNINGS
 
 
-def check_result(verdict: Verdict) -> dg.AssetCheckResult:
-    """Show a verdict in Dagster: its numbers, its limits and the rows that break it as a table."""
+def check_result(verdict: Verdict, *, rows: str = "offending_rows") -> dg.AssetCheckResult:
+    """Show a verdict in Dagster: its numbers, its limits and its rows as a table, by what these are."""
     metadata: dict[str, Any] = {name: value for name, value in verdict.numbers.items() if value is not None}
     if verdict.limits:
         limits = {
@@ -306,7 +306,7 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
         }
         metadata["limits"] = dg.MetadataValue.json(limits)
     if verdict.rows:
-        metadata["offending_rows"] = _row_table(verdict.rows)
+        metadata[rows] = _row_table(verdict.rows)
     return dg.AssetCheckResult(
         check_name=verdict.check,
         passed=verdict.passed,

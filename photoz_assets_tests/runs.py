@@ -25,8 +25,12 @@ class Check:
 
     @property
     def offending_rows(self) -> list[dict[str, Any]]:
-        """The rows that the check shows."""
-        return [dict(record.data) for record in self.metadata["offending_rows"].records]
+        """The rows of the table that break the check, as far as it shows them."""
+        return self.table("offending_rows")
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """A table that the check shows."""
+        return [dict(record.data) for record in self.metadata[name].records]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def agrees_with_coadd_patches(
         published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)
     except ArchiveError as error:
         return check_result(failed(_CHECK, error))
-    return check_result(compare_outlines(published, patches))
+    return check_result(compare_outlines(published, patches), rows="offending_patches")
 
 
 def compare_outlines(published: pa.Table, patches: pa.Table) -> Verdict:

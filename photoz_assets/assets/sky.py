@@ -64,7 +64,8 @@ def skyinfo(
                 tracts = pq.read_table(staged.path, columns=["tract"]).column("tract")
                 yield check_result(passed("contract", "the columns are the contract's", {}))
                 yield check_result(passed("complete", f"{staged.rows:,} tracts and patches", rows))
-                yield check_result(known_tracts(tracts.to_pylist(), PACKAGED_TRACTS))
+                verdict = known_tracts(tracts.to_pylist(), PACKAGED_TRACTS)
+                yield check_result(verdict, rows="differing_tracts")
                 yield _observed(staged, listing)
                 yield dg.Output(staged, metadata={"tracts_changed": len(listing.changed)})
         except ContractViolation as error:

@@ -34,7 +34,7 @@ def survey_state(
             selection=selection.selection(),
             code_version=MATCHED_GALAXIES_CODE_VERSION,
         )
-    return check_result(judged(states, latest_refresh(context.instance)))
+    return check_result(judged(states, latest_refresh(context.instance)), rows="reasons")
 
 
 def judged(states: Iterable[TractState], progress: Progress | None) -> Verdict:

@@ -169,7 +169,7 @@ def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
         "1 fresh, 1 stale, 155 missing; refresh of 2026-11-24: 0 of 1 done, 1 left"
     )
     assert (check.metadata["fresh"], check.metadata["stale"]) == (1, 1)
-    assert {row["reason"]: row["which"] for row in check.offending_rows}["of another selection"] == "3637"
+    assert {row["reason"]: row["which"] for row in check.table("reasons")}["of another selection"] == "3637"
 
 
 def test_missing_tracts_are_no_fault_of_the_survey() -> None:

@@ -63,6 +63,7 @@ def test_field_with_a_missing_tract_is_published_if_allowed(runs: Runs) -> None:
     run = runs("field_galaxies", config={"field_galaxies": {"allow_missing": True}})
     assert run.success
     assert run.checks["field_complete"].metadata["missing"] == 2
+    assert {row["tract"] for row in run.checks["field_complete"].table("missing_tracts")} == {"3638", "3831"}
 
 
 def test_field_over_two_selections_is_refused_with_the_tracts_named(field: Runs) -> None:

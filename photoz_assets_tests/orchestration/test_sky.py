@@ -150,3 +150,4 @@ def test_missing_tracts_warn_by_name(runs: Runs) -> None:
     assert not run.checks["known_tracts"].passed
     assert run.checks["known_tracts"].severity.value == "WARN"
     assert "2897" in run.checks["known_tracts"].description
+    assert {"tract": "2897", "is": "missing"} in run.checks["known_tracts"].table("differing_tracts")
