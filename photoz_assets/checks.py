@@ -13,9 +13,7 @@ import dagster as dg
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts import (
-    CONTRACTS,
     MATCHED_GALAXIES,
-    Column,
     Contract,
     flux_column,
     flux_error_column,
@@ -326,40 +324,3 @@ def _row_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 def _shown(value: Any) -> str:
     """Write a value so that nothing of it is rounded: an objectId has more digits than the UI's numbers."""
     return "NULL" if value is None else one_line(str(value))
-
-
-def column_schema(contract: Contract) -> dg.TableSchema:
-    """Give a contract's columns as the UI's Columns tab shows them, with unit and UCD."""
-    return dg.TableSchema(columns=[_shown_column(column, column.name) for column in contract])
-
-
-def used_columns(table: str) -> dg.TableSchema:
-    """Give the columns of an archive's table that contracts make a column of, in the contracts' words.
-
-    Units and UCDs are those of the column that is asked for as it is; what is only aggregated or computed of has
-    none of its own here.
-    """
-    found: dict[str, dg.TableColumn] = {}
-    for contract in (*CONTRACTS.values(),):
-        for column in contract:
-            for origin in column.derived_from:
-                origin_table, _, name = origin.rpartition(".")
-                as_it_is = column.source is not None and column.source.rpartition(".")[2] == name
-                if origin_table == table and (as_it_is or name not in found):
-                    found[name] = _shown_column(column, name) if as_it_is else dg.TableColumn(name, type="")
-    return dg.TableSchema(columns=list(found.values()))
-
-
-def _shown_column(column: Column, name: str) -> dg.TableColumn:
-    [origin, *others] = column.derived_from
-    # Dagster's own page browses no lineage of columns: it stands in the metadata, and here for the eye.
-    came_from = f"{origin} and {len(others)} more" if others else origin
-    own = name == column.name
-    facts = {"unit": column.unit, "ucd": column.ucd, "from": came_from if own else None}
-    return dg.TableColumn(
-        name=name,
-        type=str(column.type),
-        description=f"{column.description} [{column.unit}]" if column.unit else column.description,
-        constraints=dg.TableColumnConstraints(nullable=column.nullable),
-        tags={key: value for key, value in facts.items() if value},
-    )

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins
-from photoz_assets.checks import used_columns
+from photoz_assets.columns import used_columns
 from photoz_assets.conditions import ASKED_WEEKLY
 from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
 from photoz_assets.queries import tap_columns_query, tap_tables_query

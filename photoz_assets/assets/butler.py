@@ -23,8 +23,8 @@ from photoz_assets.checks import (
     check_result,
     failed,
     not_empty_rules,
-    used_columns,
 )
+from photoz_assets.columns import used_columns
 from photoz_assets.contracts import (
     BUTLER_COLLECTIONS,
     BUTLER_DATASET_TYPES,

@@ -8,7 +8,8 @@ import dagster as dg
 import duckdb
 
 from photoz_assets.butler.repository import ButlerError
-from photoz_assets.checks import column_schema, is_warning
+from photoz_assets.checks import is_warning
+from photoz_assets.columns import column_schema
 from photoz_assets.contracts import Contract
 from photoz_assets.selection import SelectionError
 from photoz_assets.storage.audit import Verdict

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.contracts import Contract
+from photoz_assets.columns import column_lineage
 from photoz_assets.environment import data_dir
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.staging import StagedTable, publish
@@ -156,16 +156,3 @@ def _cell(value: object) -> str:
     if isinstance(value, str):
         return code_span(one_line(value, _CELL_CHARACTERS))
     return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def column_lineage(contract: Contract) -> dg.TableColumnLineage:
-    """Give the columns, of stored tables or of the archive's, that each column of a contract comes from."""
-    return dg.TableColumnLineage(
-        {
-            column.name: [
-                dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=name)
-                for table, _, name in (origin.rpartition(".") for origin in column.derived_from)
-            ]
-            for column in contract
-        }
-    )

@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from photoz_assets.columns import column_lineage
 from photoz_assets.contracts import CONTRACTS
 from photoz_assets.definitions import build_definitions
-from photoz_assets.storage.io_manager import column_lineage
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from photoz_assets.columns import column_lineage
 from photoz_assets.contracts import MATCHED_GALAXIES
 from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.storage.io_manager import LakeIOManager, LakeResource, column_lineage
+from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import Provenance
 from photoz_assets.storage.staging import publish, stage
