@@ -35,9 +35,14 @@ class Condition:
         return f"{self.column} {self.comparison}"
 
     @property
+    def stored_column(self) -> str:
+        """The column of the stored table."""
+        return self.column.replace(".", "_", 1)
+
+    @property
     def sql(self) -> str:
         """The condition over the stored table's columns."""
-        return f'"{self.column.replace(".", "_", 1)}" {self.comparison}'
+        return f'"{self.stored_column}" {self.comparison}'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,9 @@ from photoz_assets.checks import (
     OBJECT_TABLE_CHECKS,
     butler_key_rules,
     butler_row_rules,
+    butler_statistic_rules,
     check_result,
     failed,
-    not_empty_rules,
 )
 from photoz_assets.columns import used_columns
 from photoz_assets.contracts import (
@@ -185,7 +185,7 @@ def _audited(
         spill=spill_folder(staged.path),
         rows=butler_row_rules(contract, tract),
         keys=butler_key_rules(),
-        statistics=not_empty_rules("objects"),
+        statistics=butler_statistic_rules(),
     )
     try:
         yield from map(check_result, verdicts)

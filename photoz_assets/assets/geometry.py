@@ -26,8 +26,8 @@ CORNER_LIMIT_ARCSEC: Final = 0.01
 @dg.asset_check(
     asset=patches,
     name=_CHECK,
-    description="The outer regions in CoaddPatches.s_region are those of our geometry to 0.01 arcsec, and every "
-    "patch with objects is among them.",
+    description=f"The outer regions in CoaddPatches.s_region are those of our geometry to {CORNER_LIMIT_ARCSEC} "
+    "arcsec, and every patch with objects is among them.",
 )
 def agrees_with_coadd_patches(
     context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table

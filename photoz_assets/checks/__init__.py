@@ -1,0 +1,44 @@
+"""The asset checks: what is declared of them, the rules behind them, and how a verdict is shown.
+
+How rules are held against a table stands in ``storage.audit``; when, in ``assets``.
+"""
+
+from photoz_assets.checks.butler import (
+    MATCHED_TRUTH_CHECKS,
+    OBJECT_TABLE_CHECKS,
+    butler_key_rules,
+    butler_row_rules,
+    butler_statistic_rules,
+)
+from photoz_assets.checks.galaxies import (
+    FIELD_CHECKS,
+    MATCHED_GALAXIES_CHECKS,
+    field_complete,
+    key_rules,
+    mixed_selections,
+    row_rules,
+    statistic_rules,
+)
+from photoz_assets.checks.results import check_result, failed, is_warning, passed
+from photoz_assets.checks.sky import SKYINFO_CHECKS, known_tracts
+
+__all__ = [
+    "FIELD_CHECKS",
+    "MATCHED_GALAXIES_CHECKS",
+    "MATCHED_TRUTH_CHECKS",
+    "OBJECT_TABLE_CHECKS",
+    "SKYINFO_CHECKS",
+    "butler_key_rules",
+    "butler_row_rules",
+    "butler_statistic_rules",
+    "check_result",
+    "failed",
+    "field_complete",
+    "is_warning",
+    "key_rules",
+    "known_tracts",
+    "mixed_selections",
+    "passed",
+    "row_rules",
+    "statistic_rules",
+]
