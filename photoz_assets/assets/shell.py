@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 
 from photoz_assets.butler.repository import ButlerError
-from photoz_assets.checks import is_warning
+from photoz_assets.checks import blocks
 from photoz_assets.columns import column_schema
 from photoz_assets.contracts import Contract
 from photoz_assets.selection import SelectionError
@@ -80,7 +80,7 @@ def refuse_failed(name: str, verdicts: Iterable[Verdict]) -> None:
     dagster.Failure
         Naming the failed checks and what they found.
     """
-    failed = [verdict for verdict in verdicts if not verdict.passed and not is_warning(verdict.check)]
+    failed = [verdict for verdict in verdicts if not verdict.passed and blocks(verdict.check)]
     if failed:
         found = "; ".join(f"{verdict.check}: {verdict.summary}" for verdict in failed)
         raise dg.Failure(f"{name} is refused by its checks. {found}. {STAYS}", allow_retries=False)

@@ -19,7 +19,7 @@ from photoz_assets.checks.galaxies import (
     row_rules,
     statistic_rules,
 )
-from photoz_assets.checks.results import check_result, failed, is_warning, passed
+from photoz_assets.checks.results import blocks, check_result, failed, passed
 from photoz_assets.checks.sky import SKYINFO_CHECKS, known_tracts
 
 __all__ = [
@@ -28,13 +28,13 @@ __all__ = [
     "MATCHED_TRUTH_CHECKS",
     "OBJECT_TABLE_CHECKS",
     "SKYINFO_CHECKS",
+    "blocks",
     "butler_key_rules",
     "butler_row_rules",
     "butler_statistic_rules",
     "check_result",
     "failed",
     "field_complete",
-    "is_warning",
     "key_rules",
     "known_tracts",
     "mixed_selections",

@@ -5,19 +5,20 @@ from typing import Any, Final
 
 import dagster as dg
 
+from photoz_assets.checks.butler import MATCHED_TRUTH_CHECKS, OBJECT_TABLE_CHECKS
+from photoz_assets.checks.galaxies import FIELD_CHECKS, MATCHED_GALAXIES_CHECKS
+from photoz_assets.checks.sky import SKYINFO_CHECKS
 from photoz_assets.storage.audit import Verdict
 from photoz_assets.words import one_line
 
-_WARNINGS: Final = frozenset(
-    {
-        "coordinate_offsets",
-        "flux_agreement",
-        "not_empty",
-        "known_tracts",
-        "survey_state",
-        "agrees_with_coadd_patches",
-    }
+_DECLARED: Final = (
+    *SKYINFO_CHECKS,
+    *MATCHED_GALAXIES_CHECKS,
+    *FIELD_CHECKS,
+    *OBJECT_TABLE_CHECKS,
+    *MATCHED_TRUTH_CHECKS,
 )
+_BLOCKING: Final = frozenset(spec.name for spec in _DECLARED if spec.blocking)
 
 
 def failed(check: str, error: Exception) -> Verdict:
@@ -30,9 +31,9 @@ def passed(check: str, summary: str, numbers: Mapping[str, float | int | str | N
     return Verdict(check=check, passed=True, summary=summary, numbers=numbers)
 
 
-def is_warning(check: str) -> bool:
-    """Tell whether a check only warns."""
-    return check in _WARNINGS
+def blocks(check: str) -> bool:
+    """Tell whether a check keeps a table from being published; the others only warn."""
+    return check in _BLOCKING
 
 
 def check_result(verdict: Verdict, *, rows: str = "offending_rows") -> dg.AssetCheckResult:
@@ -48,7 +49,7 @@ def check_result(verdict: Verdict, *, rows: str = "offending_rows") -> dg.AssetC
     return dg.AssetCheckResult(
         check_name=verdict.check,
         passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.WARN if is_warning(verdict.check) else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.ERROR if blocks(verdict.check) else dg.AssetCheckSeverity.WARN,
         description=verdict.summary,
         metadata=metadata,
     )

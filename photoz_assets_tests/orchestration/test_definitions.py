@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from photoz_assets.checks import check_result, passed
 from photoz_assets.columns import column_lineage
 from photoz_assets.contracts import CONTRACTS
 from photoz_assets.definitions import build_definitions
@@ -135,8 +136,10 @@ def test_checks_are_declared_with_their_partitions_and_block(definitions: dg.Def
     }
     assert declared["field_galaxies", "field_complete"].blocking
     assert not declared["skyinfo", "known_tracts"].blocking
-    for (asset, _), spec in declared.items():
+    for (asset, name), spec in declared.items():
         assert (spec.partitions_def is not None) == (asset in BY_TRACT)
+        severity = dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
+        assert check_result(passed(name, "", {})).severity is severity
 
 
 def test_schedules_and_sensors_are_off_until_turned_on(definitions: dg.Definitions) -> None:
