@@ -9,6 +9,7 @@
      │   ├─ Unauthorized     the token is missing, wrong or expired
      │   └─ Missing          there is nothing (any more) at this URL
      ├─ Protocol             the answer is not what the standards promise
+     │   └─ Damaged          nor is it what was sent: the next download may be whole (a Transient too)
      ├─ Truncated            the answer is not the whole result
      │   └─ CutShort         nor does it end as one does: the next download may be whole (a Transient too)
      ├─ ContractViolation    the result's columns are not those that were asked for
@@ -126,6 +127,12 @@ class Protocol(ArchiveError):
     """The answer is not what TAP, UWS or VOTable promise."""
 
     default_hint = "Check that the URL (PHOTOZ_TAP_URL) is a TAP service; if it is, it or a proxy misbehaves."
+
+
+class Damaged(Protocol, Transient):
+    """The bytes that came are not those that the archive states the digest of."""
+
+    default_hint = "They were fetched again within the limits; if this lasts, a proxy changes what passes it."
 
 
 class Truncated(ArchiveError):

@@ -3,6 +3,7 @@
 Which format it has is told by its first bytes, not by what was asked for: services are free to answer in another.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import requests
 
-from photoz_assets.tap import parquet, votable
-from photoz_assets.tap.errors import CutShort, DeadlineExceeded, Rejected, TooLarge, Truncated
+from photoz_assets.tap import digests, parquet, votable
+from photoz_assets.tap.errors import ArchiveError, CutShort, DeadlineExceeded, Rejected, TooLarge, Truncated
 from photoz_assets.tap.transport import ArchiveSession
 
 
@@ -61,7 +62,7 @@ class ResultStream:
     ContractViolation
         The columns are not those of the schema.
     Transient
-        The download broke; it may be started again.
+        The download broke, or its bytes are damaged; it may be started again.
     DeadlineExceeded
         The download took too long.
     TooLarge
@@ -112,7 +113,18 @@ class ResultStream:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of whatever format there is."""
-        chunks = self._counted(self._open_response())
+        response = self._open_response()
+        chunks = self._counted(response)
+        try:
+            yield from self._decoded(chunks)
+        except ArchiveError:
+            if digests.stated(response) and "Content-Length" in response.headers:
+                # What cannot be decoded may be damaged, which is known at the body's end: then that is raised.
+                deque(chunks, maxlen=0)
+            raise
+
+    def _decoded(self, chunks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of a body."""
         head = b""
         while len(head) < len(parquet.MAGIC) and (chunk := next(chunks, b"")):
             head += chunk

@@ -21,18 +21,15 @@ import urllib3
 from requests.auth import AuthBase
 
 from photoz_assets.tap import documents
+from photoz_assets.tap.body import pieces
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.wire import TimedAdapter
 
 _MOST_REDIRECTS: Final = 5
-_CHUNK_BYTES: Final = 1 << 20
 # Of a refusal, or of what nobody reads beside a redirect.
 _LONGEST_ASIDE_BYTES: Final = 1 << 16
 _LONGEST_ASIDE_SECONDS: Final = 30.0
 _LONGEST_DOCUMENT_BYTES: Final = 1 << 22  # capabilities and jobs take some 50 kB; their query a few kB more
-# A body that arrives more slowly than this is not arriving: a read timeout alone lets one byte a minute pass.
-_SLOWEST_BYTES: Final = 1 << 14
-_SLOWEST_SECONDS: Final = 120.0
 _LONGEST_DOCUMENT_SECONDS: Final = 600.0
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 504})
 _BUSY_STATUSES: Final = frozenset({429, 503})
@@ -208,24 +205,13 @@ class ArchiveSession(requests.Session):
         Raises
         ------
         Transient
-            The connection broke, the body is shorter than announced, or it stopped arriving.
+            The connection broke, the body is shorter than announced, or it stopped arriving; `Damaged` if it has
+            another digest than the answer states.
         Protocol
             The body is not encoded as it says.
         """
-        waited_seconds, waited_for_bytes = 0.0, 0
         with closing(response), self.guarded(response.url):
-            while True:
-                asked = self._clock()
-                chunk = response.raw.read1(_CHUNK_BYTES, decode_content=True)
-                if not chunk:
-                    return
-                waited_seconds += self._clock() - asked
-                waited_for_bytes += len(chunk)
-                if waited_for_bytes >= _SLOWEST_BYTES:
-                    waited_seconds, waited_for_bytes = 0.0, 0
-                elif waited_seconds > _SLOWEST_SECONDS:
-                    raise Transient(f"the answer stalled: {waited_for_bytes} bytes in {waited_seconds:.0f} s")
-                yield chunk
+            yield from pieces(response, clock=self._clock)
 
     def body(self, response: requests.Response, *, within_seconds: float = _LONGEST_DOCUMENT_SECONDS) -> bytes:
         """Read a whole document, of up to 4 MiB.

@@ -47,13 +47,17 @@ class Fault:
 
 
 class FaultyProxy(FaultyServer):
-    """Passes requests on to an archive, but for those that a fault strikes."""
+    """Passes requests on to an archive, but for those that a fault strikes.
+
+    ``states_digest`` tells whether the digest that the archive states of a result is passed on: many do not state one.
+    """
 
     def __init__(self, upstream: str) -> None:
         super().__init__()
         parts = urlsplit(upstream)
         self._upstream = f"{parts.scheme}://{parts.netloc}"
         self.faults: list[Fault] = []
+        self.states_digest = False
 
     @property
     def jobs(self) -> int:
@@ -86,7 +90,8 @@ class FaultyProxy(FaultyServer):
             timeout=60,
             **{part: request.parameters},  # type: ignore[arg-type]  # of the one or the other
         )
-        kept = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+        names = (*_PASSED_ON, "Repr-Digest") if self.states_digest else _PASSED_ON
+        kept = {name: response.headers[name] for name in names if name in response.headers}
         return Answer(status=response.status_code, body=response.content, headers=kept)
 
 

@@ -1,9 +1,12 @@
 """Every fault of the network and of the service, injected over real HTTP: what comes of it, at which cost."""
 
+import base64
 import gzip
+import math
 import re
 import shutil
 import socket
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -125,6 +128,36 @@ def _silent(world: World, _: ArchiveServer) -> None:
 
 def _limited(world: World, _: ArchiveServer) -> None:
     world.terms = Terms(max_rows=world.rows().num_rows)
+
+
+def _on_its_way(change: Callable[[World, bytes], bytes], times: float = math.inf) -> Arrange:
+    """Change a result of which the archive states the digest."""
+
+    def arrange(world: World, _: ArchiveServer) -> None:
+        def changed(_: Request, forward: Forward) -> Answer:
+            answer = forward()
+            assert "Repr-Digest" in answer.headers
+            return Answer(headers=answer.headers, body=change(world, answer.body))
+
+        world.proxy.states_digest = True
+        world.proxy.faults = [Fault(RESULT, changed, times=times)]
+
+    return arrange
+
+
+def _a_little_redder(world: World, body: bytes) -> bytes:
+    """Change the redshift of a galaxy in a way that breaks no rule."""
+    beginning, tag, following = body.partition(b'<STREAM encoding="base64">')
+    rows, end, rest = following.partition(b"<")
+    redshift = world.rows()["ts_redshift"][0].as_py()
+    true, redder = (struct.pack(">f", redshift * factor) for factor in (1.0, 1.0001))
+    changed = base64.b64decode(rows).replace(true, redder, 1)
+    assert changed != base64.b64decode(rows)
+    return beginning + tag + base64.b64encode(changed) + end + rest
+
+
+def _garbled(_: World, body: bytes) -> bytes:
+    return body.replace(b"<DATA>", b"<<DATA")
 
 
 def _impatient(world: World, _: ArchiveServer) -> None:
@@ -251,6 +284,12 @@ TRANSPORT = [
     Case("Transport", "gzip that breaks off, once", "a compressed body without its end",
          struck(Fault(RESULT, lambda _, forward: Answer(body=gzip.compress(forward().body)[:-9000],
                                                         headers={"Content-Encoding": "gzip"}), times=1)), RECOVERS, 1),
+    Case("Transport", "a value changed on the way, once", "another redshift; the archive states the result's digest",
+         _on_its_way(_a_little_redder, times=1), RECOVERS, 1),
+    Case("Transport", "a value changed on the way, for ever", "another redshift; the archive states the result's digest",
+         _on_its_way(_a_little_redder), "not those of the digest that the archive states", 1),
+    Case("Transport", "a tag broken on the way, once", "a result without sense; the archive states its digest",
+         _on_its_way(_garbled, times=1), RECOVERS, 1),
 ]
 
 SERVICE = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -16,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from photoz_assets.ingest import BROKEN
 from photoz_assets.tap import documents, parquet
 from photoz_assets.tap.errors import ArchiveError
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.memory import within_memory
 from photoz_assets_tests.reliability.proxy import RESULT, Fault, Forward
 from photoz_assets_tests.reliability.records import SoakRecord, note_soak
-from photoz_assets_tests.reliability.world import World, lost_and_wrong
+from photoz_assets_tests.reliability.world import Outcome, World, lost_and_wrong
 from photoz_assets_tests.tap.faulty_server import Answer, Request
 from photoz_assets_tests.tap.uws import job_document
 
@@ -121,7 +123,7 @@ def test_undamaged_parquet_is_read(file: bytes, tmp_path: Path) -> None:
     assert read.equals(ROWS)
 
 
-REFRESHES = effort(20, 300)
+REFRESHES, STATED_REFRESHES = effort(20, 300), effort(8, 300)
 MOST_PIECES = 3
 
 
@@ -141,6 +143,21 @@ def _hurt(body: bytes, seed: int) -> bytes:
     return bytes(hurt)
 
 
+def _refresh_through(world: World, hurt: Callable[[bytes], bytes]) -> Outcome:
+    """Refresh the tract; hurt its result each time that it is fetched."""
+
+    def change(_: Request, forward: Forward) -> Answer:
+        answer = forward()
+        return Answer(body=hurt(answer.body), headers=answer.headers)
+
+    world.proxy.faults = [Fault(RESULT, change)]
+    before = world.digest()
+    outcome = world.refresh()
+    assert world.leftovers() == []
+    assert outcome.error is None or world.digest() == before
+    return outcome
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
@@ -148,17 +165,8 @@ def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
 ) -> None:
     started, found = time.monotonic(), Counter[str]()
     for number in range(REFRESHES):
-
-        def hurt(_: Request, forward: Forward, seed: int = SEED + number) -> Answer:
-            return Answer(body=_hurt(forward().body, seed))
-
-        world.proxy.faults = [Fault(RESULT, hurt)]
         world.prefer_parquet = number % 2 == 1
-        before = world.digest()
-        outcome = world.refresh()
-        assert world.leftovers() == []
-        if outcome.error is not None:
-            assert world.digest() == before
+        if _refresh_through(world, partial(_hurt, seed=SEED + number)).error is not None:
             found["refused"] += 1
         else:
             rows = world.rows()
@@ -176,3 +184,33 @@ def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
     assert found["refused"]
     told = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
     note_soak(SoakRecord("damaged results, to publication", f"{REFRESHES} (seed {SEED})", told), started)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_damaged_result_whose_digest_is_stated_is_never_published(
+    world: World, truth: pa.Table, tell: Callable[[str], None]
+) -> None:
+    started, found = time.monotonic(), Counter[str]()
+    world.proxy.states_digest = True
+    for number in range(STATED_REFRESHES):
+        world.prefer_parquet = number % 2 == 1
+        came: list[bool] = []
+
+        def hurt(body: bytes, seed: int = SEED + number, came: list[bool] = came) -> bytes:
+            hurt_body = _hurt(body, seed)
+            came.append(hurt_body == body)
+            return hurt_body
+
+        outcome = _refresh_through(world, hurt)
+        assert (outcome.error is None) == came[-1]
+        assert outcome.error is None or "not those of the digest that the archive states" in outcome.error
+        assert len(came) == (1 if outcome.error is None else BROKEN.attempts)
+        assert lost_and_wrong(world.rows(), truth) == (0, 0)
+        found["refused" if outcome.error else "published, since nothing was changed"] += 1
+        if number % 100 == 99:
+            tell(f"{number + 1} of {STATED_REFRESHES} damaged results with a digest, seed {SEED}: {dict(found)}")
+    assert found["refused"]
+    told = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
+    part = "damaged results with a stated digest, to publication"
+    note_soak(SoakRecord(part, f"{STATED_REFRESHES} (seed {SEED})", f"{told}; none with a wrong value"), started)

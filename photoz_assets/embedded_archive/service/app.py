@@ -220,7 +220,10 @@ class TapApplication:
         return self._file(self._find(request))
 
     def _file(self, job: Job) -> Response:
-        return FileResponse(self._archive.jobs.result(job), media_type=job.content_type)
+        path = self._archive.jobs.result(job)
+        # RFC 9530; a job of an older archive has none.
+        headers = {"Repr-Digest": f"sha-256=:{job.sha256}:"} if job.sha256 else None
+        return FileResponse(path, media_type=job.content_type, headers=headers)
 
     async def _error(self, request: Request) -> Response:
         job = self._find(request)

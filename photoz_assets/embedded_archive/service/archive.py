@@ -1,5 +1,7 @@
 """What the service does with a query: translate, make the sky, run, encode; at once or as a job."""
 
+import base64
+import hashlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -157,7 +159,7 @@ class Archive:
         name = f"result.{request.format.extension}"
         staged = self.jobs.folder(job) / f"{name}.part"
         try:
-            _store(self.write(stream, request), staged)
+            digest = _store(self.write(stream, request), staged)
         finally:
             stream.close()
         interruption.check()
@@ -171,6 +173,7 @@ class Archive:
             Phase.COMPLETED,
             result_file=name,
             content_type=request.format.content_type,
+            sha256=digest,
             rows=stream.rows if reported is None else reported,
             chunks_done=job.chunks_total,
         )
@@ -210,7 +213,11 @@ class Archive:
             self.jobs.move(job, Phase.EXECUTING)
 
 
-def _store(chunks: Iterator[bytes], path: Path) -> None:
+def _store(chunks: Iterator[bytes], path: Path) -> str:
+    """Write a result; return its digest, as it is written in a header."""
+    digest = hashlib.sha256(usedforsecurity=False)
     with path.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
+            digest.update(chunk)
+    return base64.b64encode(digest.digest()).decode()

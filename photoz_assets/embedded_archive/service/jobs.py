@@ -33,7 +33,7 @@ _NEXT: Final = {
 
 @dataclass
 class Job:
-    """One job. Times are UTC; ``execution_duration`` is in seconds."""
+    """One job. Times are UTC; ``execution_duration`` is in seconds, ``sha256`` the result's digest in base64."""
 
     id: str
     parameters: dict[str, str]
@@ -46,6 +46,7 @@ class Job:
     error: str | None = None
     result_file: str | None = None
     content_type: str | None = None
+    sha256: str | None = None
     rows: int | None = None
     chunks_done: int | None = None
     chunks_total: int | None = None

@@ -1,5 +1,7 @@
 """The life of an async job, over HTTP and through pyvo; and what is left of jobs when a server dies."""
 
+import base64
+import hashlib
 import json
 import threading
 import time
@@ -75,6 +77,8 @@ def test_job_runs_from_pending_to_completed(archive: ArchiveServer) -> None:
     assert hrefs == {"result": f"{job}/results/result", "rowcount": "final:23"}
     result = requests.get(hrefs["result"], timeout=30)
     assert int(result.headers["content-length"]) == len(result.content)
+    sha256 = base64.b64encode(hashlib.sha256(result.content).digest()).decode()
+    assert result.headers["repr-digest"] == f"sha-256=:{sha256}:"
     assert b"uws.Job" not in result.content  # BINARY2
     assert result.headers["content-type"] == "application/x-votable+xml;serialization=binary2"
 
