@@ -9,9 +9,13 @@ import urllib3
 
 from photoz_assets.tap import digests
 from photoz_assets.tap.digests import Digest
-from photoz_assets.tap.errors import Transient
+from photoz_assets.tap.errors import Protocol, Transient
 
 _PIECE_BYTES: Final = 1 << 20
+# To unpack many small members of gzip takes time that grows with the square of what is unpacked at once.
+_CODED_PIECE_BYTES: Final = 1 << 16
+# No coding asks for nearly as much before it gives its next byte.
+_LONGEST_NOTHING_BYTES: Final = 1 << 20
 # A body that arrives more slowly than this is not arriving: a read timeout alone lets one byte a minute pass.
 _SLOWEST_BYTES: Final = 1 << 14
 _SLOWEST_SECONDS: Final = 120.0
@@ -31,15 +35,19 @@ def pieces(response: requests.Response, *, clock: Callable[[], float]) -> Iterat
     ------
     Transient
         The body stopped arriving; `Damaged` if it has another digest than the answer states.
+    Protocol
+        The body unpacks to nothing.
     """
     digest = digests.stated(response)
     coding = response.headers.get("Content-Encoding", "")
+    sent = _Sent(response, digest, clock)
     unpacked = urllib3.HTTPResponse(
-        io.BufferedReader(_Sent(response, digest)), headers={"Content-Encoding": coding}, preload_content=False
+        io.BufferedReader(sent), headers={"Content-Encoding": coding}, preload_content=False
     )
     waited_seconds, waited_for_bytes = 0.0, 0
     while True:
         asked = clock()
+        sent.begin(asked)
         piece = unpacked.read1(_PIECE_BYTES, decode_content=True)
         if not piece:
             break
@@ -48,7 +56,7 @@ def pieces(response: requests.Response, *, clock: Callable[[], float]) -> Iterat
         if waited_for_bytes >= _SLOWEST_BYTES:
             waited_seconds, waited_for_bytes = 0.0, 0
         elif waited_seconds > _SLOWEST_SECONDS:
-            raise Transient(f"the answer stalled: {waited_for_bytes} bytes in {waited_seconds:.0f} s")
+            raise _stalled(waited_for_bytes, waited_seconds)
         if digest:
             digest.take_unpacked(piece)
         yield piece
@@ -57,20 +65,43 @@ def pieces(response: requests.Response, *, clock: Callable[[], float]) -> Iterat
 
 
 class _Sent(io.RawIOBase):
-    """A body as it is sent."""
+    """A body as it is sent, read until it unpacks to something."""
 
-    def __init__(self, response: requests.Response, digest: Digest | None) -> None:
+    def __init__(self, response: requests.Response, digest: Digest | None, clock: Callable[[], float]) -> None:
         self._raw = response.raw
+        self._most_bytes = _CODED_PIECE_BYTES if "Content-Encoding" in response.headers else _PIECE_BYTES
         self._digest = digest
+        self._clock = clock
+        self._asked = 0.0
+        self._bytes = 0
+
+    def begin(self, now: float) -> None:
+        """Begin to wait for something, now."""
+        self._asked, self._bytes = now, 0
 
     def readable(self) -> bool:
         """Tell that this can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come."""
-        piece: bytes = self._raw.read1(len(buffer), decode_content=False)
+        """Read what has come.
+
+        Raises
+        ------
+        ArchiveError
+            It has unpacked to nothing for too long.
+        """
+        if self._bytes > _LONGEST_NOTHING_BYTES:
+            raise Protocol(f"over {_LONGEST_NOTHING_BYTES} bytes unpack to nothing")
+        if self._bytes and (seconds := self._clock() - self._asked) > _SLOWEST_SECONDS:
+            raise _stalled(0, seconds)
+        piece: bytes = self._raw.read1(min(len(buffer), self._most_bytes), decode_content=False)
+        self._bytes += len(piece)
         if self._digest:
             self._digest.take_sent(piece)
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+def _stalled(count: int, seconds: float) -> Transient:
+    return Transient(f"the answer stalled: {count} bytes in {seconds:.0f} s")

@@ -208,7 +208,7 @@ class ArchiveSession(requests.Session):
             The connection broke, the body is shorter than announced, or it stopped arriving; `Damaged` if it has
             another digest than the answer states.
         Protocol
-            The body is not encoded as it says.
+            The body is not encoded as it says, or unpacks to nothing.
         """
         with closing(response), self.guarded(response.url):
             yield from pieces(response, clock=self._clock)

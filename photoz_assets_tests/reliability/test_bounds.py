@@ -38,6 +38,12 @@ def bomb(kind: tuple[str, str], *, status: int = 200) -> Arrange:
     return struck(Fault(kind, Answer(status=status, body=_bomb(), headers={"Content-Encoding": "gzip"})))
 
 
+def _nothing(kind: tuple[str, str]) -> Arrange:
+    """Answer with a compressed body that never gives a byte."""
+    empty = gzip.compress(b"") * 1024
+    return struck(Fault(kind, Answer(endless=empty, headers={"Content-Encoding": "gzip"})))
+
+
 def entities(kind: tuple[str, str], *, status: int = 200) -> Arrange:
     """Answer with entities that unfold."""
     return struck(Fault(kind, Answer(status=status, body=BOMB)))
@@ -61,6 +67,7 @@ def _for_ever(_: Request, forward: Forward) -> Answer:
 
 
 LONG, WIDE = "a document of over 4194304 bytes", "over [0-9]+ bytes come before the rows"
+NOTHING = "over 1048576 bytes unpack to nothing"
 # fmt: off
 CASES = [
     Case("Limits", "header that drips for ever", "a byte of the capabilities' header now and then", _dripping,
@@ -80,6 +87,10 @@ CASES = [
     Case("Limits", "gzip bomb in place of TAP_SCHEMA", "1 MB for 1 GB", bomb(SYNC), WIDE, 0),
     Case("Limits", "gzip bomb in place of a job", "1 MB for 1 GB", bomb(POLL), LONG, 0),
     Case("Limits", "gzip bomb in place of a result", "1 MB for 1 GB", bomb(RESULT), WIDE, 1),
+    Case("Limits", "gzip without an end that unpacks to nothing, in place of a job", "empty members for ever",
+         _nothing(POLL), NOTHING, 0),
+    Case("Limits", "gzip without an end that unpacks to nothing, in place of a result", "empty members for ever",
+         _nothing(RESULT), NOTHING, 1),
     Case("Limits", "XML bomb in place of a refusal", "nested entities", entities(CAPABILITIES, status=400), "HTTP 400", 0),
     Case("Limits", "XML bomb in place of the capabilities", "nested entities", entities(CAPABILITIES), "cannot be read", 0),
     Case("Limits", "XML bomb in place of TAP_SCHEMA", "nested entities", entities(SYNC), "the document is broken", 0),

@@ -300,6 +300,14 @@ def test_body_that_drips_is_given_up(server: FaultyServer) -> None:
         ArchiveSession(server.base, clock=HurriedClock(step=30)).document(f"{server.base}/tap")
 
 
+def test_compressed_body_that_drips_and_unpacks_to_nothing_is_given_up(server: FaultyServer) -> None:
+    gzipped = {"Content-Encoding": "gzip"}
+    drip = Answer(body=gzip.compress(b"") * 100, headers=gzipped, piece_bytes=20, pause_seconds=0.01)
+    server.answer("GET", "/tap", drip)
+    with pytest.raises(Transient, match="stalled: 0 bytes"):
+        ArchiveSession(server.base, clock=HurriedClock(step=30)).document(f"{server.base}/tap")
+
+
 def test_document_that_takes_for_ever_is_given_up(server: FaultyServer) -> None:
     server.answer("GET", "/tap", Answer(body=bytes(1_000_000), piece_bytes=20_000, pause_seconds=0.01))
     with pytest.raises(Transient, match="did not arrive within 600 s"):
