@@ -25,12 +25,16 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         default=None, description="TAP base URL; by default PHOTOZ_TAP_URL, else the embedded archive"
     )
     max_concurrent_queries: int = Field(
-        default=4, ge=1, le=12, description="Queries at a time of all runs on this machine; the quota is 12"
+        default=4,
+        ge=1,
+        le=12,
+        description="Queries at a time, of all runs on this machine; Rubin's quota is 12 a user",
     )
-    deadline_hours: float = Field(default=6.0, gt=0, description="A query that takes longer is aborted")
-    max_rows: int = Field(default=20_000_000, ge=1, description="Rows of a result (MAXREC)")
+    deadline_hours: float = Field(default=6.0, gt=0, description="Hours after which a query is aborted")
+    max_rows: int = Field(default=20_000_000, ge=1, description="The most rows of a result (MAXREC)")
     result_format: Literal["binary2", "parquet"] = Field(
-        default="binary2", description="parquet spares a third of the bytes where the archive offers it"
+        default="binary2",
+        description="How a result is sent; parquet has a third fewer bytes, where the archive offers it",
     )
 
     _embedded: Any = PrivateAttr(default=None)
@@ -80,11 +84,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
 
 
 class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
-    """The Butler repository that a run reads, if there is one.
-
-    A server's token is no configuration either: the client takes it from ``BUTLER_RUBIN_ACCESS_TOKEN``, and
-    ``ACCESS_TOKEN`` for Rubin's own hosts alone.
-    """
+    """The Butler repository that a run reads, if there is one."""
 
     repository: str | None = Field(
         default=None, description="Folder or URL of the repository; by default PHOTOZ_BUTLER_REPOSITORY"
@@ -94,6 +94,9 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
 
     def open(self) -> Repository:
         """Open the repository; whoever opens it closes it.
+
+        The client takes a server's token from ``BUTLER_RUBIN_ACCESS_TOKEN``, and from ``ACCESS_TOKEN`` for Rubin's
+        own hosts alone.
 
         Raises
         ------
@@ -110,9 +113,15 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
 class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
     """Which galaxies are wanted; a selection that makes no sense fails before anything is asked."""
 
-    bright_limit_mag: float = Field(default=17.0, description="AB magnitudes must be above this, excluded")
-    faint_limit_mag: float = Field(default=26.0, description="AB magnitudes must be below this, excluded")
-    bands: list[str] = Field(default=["g", "r", "i"], description="Bands whose cModel magnitudes are cut")
+    bright_limit_mag: float = Field(
+        default=17.0, description="Measured AB magnitudes lie above this, which is excluded"
+    )
+    faint_limit_mag: float = Field(
+        default=26.0, description="Measured AB magnitudes lie below this, which is excluded"
+    )
+    bands: list[str] = Field(
+        default=["g", "r", "i"], description="Bands, of ugrizy, whose cModel magnitudes are cut"
+    )
 
     def selection(self) -> Selection:
         """Give the selection.

@@ -139,9 +139,13 @@ def _numbers(staged: StagedTable, verdicts: Iterable[Verdict], tract: int) -> di
 class FieldConfig(dg.Config):
     """The cone to cut out; by default the seed's."""
 
-    ra_deg: float = Setting(default=62.0, ge=0, lt=360, description="Right ascension of the centre, ICRS")
-    dec_deg: float = Setting(default=-37.0, ge=-90, le=90, description="Declination of the centre, ICRS")
-    radius_deg: float = Setting(default=0.5, gt=0, le=20, description="Radius of the cone")
+    ra_deg: float = Setting(
+        default=62.0, ge=0, lt=360, description="Right ascension of the centre in degrees, ICRS"
+    )
+    dec_deg: float = Setting(
+        default=-37.0, ge=-90, le=90, description="Declination of the centre in degrees, ICRS"
+    )
+    radius_deg: float = Setting(default=0.5, gt=0, le=20, description="Radius of the cone in degrees")
     allow_missing: bool = Setting(
         default=False, description="Publish what is there even if tracts that the cone touches are missing"
     )

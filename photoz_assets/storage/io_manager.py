@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from photoz_assets.columns import column_lineage
 from photoz_assets.environment import data_dir
@@ -28,8 +29,9 @@ Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
     """The lake that a run reads and writes."""
 
-    data_dir: str | None = None
-    """Folder of the lake; by default what ``PHOTOZ_DATA_DIR`` says when the run starts."""
+    data_dir: str | None = Field(
+        default=None, description="Folder of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout"
+    )
 
     @property
     def lake(self) -> Lake:
@@ -38,16 +40,12 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Keeps each asset as Parquet in the lake: a file a tract, or one file.
-
-    An asset hands over a ``StagedTable``, or nothing if it has no table. A downstream input gets a
-    ``duckdb.DuckDBPyRelation`` (lazy), a ``pyarrow.Table`` or a ``pandas.DataFrame``, as it is annotated.
-    """
+    """Keeps each asset as Parquet in the lake: a file a tract, or one file."""
 
     lake: dg.ResourceDependency[LakeResource]
 
     def handle_output(self, context: dg.OutputContext, obj: StagedTable | None) -> None:
-        """Publish a staged table and report where it lies and what it holds."""
+        """Publish what an asset staged, if it has a table; report where it lies and what it holds."""
         if obj is None:
             return
         path = publish(self.lake.lake, obj)
@@ -58,6 +56,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Stored:
         """Read a stored asset as the type that the input is annotated with.
+
+        Returns
+        -------
+        Stored
+            A ``duckdb.DuckDBPyRelation``, which is lazy, a ``pyarrow.Table`` or a ``pandas.DataFrame``.
 
         Raises
         ------

@@ -186,3 +186,13 @@ def test_both_routes_into_the_code_location_validate(arguments: list[str], tmp_p
     )
     assert validated.returncode == 0, validated.stderr[-2000:]
     assert "All code locations passed validation" in validated.stdout + validated.stderr
+
+
+def test_page_describes_every_resource_and_each_of_its_settings(definitions: dg.Definitions) -> None:
+    for name, resource in (definitions.resources or {}).items():
+        declared = resource.get_resource_definition()
+        # Markdown takes an indented line for code.
+        assert declared.description, name
+        assert "\n    " not in declared.description, name
+        fields = getattr(declared.config_schema.config_type, "fields", {})
+        assert [setting for setting, field in fields.items() if not field.description] == [], name
