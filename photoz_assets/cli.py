@@ -79,7 +79,11 @@ def main() -> None:
 
 @main.command()
 def demo() -> None:
-    """Run the main job end to end and say where everything lies; exit 0 only if all of it holds."""
+    """Fill the lake for one field.
+
+    Runs the main job end to end, with every check, and says where everything lies. Exits with 0 only if all of it
+    holds.
+    """
     with _without_traceback():
         home = _settle_environment()
         from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
@@ -99,9 +103,10 @@ def demo() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, or a check failed.")
 def status(*, as_json: bool, check: bool) -> None:
-    """Say what is there and how it stands: assets, tracts, checks, freshness, the progress of a refresh.
+    """Say what is there and how it stands.
 
-    Asks the lake and Dagster's instance, never the archive.
+    Lists assets, tracts, failed checks, what is fresh and how far a refresh has come. Asks the lake and Dagster's
+    instance, never the archive.
     """
     with _without_traceback():
         home = _settle_environment()
@@ -134,9 +139,9 @@ def status(*, as_json: bool, check: bool) -> None:
     help="How rows are printed; a table shows the first and the last of many.",
 )
 def query(sql: str, layout: str) -> None:
-    """Ask the lake in SQL (DuckDB): each asset that has files is a view of its name.
+    """Ask the lake in SQL.
 
-    Exits with 1 if the query fails.
+    DuckDB's; each asset that has files is a view of its name. Exits with 1 if the query fails.
     """
     with _without_traceback():
         environment.load_env_file(Path.cwd())
@@ -180,7 +185,10 @@ def _printed(rows: "duckdb.DuckDBPyRelation | None", layout: str) -> str:
 )
 @click.option("--until-parent-ends", is_flag=True, help="End with the process that started this one.")
 def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool) -> None:
-    """Start the Dagster UI, its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive."""
+    """Start the Dagster UI and what it needs.
+
+    That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive.
+    """
     from photoz_assets.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
 
     try:

@@ -51,7 +51,9 @@ def _run(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("command", ["demo", "status", "query", "ui"])
 def test_each_command_explains_itself(command: str) -> None:
-    assert command in _run("--help").output
+    [listed] = [line for line in _run("--help").output.splitlines() if line.split()[:1] == [command]]
+    assert listed.endswith(".")
+    assert not listed.endswith("...")
     helped = _run(command, "--help")
     assert helped.exit_code == 0
     assert "Usage:" in helped.output
