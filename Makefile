@@ -11,7 +11,7 @@ port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
 
-demo: venv ## materialize every asset for the field of the seed notebook, run every check, say what lies where
+demo: venv ## materialize every asset for the field of the notebook that this project grew from, run every check, say what lies where
 	@exec .venv/bin/photoz demo $(ARGS)
 
 ui: venv ## the Dagster UI on http://127.0.0.1:3000, its daemon and, unless PHOTOZ_TAP_URL is set, the embedded archive

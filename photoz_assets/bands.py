@@ -4,7 +4,7 @@ from typing import Final
 
 BANDS: Final = ("u", "g", "r", "i", "z", "y")
 
-# Dark Energy Survey's colours, as the seed of this project draws them; they stay apart for colour-blind eyes.
+# Dark Energy Survey's colours, as the notebook has them; they stay apart for colour-blind eyes.
 BAND_COLORS: Final = {
     "u": "#56b4e9",
     "g": "#008060",

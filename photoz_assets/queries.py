@@ -110,7 +110,7 @@ def matched_galaxies_count_query(tract: int, selection: Selection, dialect: Dial
 
 
 def skyinfo_query() -> str:
-    """Build the seed's query for where the objects of each tract and patch lie."""
+    """Build the notebook's query for where the objects of each tract and patch lie."""
     return f"SELECT {_select_list(SKYINFO)} FROM {TABLE_ALIASES['obj']} GROUP BY tract, patch"
 
 

@@ -1,4 +1,4 @@
-"""The galaxies: the triple join of matches, truth and objects per tract, and the seed's field cut out of it."""
+"""The galaxies: the triple join of matches, truth and objects per tract, and a field cut out of it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -137,7 +137,7 @@ def _numbers(staged: StagedTable, verdicts: Iterable[Verdict], tract: int) -> di
 
 
 class FieldConfig(dg.Config):
-    """The cone to cut out; by default the seed's."""
+    """The cone to cut out; by default the field of the notebook that this project grew from."""
 
     ra_deg: float = Setting(
         default=62.0, ge=0, lt=360, description="Right ascension of the centre in degrees, ICRS"
@@ -168,7 +168,7 @@ class FieldConfig(dg.Config):
     automation_condition=FOLLOW_SETTLED_TRACTS,
 )
 def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake: LakeResource) -> _Checked:
-    """The galaxies of one cone, by default the seed's field: cut out of the lake by true position.
+    """The galaxies of one cone, by default the notebook's field: cut out of the lake by true position.
 
     Made of the tracts whose inner region meets the cone widened by 2 arcsec. Nothing is published while one
     of them is missing, unless the configuration allows it.

@@ -1,4 +1,7 @@
-"""The galaxies: the triple join that is asked of the archive per tract, and the field cut out of it."""
+"""The galaxies: the triple join that is asked of the archive per tract, and the field cut out of it.
+
+The notebook is the one that this project grew from: what it stored keeps its names and its order.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +14,7 @@ from photoz_assets.contracts.model import Column, Contract
 
 ARCHIVE_SCHEMA: Final = "dp02_dc2_catalogs"
 
-# The alias that the seed's query gives each archive table; a selected column's name starts with it.
+# The alias that the notebook's query gives each archive table; a selected column's name starts with it.
 TABLE_ALIASES: Final = {
     "mt": f"{ARCHIVE_SCHEMA}.MatchesTruth",
     "ts": f"{ARCHIVE_SCHEMA}.TruthSummary",
@@ -29,7 +32,7 @@ def _archive_column(
     ucd: str | None = None,
     nullable: bool = True,
 ) -> Column:
-    """Describe a column of the triple join, named as the seed names it: its alias, ``_``, its name."""
+    """Describe a column of the triple join, named as the notebook names it: its alias, ``_``, its name."""
     alias, _, name = source.partition(".")
     return Column(
         name=f"{alias}_{name}",
@@ -68,8 +71,8 @@ def true_flux_column(band: str) -> str:
     return f"ts_flux_{band}"
 
 
-def _seed_columns() -> Iterator[Column]:
-    """Yield the seed's 28 columns in its order."""
+def _notebook_columns() -> Iterator[Column]:
+    """Yield the notebook's 28 columns in its order."""
     text, count, real, double = pa.string(), pa.int64(), pa.float32(), pa.float64()
     yield _archive_column(
         "mt.id_truth_type",
@@ -134,7 +137,7 @@ def _seed_columns() -> Iterator[Column]:
 
 
 def _audit_columns() -> Iterator[Column]:
-    """Yield what an audit, a judgement of the match and a photo-z estimator need besides the seed's."""
+    """Yield what an audit, a judgement of the match and a photo-z estimator need besides the notebook's."""
     double, boolean = pa.float64(), pa.bool_()
     yield _archive_column(
         "mt.match_candidate", boolean, "True for truth entries that were selected for matching", ucd="meta.code"
@@ -175,7 +178,7 @@ def _audit_columns() -> Iterator[Column]:
         )
 
 
-MATCHED_GALAXIES: Final = Contract(table="matched_galaxies", columns=(*_seed_columns(), *_audit_columns()))
+MATCHED_GALAXIES: Final = Contract(table="matched_galaxies", columns=(*_notebook_columns(), *_audit_columns()))
 
 FIELD_GALAXIES: Final = Contract(
     table="field_galaxies",
