@@ -5,7 +5,7 @@ The query has run before: what is measured begins with the download of its resul
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,21 +48,25 @@ def provenance(tract: int) -> "Provenance":
     return Provenance(table="matched_galaxies", code_version="benchmark", selection=Selection(), tract=tract)
 
 
-def download(url: str, tract: int, folder: str) -> Measured:
+def download(url: str, tract: int, folder: str, parquet: bool = False) -> Measured:  # noqa: FBT001, FBT002 - JSON's
     """Bring the result's bytes to the disk."""
     import requests
 
-    job = ask(url, tract)
+    job = ask(url, tract, parquet=parquet)
     result_url = job.summary().result_url or f"{job.url}/results/result"
 
     def run() -> dict[str, Any]:
-        path = Path(folder) / "result.vot"
+        path = _result(folder, parquet=parquet)
         with requests.get(result_url, stream=True, timeout=60) as response, path.open("wb") as file:
             for chunk in response.iter_content(1 << 20):
                 file.write(chunk)
         return {"bytes": path.stat().st_size}
 
     return run
+
+
+def _result(folder: str, *, parquet: bool) -> Path:
+    return Path(folder) / ("result.parquet" if parquet else "result.vot")
 
 
 def write(url: str, tract: int, folder: str) -> Measured:
@@ -146,7 +150,7 @@ def stilts(folder: str) -> Measured:
     """Convert the downloaded result to FITS: STILTS as Debian packs it writes no Parquet."""
     if not (command := shutil.which("stilts")):
         raise RuntimeError("STILTS is not installed")
-    source, copied = Path(folder) / "result.vot", Path(folder) / "stilts.fits"
+    source, copied = _result(folder, parquet=False), Path(folder) / "stilts.fits"
 
     def run() -> dict[str, Any]:
         subprocess.run([command, "tcopy", str(source), "ifmt=votable", str(copied), "ofmt=fits"], check=True)
@@ -155,7 +159,7 @@ def stilts(folder: str) -> Measured:
     return run
 
 
-def stage_rows(folder: str, rows: int) -> Measured:
+def stage_rows(folder: str, rows: int, parquet: bool = False) -> Measured:  # noqa: FBT001, FBT002 - JSON's
     """Stage so many rows of the downloaded result, over and over if it has fewer."""
     import pandas as pd  # noqa: F401
 
@@ -164,7 +168,8 @@ def stage_rows(folder: str, rows: int) -> Measured:
     from photoz_assets.storage.lake import Lake
     from photoz_assets.storage.staging import stage
 
-    batches = map(with_magnitudes, _repeated(Path(folder) / "result.vot", rows))
+    read = _read_parquet if parquet else _read_votable
+    batches = map(with_magnitudes, _repeated(lambda: read(_result(folder, parquet=parquet)), rows))
 
     def run() -> dict[str, Any]:
         staged = stage(Lake(Path(folder)), MATCHED_GALAXIES, batches, lambda: provenance(0))
@@ -174,17 +179,28 @@ def stage_rows(folder: str, rows: int) -> Measured:
     return run
 
 
-def _repeated(path: Path, rows: int) -> "Iterator[pa.RecordBatch]":
+def _repeated(read: "Callable[[], Iterator[pa.RecordBatch]]", rows: int) -> "Iterator[pa.RecordBatch]":
+    for _ in count():
+        for batch in read():
+            yield batch.slice(0, rows)
+            rows -= min(rows, batch.num_rows)
+            if not rows:
+                return
+
+
+def _read_votable(path: Path) -> "Iterator[pa.RecordBatch]":
     from photoz_assets.contracts import MATCHED_GALAXIES
     from photoz_assets.tap import votable
 
-    for _ in count():
-        with path.open("rb") as file:
-            for batch in votable.decode(iter(lambda: file.read(1 << 20), b""), MATCHED_GALAXIES.selected_schema):
-                yield batch.slice(0, rows)
-                rows -= min(rows, batch.num_rows)
-                if not rows:
-                    return
+    with path.open("rb") as file:
+        yield from votable.decode(iter(lambda: file.read(1 << 20), b""), MATCHED_GALAXIES.selected_schema)
+
+
+def _read_parquet(path: Path) -> "Iterator[pa.RecordBatch]":
+    from photoz_assets.contracts import MATCHED_GALAXIES
+    from photoz_assets.tap import parquet, votable
+
+    return parquet.read(path, MATCHED_GALAXIES.selected_schema, batch_rows=votable.DEFAULT_BATCH_ROWS)
 
 
 RESULTS = {function.__name__: function for function in (download, write, ours, notebook, stilts, stage_rows)}
