@@ -81,11 +81,13 @@ class FaultyProxy(FaultyServer):
 
     def _forward(self, request: Request) -> Answer:
         headers = {name: request.headers[name] for name in ("Host", "Authorization") if name in request.headers}
+        # For the addresses that the archive gives.
+        scheme = {"X-Forwarded-Proto": urlsplit(self.base).scheme}
         part = "data" if request.method == "POST" else "params"
         response = requests.request(
             request.method,
             f"{self._upstream}{request.path}",
-            headers=headers | {"Accept-Encoding": "identity"},
+            headers=headers | scheme | {"Accept-Encoding": "identity"},
             allow_redirects=False,
             timeout=60,
             **{part: request.parameters},  # type: ignore[arg-type]  # of the one or the other

@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -156,6 +157,15 @@ def _a_little_redder(world: World, body: bytes) -> bytes:
     return beginning + tag + base64.b64encode(changed) + end + rest
 
 
+def _of_another_try(world: World, _: ArchiveServer) -> None:
+    """Give other data first, and break off in the middle of it."""
+
+    def other(_: Request, forward: Forward) -> Answer:
+        return Answer(body=_a_little_redder(world, forward().body), cut_to=60_000)
+
+    world.proxy.faults = [Fault(RESULT, other, times=1)]
+
+
 def _garbled(_: World, body: bytes) -> bytes:
     return body.replace(b"<DATA>", b"<<DATA")
 
@@ -236,6 +246,8 @@ TRANSPORT = [
          struck(Fault(SUBMIT, lambda _, forward: (forward(), Answer(hang_up=True))[1], times=1)), RECOVERS, 1),
     Case("Transport", "connection reset while a job is started", "the server hangs up after it has the request",
          struck(Fault(PHASE, lambda _, forward: (forward(), Answer(hang_up=True))[1], times=1)), RECOVERS, 1),
+    Case("Transport", "connection reset in the middle of the result, once", "a TCP reset after 20000 bytes",
+         struck(Fault(RESULT, lambda _, forward: replace(forward(), cut_to=20_000, resets=True), times=1)), RECOVERS, 1),
     Case("Transport", "TLS failure", "https at a port that speaks http",
          at(lambda world: f"{world.proxy.base.replace('http:', 'https:')}/tap"), "the connection broke", 0),
     Case("Transport", "DNS failure", "a name below .invalid", at(lambda _: "http://archive.invalid/tap"),
@@ -321,6 +333,10 @@ SERVICE = [
     Case("Service", "401, the token expires in the middle", "answer to polls", in_the_middle(Fault(POLL, Answer(status=401))),
          "HTTP 401", 1,
          leaves_job=True),
+    Case("Service", "403 in the middle", "answer to polls", in_the_middle(Fault(POLL, Answer(status=403))), "HTTP 403", 1,
+         leaves_job=True),
+    Case("Service", "401, the token expires before the download", "answer to the result", struck(Fault(RESULT, Answer(status=401))),
+         "HTTP 401", 1),
     Case("Service", "403", "answer to a new job", struck(Fault(SUBMIT, Answer(status=403))), "HTTP 403", 0),
     Case("Service", "429 with seconds", "Retry-After: 30", _retry_later("30"), RECOVERS, 1),
     Case("Service", "429 with an HTTP date", "Retry-After 30 s after the answer's Date",
@@ -332,6 +348,8 @@ SERVICE = [
     Case("Service", "destruction of each result", "404 on all results", struck(Fault(RESULT, Answer(status=404))), "HTTP 404", 2),
     Case("Service", "a service that changes the data between two tries", "its count, asked by a query, is one more",
          _counting_one_more, "the archive counted", 2),
+    Case("Service", "a service that changes the data between two downloads", "another redshift in the first, which breaks off",
+         _of_another_try, RECOVERS, 1),
     Case("Service", "malformed VOTable", "a tag is broken", struck(Fault(RESULT, rewritten(b"</FIELD>|<DATA>", b"<<"))),
          "refused", 1),
     Case("Service", "XML bomb in place of a job", "nested entities", struck(Fault(POLL, Answer(body=BOMB))), "cannot be read", 0),

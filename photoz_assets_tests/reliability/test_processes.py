@@ -10,12 +10,13 @@ import pytest
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.staging import publish, spool, whole_file
 from photoz_assets_tests.conftest import FIELD_TRACTS
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
-from photoz_assets_tests.reliability.workers import publishing, refreshing, running
-from photoz_assets_tests.reliability.world import World, leftovers
+from photoz_assets_tests.reliability.workers import publishing, refreshing, running, staged_table, standing_still
+from photoz_assets_tests.reliability.world import TRACT, World, leftovers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -31,7 +32,11 @@ RUNS = FaultRecord(
     "Process", "many Dagster runs on the same tracts", "4 processes run the same 3 tracts (2 and 2 in `make test`)",
     "all succeed, each table is whole, nothing is left",
 )  # fmt: skip
-FAULTS = [REATTACHED.fault, MANY.fault, RUNS.fault]
+STILL = FaultRecord(
+    "Process", "a process that stands still with a staged table, and then is killed", "while others stage and publish the same tract",
+    "nobody waits for it; its file is swept when it is dead, and none that is in use",
+)  # fmt: skip
+FAULTS = [REATTACHED.fault, MANY.fault, RUNS.fault, STILL.fault]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -56,6 +61,34 @@ def test_run_that_was_killed_while_it_waited_is_gone_on_with(world: World) -> No
     assert world.proxy.jobs == 1
     assert leftovers(world.lake) == []
     note(REATTACHED)
+
+
+def test_staged_file_is_swept_when_its_process_is_dead_and_not_before(lake: Lake) -> None:
+    process = standing_still(lake.root)
+    wait_until(lambda: bool(list(lake.staging.glob("*.staged"))))
+    [theirs] = lake.staging.glob("*.staged")
+    publish(lake, staged_table(lake, 20))
+    in_use = staged_table(lake, 10)
+    assert process.is_alive()
+    assert {path.name for path in lake.staging.glob("*.staged")} == {theirs.name, in_use.path.name}
+    process.kill()
+    process.join()
+    with spool(lake) as spooled:
+        assert not theirs.exists()
+        spooled.write_bytes(b"PAR1")
+        staged_table(lake, 10).discard()
+        assert spooled.exists()
+    assert not spooled.exists()
+    figure = lake.figure("diagnostics", "redshifts", TRACT)
+    with whole_file(lake, figure) as drawn:
+        drawn.write_bytes(b"PNG")
+        staged_table(lake, 10).discard()
+        assert not figure.exists()
+    assert figure.read_bytes() == b"PNG"
+    publish(lake, in_use)
+    assert pq.read_metadata(lake.table("matched_galaxies", TRACT)).num_rows == 10
+    assert leftovers(lake) == []
+    note(STILL)
 
 
 def test_many_runs_on_the_same_tracts_all_succeed(archive: ArchiveServer, lake: Lake) -> None:

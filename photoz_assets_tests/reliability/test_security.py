@@ -2,9 +2,13 @@
 
 import logging
 import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from dagster._core.test_utils import environ
 
@@ -20,12 +24,22 @@ from photoz_assets.resources import SelectionResource
 from photoz_assets.selection import SelectionError
 from photoz_assets.storage.lake import Lake
 from photoz_assets.tap.retry import RetryPolicy
-from photoz_assets_tests.reliability.proxy import CAPABILITIES, PHASE, POLL, RESULT, SUBMIT, Fault, Forward
+from photoz_assets_tests.reliability.proxy import (
+    CAPABILITIES,
+    PHASE,
+    POLL,
+    RESULT,
+    SUBMIT,
+    Change,
+    Fault,
+    FaultyProxy,
+    Forward,
+)
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import CANARY, TRACT, World
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.tap.documents import error_document
-from photoz_assets_tests.tap.faulty_server import Answer, Request
+from photoz_assets_tests.tap.faulty_server import Answer, Request, certified
 from photoz_assets_tests.tap.uws import job_document
 
 SOUGHT = FaultRecord(
@@ -33,7 +47,19 @@ SOUGHT = FaultRecord(
     "statuses, bodies, pages, redirects, job documents and results that quote it; runs that fail, and one that succeeds",
     "0 hits in lake, event log, output, logs and job records",
 )  # fmt: skip
-FAULTS = [SOUGHT.fault]
+TYPED = FaultRecord(
+    "Security", "ADQL, SQL, HTML and paths in what a user gives", "bands of the selection, tract keys, the name of the lake's folder",
+    "refused before anything is asked; the folder is read as any other",
+)  # fmt: skip
+DOWNGRADED = FaultRecord(
+    "Security", "redirect from https to http", "the result lies at an http address",
+    "recovered; the token goes over https alone", retries=0, jobs=1,
+)  # fmt: skip
+DETOUR = FaultRecord(
+    "Security", "redirect to another address and back", "the result lies at the archive's own address after a detour",
+    "recovered; the token goes no further than the redirect that leads away", retries=0, jobs=1,
+)  # fmt: skip
+FAULTS = [SOUGHT.fault, TYPED.fault, DOWNGRADED.fault, DETOUR.fault]
 
 
 def quoting(status: int, text: str, **headers: str) -> Answer:
@@ -112,10 +138,61 @@ def test_token_is_found_nowhere_after_runs_that_failed_in_every_way(
     note(SOUGHT)
 
 
+@pytest.fixture
+def secured(
+    world: World, one_tract: ArchiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyProxy]:
+    """Put a proxy that speaks https before the archive, in place of the other; give that other."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    tls = certified(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+    plain = world.proxy
+    with FaultyProxy(one_tract.url).running(tls) as proxy:
+        assert isinstance(proxy, FaultyProxy)
+        world.proxy = proxy
+        yield plain
+
+
+def _authorizations(proxy: FaultyProxy) -> list[str | None]:
+    return [request.headers.get("Authorization") for request in proxy.requests]
+
+
+def _leads_to(proxy: FaultyProxy) -> Change:
+    """Redirect to the same path elsewhere."""
+    return lambda request, _: Answer(status=302, headers={"Location": f"{proxy.base}{request.path}"})
+
+
+def test_token_goes_over_https_alone(world: World, secured: FaultyProxy, truth: pa.Table) -> None:
+    world.proxy.faults = [Fault(RESULT, _leads_to(secured))]
+    outcome = world.refresh()
+    assert outcome.error is None
+    assert world.rows().equals(truth)
+    assert set(_authorizations(world.proxy)) == {f"Bearer {CANARY}"}
+    assert _authorizations(secured) == [None]
+    assert CANARY not in str(secured.requests)
+    note(replace(DOWNGRADED, retries=outcome.retries, jobs=world.proxy.jobs))
+
+
+def test_token_does_not_come_back_after_a_detour(world: World, secured: FaultyProxy, truth: pa.Table) -> None:
+    world.proxy.faults = [Fault(RESULT, _leads_to(secured), times=1)]
+    secured.faults = [Fault(RESULT, _leads_to(world.proxy))]
+    outcome = world.refresh()
+    assert outcome.error is None
+    assert world.rows().equals(truth)
+    assert [request.headers.get("Authorization") for request in world.proxy.asked_for(RESULT)] == [
+        f"Bearer {CANARY}",
+        None,
+    ]
+    assert _authorizations(secured) == [None]
+    note(replace(DETOUR, retries=outcome.retries, jobs=world.proxy.jobs))
+
+
 @pytest.mark.parametrize("band", ["g OR 1=1", "g; DROP TABLE x", "g'--", "../g", "<b>g</b>", ""])
 def test_selection_lets_no_words_into_a_query(band: str) -> None:
     with pytest.raises(SelectionError):
         SelectionResource(bands=[band]).selection()
+    note(TYPED)
 
 
 @pytest.mark.parametrize("tract", ["3638 OR 1=1", "../../etc", "3638; --"])
@@ -124,6 +201,7 @@ def test_tract_that_is_no_number_reaches_neither_query_nor_path(tract: str) -> N
         Lake(Path("/lake")).table("matched_galaxies", tract)  # type: ignore[arg-type]  # that is the attempt
     with pytest.raises((ValueError, TypeError)):
         matched_galaxies_query(tract, SelectionResource().selection(), Dialect())  # type: ignore[arg-type]  # as above
+    note(TYPED)
 
 
 def test_lake_in_a_folder_of_any_name_is_read(world: World, tmp_path: Path) -> None:
@@ -134,6 +212,7 @@ def test_lake_in_a_folder_of_any_name_is_read(world: World, tmp_path: Path) -> N
     assert connect(named).view("matched_galaxies").columns[: len(MATCHED_GALAXIES.names)] == [
         *MATCHED_GALAXIES.names
     ]
+    note(TYPED)
 
 
 @pytest.mark.parametrize(("command", "name"), [(main.commands["ui"], "host"), (archive_main, "host")])

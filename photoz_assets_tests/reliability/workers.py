@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from functools import partial
@@ -21,7 +22,7 @@ from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import audit
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import publish, spill_folder, stage
+from photoz_assets.storage.staging import StagedTable, publish, spill_folder, stage
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.reliability.stages import Timeline
 from photoz_assets_tests.reliability.world import TRACT, World
@@ -111,11 +112,7 @@ def publishing(root: Path, seed: int, tracts: int) -> ForkServerProcess:
 def _publish(root: Path, seed: int, tracts: int) -> None:
     lake = Lake(root)
     for tract in TRACTS[seed % tracts : tracts] + TRACTS[: seed % tracts]:
-        table = galaxies(200 + seed, tract=tract, seed=seed)
-        provenance = Provenance(
-            table="matched_galaxies", code_version="1", archive=_IDENTITY, selection=Selection(), tract=tract
-        )
-        staged = stage(lake, MATCHED_GALAXIES, table.to_batches(100), partial(_same, provenance))
+        staged = staged_table(lake, 200 + seed, tract=tract, seed=seed)
         verdicts = audit(
             staged.path,
             spill=spill_folder(staged.path),
@@ -125,3 +122,25 @@ def _publish(root: Path, seed: int, tracts: int) -> None:
         )
         assert all(verdict.passed for verdict in verdicts)
         publish(lake, staged)
+
+
+def staged_table(lake: Lake, rows: int, *, tract: int = TRACT, seed: int = 0) -> StagedTable:
+    """Stage a table of made-up galaxies."""
+    provenance = Provenance(
+        table="matched_galaxies", code_version="1", archive=_IDENTITY, selection=Selection(), tract=tract
+    )
+    batches = galaxies(rows, tract=tract, seed=seed).to_batches(100)
+    return stage(lake, MATCHED_GALAXIES, batches, partial(_same, provenance))
+
+
+def standing_still(root: Path) -> ForkServerProcess:
+    """Start a process that stages a table of the tract, and then does nothing for ever."""
+    process = forking().Process(target=_stand_still, args=(root,))
+    process.start()
+    return process
+
+
+def _stand_still(root: Path) -> None:
+    kept = staged_table(Lake(root), 10)
+    signal.pause()
+    kept.discard()

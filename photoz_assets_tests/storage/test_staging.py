@@ -2,11 +2,7 @@
 
 import errno
 import hashlib
-import multiprocessing
-import os
 import shutil
-import signal
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +17,7 @@ from photoz_assets.selection import Selection
 from photoz_assets.storage import staging
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, spool, stage, whole_file
+from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
@@ -144,35 +140,6 @@ def test_folders_and_files_of_others_in_the_lake_do_no_harm(lake: Lake) -> None:
     assert lake.tracts("matched_galaxies") == (3638,)
     assert lake.archive() == EMBEDDED
     publish(lake, staged(lake, galaxies(50)))
-
-
-def test_leftovers_of_a_killed_process_are_swept_but_not_those_in_use(lake: Lake) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_stage_and_wait, args=(lake.root,))
-    process.start()
-    while not list(lake.staging.glob("*.staged")):
-        time.sleep(0.05)
-    in_use = staged(lake, galaxies(10))
-    assert len(list(lake.staging.glob("*.staged"))) == 2
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    with spool(lake) as spooled:
-        spooled.write_bytes(b"PAR1")
-        assert spooled.exists()
-    assert not spooled.exists()
-    figure = lake.figure("diagnostics", "redshifts", 3638)
-    with whole_file(lake, figure) as drawn:
-        drawn.write_bytes(b"PNG")
-        another = staged(lake, galaxies(10))
-        assert not figure.exists()
-    assert figure.read_bytes() == b"PNG"
-    assert {path.name for path in lake.staging.glob("*.staged")} == {in_use.path.name, another.path.name}
-
-
-def _stage_and_wait(root: Path) -> None:
-    kept = staged(Lake(root), galaxies(10))
-    signal.pause()
-    kept.discard()
 
 
 def test_file_carries_its_provenance_and_its_rows(lake: Lake) -> None:

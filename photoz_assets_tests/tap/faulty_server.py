@@ -1,7 +1,9 @@
 """A real HTTP server that answers what a test tells it to, faults of the wire included."""
 
+import os
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -22,8 +24,9 @@ class Answer:
     """One answer; the faults are those of the wire.
 
     ``cut_to`` sends only so many bytes of the body and closes the connection; ``pause_seconds`` is slept before
-    each piece of the body; ``hang_up`` closes the connection without an answer. Until the client hangs up,
-    ``head_drips`` sends a header byte by byte, and ``endless`` is sent after the body, again and again.
+    each piece of the body; ``resets`` resets the connection after the body (TCP RST); ``hang_up`` closes it
+    without an answer. Until the client hangs up, ``head_drips`` sends a header byte by byte, and ``endless`` is
+    sent after the body, again and again.
     """
 
     body: bytes = b""
@@ -33,6 +36,7 @@ class Answer:
     is_chunked: bool = False
     cut_to: int | None = None
     hang_up: bool = False
+    resets: bool = False
     pause_seconds: float = 0.0
     piece_bytes: int = 1 << 16
     head_drips: bool = False
@@ -78,14 +82,16 @@ class FaultyServer:
         return route if isinstance(route, Answer) else route(request)
 
     @contextmanager
-    def running(self) -> Iterator["FaultyServer"]:
-        """Serve on a free port of the loopback interface."""
+    def running(self, tls: ssl.SSLContext | None = None) -> Iterator["FaultyServer"]:
+        """Serve on a free port of the loopback interface, over TLS if so told."""
         handler = type("Handler", (_Handler,), {"faulty": self})
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+            if tls is not None:
+                http.socket = tls.wrap_socket(http.socket, server_side=True)
             http.daemon_threads = True
             thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
             thread.start()
-            self.base = f"http://127.0.0.1:{http.server_address[1]}"
+            self.base = f"{'https' if tls else 'http'}://127.0.0.1:{http.server_address[1]}"
             try:
                 yield self
             finally:
@@ -155,8 +161,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         while answer.endless:
             self.wfile.write(answer.endless)
-        if answer.is_chunked and answer.cut_to is None:
+        if answer.resets:
+            self._reset()
+        elif answer.is_chunked and answer.cut_to is None:
             self.wfile.write(b"0\r\n\r\n")
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
 
 class Clock:
@@ -187,13 +200,20 @@ class HurriedClock(Clock):
         return self.now
 
 
+def certified(folder: Path) -> ssl.SSLContext:
+    """Make a certificate that vouches for itself, ``cert.pem`` in a folder; give what serves TLS with it."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names], cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
 @contextmanager
 def tls_server(folder: Path) -> Iterator[str]:
     """Serve TLS with a certificate that nobody vouches for."""
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj /CN=localhost"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context = certified(folder)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
