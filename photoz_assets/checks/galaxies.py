@@ -16,21 +16,14 @@ from photoz_assets.checks.shared import (
     not_empty,
     not_empty_rule,
 )
-from photoz_assets.contracts import (
-    MATCHED_GALAXIES,
-    flux_column,
-    flux_error_column,
-    magnitude_column,
-    true_flux_column,
-)
-from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
+from photoz_assets.contracts import MATCHED_GALAXIES, magnitude_column
+from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, MIN_SN, RA_OFFSET_ARCSEC, median_flux_ratio
 from photoz_assets.selection import Selection
 from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule, Verdict
 
 OFFSET_MEDIAN_LIMIT_ARCSEC: Final = 0.05
 OFFSET_P99_LIMIT_ARCSEC: Final = 0.5
 FLUX_RATIO_LIMITS: Final = (0.9, 1.1)
-FLUX_RATIO_MIN_SN: Final = 10
 
 _KEYS: Final = ("mt_match_objectId", "mt_id_truth_type")
 _FINITE: Final = ("ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec", "ts_redshift")
@@ -55,7 +48,7 @@ MATCHED_GALAXIES_CHECKS: Final = [
         {
             "coordinate_offsets": "True and measured positions agree: the median on each axis within "
             f"{OFFSET_MEDIAN_LIMIT_ARCSEC} arcsec, 99 % of the galaxies within {OFFSET_P99_LIMIT_ARCSEC} arcsec.",
-            "flux_agreement": f"The median of measured to true flux at S/N > {FLUX_RATIO_MIN_SN} lies within "
+            "flux_agreement": f"The median of measured to true flux at S/N > {MIN_SN} lies within "
             f"{FLUX_RATIO_LIMITS[0]} and {FLUX_RATIO_LIMITS[1]} in each band.",
             **not_empty("galaxies"),
         },
@@ -125,16 +118,11 @@ def statistic_rules() -> list[StatisticRule]:
         ),
         StatisticRule(
             check="flux_agreement",
-            expressions={f"median_{band}_flux_ratio": _flux_ratio(band) for band in BANDS},
+            expressions={f"median_{band}_flux_ratio": median_flux_ratio(band) for band in BANDS},
             inside={f"median_{band}_flux_ratio": FLUX_RATIO_LIMITS for band in BANDS},
         ),
         not_empty_rule("galaxies"),
     ]
-
-
-def _flux_ratio(band: str) -> str:
-    flux, error, truth = flux_column(band), flux_error_column(band), true_flux_column(band)
-    return f"median({flux} / {truth}) FILTER (WHERE {flux} > {FLUX_RATIO_MIN_SN} * {error} AND {truth} > 0)"
 
 
 def field_complete(needed: Sequence[int], selections: Mapping[int, str], *, allow_missing: bool) -> Verdict:

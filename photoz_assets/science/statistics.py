@@ -50,6 +50,12 @@ def dec_offset_arcsec(dec: str, from_dec: str) -> str:
 RA_OFFSET_ARCSEC: Final = ra_offset_arcsec("ts_ra", "obj_coord_ra", "obj_coord_dec")
 DEC_OFFSET_ARCSEC: Final = dec_offset_arcsec("ts_dec", "obj_coord_dec")
 
+
+def median_flux_ratio(band: str) -> str:
+    """Give in SQL the median of a band's measured to true flux, of galaxies whose noise does not dominate."""
+    return f"median({_ratio(band)}) FILTER (WHERE {_comparable(band)})"
+
+
 REDSHIFT: Final = Axis(
     sql="ts_redshift",
     label="true redshift",
@@ -181,24 +187,35 @@ def summed_counts(measured: Mapping[int, pa.Table], column: str, band: str = "r"
     return summed
 
 
+def _ratio(band: str) -> str:
+    return f"{flux_column(band)} / {true_flux_column(band)}"
+
+
+def _comparable(band: str) -> str:
+    """Say in SQL that the measured flux of a band can be held against the truth."""
+    return f"{_bright(band)} AND {true_flux_column(band)} > 0"
+
+
+def _bright(band: str) -> str:
+    return f"{flux_column(band)} > {MIN_SN} * {flux_error_column(band)}"
+
+
 def _of_band(band: str) -> dict[str, str]:
     """Give the aggregates of one band in SQL, named as the contract ``DIAGNOSTICS`` names them."""
-    flux, error, truth = flux_column(band), flux_error_column(band), true_flux_column(band)
-    bright = f"{flux} > {MIN_SN} * {error}"
-    ratio, comparable = f"{flux} / {truth}", f"{bright} AND {truth} > 0"
-    limiting_flux = f"5 * median({error})"
+    flux, ratio, comparable = flux_column(band), _ratio(band), _comparable(band)
+    limiting_flux = f"5 * median({flux_error_column(band)})"
     return {
         "num_galaxies": "count(*)",
         "num_null": f"count(*) FILTER (WHERE {flux} IS NULL)",
         "num_not_positive": f"count(*) FILTER (WHERE {flux} <= 0)",
         "num_flagged": f"count(*) FILTER (WHERE {flag_column(band)})",
-        "num_sn10": f"count(*) FILTER (WHERE {bright})",
+        "num_sn10": f"count(*) FILTER (WHERE {_bright(band)})",
         "median_mag": f"median({magnitude_column(band)})",
         # log10 of zero is an error in DuckDB.
         "depth_5sigma_mag": (
             f"{AB_ZERO_POINT_MAG} - 2.5 * log10(CASE WHEN {limiting_flux} > 0 THEN {limiting_flux} END)"
         ),
-        "median_flux_ratio": f"median({ratio}) FILTER (WHERE {comparable})",
+        "median_flux_ratio": median_flux_ratio(band),
         "flux_ratio_p16": f"quantile_cont({ratio}, 0.16) FILTER (WHERE {comparable})",
         "flux_ratio_p84": f"quantile_cont({ratio}, 0.84) FILTER (WHERE {comparable})",
     }
