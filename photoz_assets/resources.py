@@ -114,13 +114,13 @@ class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
     """Which galaxies are wanted; a selection that makes no sense fails before anything is asked."""
 
     bright_limit_mag: float = Field(
-        default=17.0, description="Measured AB magnitudes lie above this, which is excluded"
+        default=Selection.bright_limit_mag, description="Measured AB magnitudes lie above this, which is excluded"
     )
     faint_limit_mag: float = Field(
-        default=26.0, description="Measured AB magnitudes lie below this, which is excluded"
+        default=Selection.faint_limit_mag, description="Measured AB magnitudes lie below this, which is excluded"
     )
     bands: list[str] = Field(
-        default=["g", "r", "i"], description="Bands, of ugrizy, whose cModel magnitudes are cut"
+        default=list(Selection.bands), description="Bands, of ugrizy, whose cModel magnitudes are cut"
     )
 
     def selection(self) -> Selection:
