@@ -144,6 +144,14 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_module_has_its_place_in_how_it_works() -> None:
+    package = ROOT / "photoz_assets"
+    found = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    found |= {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    listed = set(re.findall(r"`([a-z_]+(?:/|\.py))`", (ROOT / "docs" / "how-it-works.md").read_text()))
+    assert found == listed
+
+
 def test_every_picture_is_shown_described_and_made_by_a_script() -> None:
     shown = {
         Path(file).stem: words
