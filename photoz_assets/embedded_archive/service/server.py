@@ -17,7 +17,9 @@ from photoz_assets.embedded_archive.service.jobs import JobStore
 from photoz_assets.embedded_archive.service.place import ServerPlace
 from photoz_assets.embedded_archive.service.profile import Profile
 from photoz_assets.embedded_archive.service.schema import load_schema
-from photoz_assets.embedded_archive.sky.store import SKY_VERSION, SkyStore, coadd_patches, tract_of_object_id
+from photoz_assets.embedded_archive.sky.coadds import coadd_patches
+from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
+from photoz_assets.embedded_archive.sky.store import SKY_VERSION, SkyStore
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()

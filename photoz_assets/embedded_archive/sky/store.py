@@ -19,16 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.sky.coadds import coadd_patches
 from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
-from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
 from photoz_assets.embedded_archive.sky.matching import match, match_table, truth_table
 from photoz_assets.embedded_archive.sky.measurement import measure
 from photoz_assets.embedded_archive.sky.objects import describe, object_table
 from photoz_assets.embedded_archive.sky.recipe import Recipe
 from photoz_assets.embedded_archive.sky.truth import Sources, draw_overlap, draw_truths
-
-__all__ = ["SKY_VERSION", "TABLES", "SkyStore", "coadd_patches", "tract_of_object_id"]
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "3"
