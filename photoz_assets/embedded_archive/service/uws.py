@@ -1,6 +1,6 @@
 """Jobs as UWS 1.1 documents."""
 
-from typing import Any, Final
+from typing import Any
 
 from pydantic_xml import BaseXmlModel, element
 from vo_models.uws.models import (
@@ -19,8 +19,6 @@ from vo_models.voresource.types import UTCTimestamp
 
 from photoz_assets.embedded_archive.service.jobs import Job
 from photoz_assets.embedded_archive.service.profile import Profile
-
-CONTENT_TYPE: Final = "text/xml"
 
 
 class JobParameters(BaseXmlModel, tag="parameters", ns="uws", nsmap=NSMAP):

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from photoz_assets.bands import BANDS
 from photoz_assets.embedded_archive.sky.crowding import absorbers
 from photoz_assets.embedded_archive.sky.photometry import flux_error
 from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
@@ -15,7 +16,7 @@ from photoz_assets.science.skymap import DC2
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-I_BAND: Final = 3
+I_BAND: Final = BANDS.index("i")
 # Sources nearer than this are seen as one; those nearer than the other share a parent.
 _MERGING_ARCSEC: Final = 1.2
 _BLENDING_ARCSEC: Final = 2.5

@@ -35,7 +35,7 @@ _CANDIDATE_LIMIT_MAG: Final = 27.0
 # DP0.2 has 719.6 of 764.8 million truths in MatchesTruth; the others here are unmatched ones.
 _ABSENT_SHARE: Final = 0.059
 _POSITION_ERROR_ARCSEC: Final = 0.05
-_R_BAND: Final = 2
+_R_BAND: Final = BANDS.index("r")
 # A magnitude of these bits is as exact as its flux.
 _MAG_BITS: Final = 19
 

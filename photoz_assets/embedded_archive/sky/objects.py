@@ -29,7 +29,7 @@ _SNR: Final = (1.0, 6.0, 15.0, 37.0, 94.0, 240.0)
 _GALAXY_AS_POINT: Final = (0.45, 0.25, 0.15, 0.08, 0.03, 0.01)
 _STAR_AS_EXTENDED: Final = (0.5, 0.4, 0.2, 0.05, 0.02, 0.01)
 # The reference band is the first of these in which an object is detected.
-_REFERENCE_ORDER: Final = (3, 2, 4, 5, 1, 0)
+_REFERENCE_ORDER: Final = tuple(map(BANDS.index, "irzygu"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.bands import AB_ZERO_POINT_MAG
+from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
 from photoz_assets.embedded_archive.sky.digits import FLUX_BITS, rounded, rounded_angles
 from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude
 from photoz_assets.embedded_archive.sky.population import magnitudes_of_colours, packaged_population
@@ -217,7 +217,7 @@ def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind)
 def _galaxies(count: int, rng: np.random.Generator) -> _Kind:
     drawn = packaged_population().draw(count, rng)
     # Fainter galaxies look smaller; not fitted to anything.
-    typical_arcsec = 0.45 * 10 ** (-0.1 * (drawn.magnitudes[:, 3] - 23))
+    typical_arcsec = 0.45 * 10 ** (-0.1 * (drawn.magnitudes[:, BANDS.index("i")] - 23))
     return _Kind(
         truth_type=GALAXY,
         is_variable=np.zeros(count, bool),
