@@ -4,16 +4,19 @@ DuckDB reads and filters; numpy finds the bins, several times faster than an agg
 """
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
 Edges = NDArray[np.float64]
 
-_BATCH_ROWS = 20_480
+_BATCH_ROWS = 61_440
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +86,18 @@ def counts(galaxies: duckdb.DuckDBPyRelation, *axes: Axis) -> Counts:
         )
     )
     found = np.zeros(math.prod(axis.bins for axis in axes), np.int64)
-    for batch in inside.to_arrow_reader(_BATCH_ROWS):
+    for batch in _read_ahead(inside.to_arrow_reader(_BATCH_ROWS)):
         cells = np.zeros(batch.num_rows, np.intp)
         for axis, column in zip(axes, batch.columns, strict=True):
             cells = cells * axis.bins + axis.numbers(column.to_numpy())
         found += np.bincount(cells, minlength=found.size)
     return found.reshape([axis.bins for axis in axes])
+
+
+def _read_ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield batches, each read while the one before it is counted: a reader works only when asked."""
+    with ThreadPoolExecutor(1, "reading ahead") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
