@@ -5,7 +5,7 @@ asset needs them.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -120,7 +120,7 @@ def object_table(context: dg.AssetExecutionContext, butler: ButlerResource, lake
     are no redshifts: those come over TAP. Published only if every blocking check holds.
     """
     with failing_in_one_line(), closing(butler.open()) as repository:
-        yield from _audited(context, repository, lake, OBJECT_TABLE, OBJECT_DATASET)
+        yield from _audited(context, repository, lake, OBJECT_TABLE, OBJECT_DATASET, complete=_primary)
 
 
 @dg.asset(
@@ -170,11 +170,13 @@ def _audited(
     lake: LakeResource,
     contract: Contract,
     dataset_type: str,
+    *,
+    complete: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda batch: batch,
 ) -> _Checked:
     """Stage one tract's table, hold it against its checks, and hand it over if they pass."""
     tract = int(context.partition_key)
     try:
-        rows = (_completed(batch, contract) for batch in repository.read(dataset_type, tract, contract))
+        rows = map(complete, repository.read(dataset_type, tract, contract))
         staged = _staged(context, lake, repository, contract, rows, tract=tract)
     except ButlerContractError as error:
         yield check_result(failed("contract", error))
@@ -195,11 +197,9 @@ def _audited(
         staged.discard()
 
 
-def _completed(batch: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
-    """Keep the primary objects and compute their magnitudes, where the contract has them."""
-    if contract is not OBJECT_TABLE:
-        return batch
-    return with_magnitudes(batch.filter(batch.column("obj_detect_isPrimary")), contract)
+def _primary(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Keep the primary objects and compute their magnitudes."""
+    return with_magnitudes(batch.filter(batch.column("obj_detect_isPrimary")), OBJECT_TABLE)
 
 
 def _staged(
