@@ -121,7 +121,9 @@ def _problems(result: dg.ExecuteInProcessResult, part: Part, say: Say) -> list[s
     for event in result.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data
         told = failure.user_failure_data.description if failure.user_failure_data else None
-        reason = told or (failure.error.message.strip() if failure.error else "unknown")
+        # Dagster's own error only says that there was one.
+        error = failure.error and (failure.error.cause or failure.error)
+        reason = told or (error.message.strip() if error else "unknown")
         found.append(f"{part.title}: {event.step_key} failed: {reason}")
     if not result.success and not found:
         found.append(f"{part.title}: run {result.run_id} failed")

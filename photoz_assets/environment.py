@@ -11,6 +11,10 @@ from typing import Final
 _DEFAULT_DENSITY: Final = 0.01
 
 
+class SettingError(ValueError):
+    """A variable of the environment makes no sense."""
+
+
 def checkout_root() -> Path:
     """Give the checkout that this package runs from, or the current folder if it is installed elsewhere."""
     root = Path(__file__).resolve().parent.parent
@@ -49,7 +53,7 @@ def archive_density() -> float:
 
     Raises
     ------
-    ValueError
+    SettingError
         The variable is no number above 0 and at most 1.
     """
     text = os.environ.get("PHOTOZ_ARCHIVE_DENSITY")
@@ -59,9 +63,9 @@ def archive_density() -> float:
     try:
         density = float(text)
     except ValueError:
-        raise ValueError(complaint) from None
+        raise SettingError(complaint) from None
     if not 0 < density <= 1:
-        raise ValueError(complaint)
+        raise SettingError(complaint)
     return density
 
 

@@ -52,7 +52,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
 
         Raises
         ------
-        ValueError
+        SettingError
             The environment's settings of the embedded archive make no sense.
         """
         url = self.url or environment.tap_url()

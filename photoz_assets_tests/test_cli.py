@@ -143,6 +143,15 @@ def test_folder_that_cannot_be_had_is_named_with_its_variable(
     assert len(refused.output.strip().splitlines()) == 1
 
 
+def test_setting_without_sense_ends_the_demo_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", "2")
+    ended = _run("demo")
+    assert ended.exit_code == 1
+    assert "PHOTOZ_ARCHIVE_DENSITY must be a number above 0 and at most 1" in ended.stderr
+    assert "Traceback" not in ended.output
+
+
 def test_wrong_use_exits_with_2() -> None:
+    assert _run("ui", "--port", "99999").exit_code == 2
     assert _run("query").exit_code == 2
     assert _run("status", "--nonsense").exit_code == 2

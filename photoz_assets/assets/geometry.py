@@ -7,6 +7,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from photoz_assets.assets.shell import failing_in_one_line
 from photoz_assets.assets.sky import patches
 from photoz_assets.checks import check_result, failed
 from photoz_assets.contracts import COADD_PATCHES
@@ -33,7 +34,8 @@ def agrees_with_coadd_patches(
     context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table
 ) -> dg.AssetCheckResult:
     """Ask the archive for the outlines of its patches and compare them with the skymap's."""
-    inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+    with failing_in_one_line():
+        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
     try:
         batches = inquirer.archive.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
         published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)

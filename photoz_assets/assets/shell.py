@@ -11,6 +11,7 @@ from photoz_assets.butler.repository import ButlerError
 from photoz_assets.checks import blocks
 from photoz_assets.columns import column_schema
 from photoz_assets.contracts import Contract
+from photoz_assets.environment import SettingError
 from photoz_assets.selection import SelectionError
 from photoz_assets.storage.audit import Verdict
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, UnreadableLakeError
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 OWNERS: Final = ["team:photoz"]
 
 CONTACT_SHEET: Final = "contact_sheet"
+
+# Their own words say what happened, to what, and what to do.
+_SAID_WELL: Final = (
+    ArchiveError,
+    ButlerError,
+    ForeignArchiveError,
+    SelectionError,
+    SettingError,
+    UnreadableLakeError,
+)
 
 STAYS: Final = "The last good table stays as it was."
 
@@ -53,7 +64,7 @@ def failing_in_one_line() -> Iterator[None]:
     """
     try:
         yield
-    except (ArchiveError, ButlerError, ForeignArchiveError, SelectionError, UnreadableLakeError) as error:
+    except _SAID_WELL as error:
         raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}", allow_retries=False) from error
     except ConnectionError:
         raise
