@@ -1,13 +1,15 @@
 """What tests share: real embedded archives over HTTP, and runs of the real definitions against them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from photoz_assets.embedded_archive.butler.repository import make_repository
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.embedded_archive.sky.store import SkyStore
+from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.runs import Runs
 
 # The seed's field touches these three.
@@ -56,3 +58,15 @@ def repository(sky_folder: Path) -> Path:
 def runs(archive: ArchiveServer, tmp_path: Path) -> Runs:
     """Runs of the real definitions against the archive, on a lake and an instance of their own."""
     return Runs(archive.url, tmp_path / "lake")
+
+
+@pytest.fixture
+def tell(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Say how far a long test has come, to whoever waits for it."""
+
+    def say(text: str) -> None:
+        if SOAK:
+            with capfd.disabled():
+                click.echo(f"    {text}")
+
+    return say

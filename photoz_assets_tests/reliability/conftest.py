@@ -1,10 +1,9 @@
 """What the tests of faults share: an archive with one tract, and a lake that holds that tract's last good table."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pyarrow as pa
 import pytest
 
@@ -12,7 +11,6 @@ from photoz_assets.embedded_archive.service.faults import Faults
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.storage.lake import Lake
 from photoz_assets_tests.conftest import DENSITY
-from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.reliability.world import TRACT, World, standing
 
 
@@ -43,18 +41,6 @@ def truth(good_lake: Lake) -> pa.Table:
 def lake(tmp_path: Path) -> Lake:
     """An empty lake."""
     return Lake(tmp_path / "lake")
-
-
-@pytest.fixture
-def tell(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Say how far a long test has come, to whoever waits for it."""
-
-    def say(text: str) -> None:
-        if SOAK:
-            with capfd.disabled():
-                click.echo(f"    {text}")
-
-    return say
 
 
 @pytest.fixture

@@ -1,30 +1,23 @@
-"""What the tests found when they injected a fault, and the page that lists it.
+"""What the tests found when they injected a fault: held against ``docs/reliability.md``, or written down to make it.
 
-Each test of a fault makes a `FaultRecord` and holds it against ``docs/reliability.md``. The page's table is made of
-those records and of nothing else: ``make soak`` writes it, or
-
-    PHOTOZ_FAULT_RECORDS=FOLDER python -m pytest photoz_assets_tests/reliability
-    python -m photoz_assets_tests.reliability.records FOLDER
+Each test of a fault makes a `FaultRecord`, each long test a `SoakRecord`. The page's tables are made of those and of
+nothing else (``page``).
 """
 
 import json
 import os
-import re
-import sys
 import time
 import uuid
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from photoz_assets_tests.effort import SOAK
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 GROUPS: Final = ("Transport", "Service", "Data", "Process", "Limits", "Security")
-_BEGIN, _END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
-_SOAK_BEGIN, _SOAK_END = "<!-- soak: begin -->\n", "<!-- soak: end -->\n"
 _FOLDER: Final = "PHOTOZ_FAULT_RECORDS"
-_HEADINGS: Final = ("fault", "injected", "outcome", "retries", "archive jobs", "rows lost", "wrong rows published")
+Record = TypeVar("Record", "FaultRecord", "SoakRecord")
 
 
 @dataclass(frozen=True, order=True)
@@ -102,46 +95,10 @@ def recording() -> bool:
     return _FOLDER in os.environ
 
 
-def listed() -> list[list[str]]:
-    """Give the cells of the page's table, a list for each fault."""
-    _, _, table = PAGE.read_text().partition(_BEGIN)
-    lines = re.findall(r"^\| (.+) \|$", table.partition(_END)[0], re.MULTILINE)
-    rows = [re.split(r" \| ", line) for line in lines]
-    return [row for row in rows if row[0] not in {_HEADINGS[0], "---"}]
+def read(folder: Path) -> tuple[list[FaultRecord], list[SoakRecord]]:
+    """Read what was written down in a folder."""
+    return _read(folder, FaultRecord), _read(folder, SoakRecord)
 
 
-def render(records: list[FaultRecord]) -> str:
-    """Write the tables of all groups."""
-    sections = []
-    for group in GROUPS:
-        lines = [record.line for record in sorted(set(records)) if record.group == group]
-        head = f"| {' | '.join(_HEADINGS)} |\n|{' --- |' * len(_HEADINGS)}"
-        sections.append("\n".join([f"### {group}\n", head, *lines, ""]))
-    return "\n".join(sections)
-
-
-def render_soak(records: list[SoakRecord]) -> str:
-    """Write the table of the long tests."""
-    head = "| part | extent | found | seconds |\n| --- | --- | --- | --- |"
-    return "\n".join([head, *(record.line for record in sorted(records)), ""])
-
-
-def main(folder: str) -> None:
-    """Put the records of a folder into the page."""
-    faults = [FaultRecord(**text) for text in _read(folder, FaultRecord)]
-    soaks = [SoakRecord(**text) for text in _read(folder, SoakRecord)]
-    page = _between(PAGE.read_text(), _BEGIN, _END, render(faults))
-    PAGE.write_text(_between(page, _SOAK_BEGIN, _SOAK_END, render_soak(soaks)))
-
-
-def _read(folder: str, kind: type) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in Path(folder).glob(f"{kind.__name__}-*.json")]
-
-
-def _between(page: str, begin: str, end: str, text: str) -> str:
-    before, _, rest = page.partition(begin)
-    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+def _read(folder: Path, kind: type[Record]) -> list[Record]:
+    return [kind(**json.loads(path.read_text())) for path in folder.glob(f"{kind.__name__}-*.json")]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from photoz_assets.ingest import BROKEN
 from photoz_assets.tap import documents, parquet
 from photoz_assets.tap.errors import ArchiveError
-from photoz_assets_tests.effort import effort
+from photoz_assets_tests.effort import Progress, effort
 from photoz_assets_tests.memory import within_memory
 from photoz_assets_tests.reliability.proxy import RESULT, Fault, Forward
 from photoz_assets_tests.reliability.records import SoakRecord, note_soak
@@ -82,7 +82,8 @@ def damaged(draw: st.DrawFn, originals: list[bytes]) -> bytes:
 @SOON
 @seed(SEED)
 @given(body=damaged(FILES))
-def read_parquet(body: bytes) -> None:
+def read_parquet(progress: Progress, body: bytes) -> None:
+    progress.step()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result"
         path.write_bytes(b"PAR1" + body[4:])
@@ -94,25 +95,26 @@ def read_parquet(body: bytes) -> None:
                 assert pa.total_allocated_bytes() - held < LARGEST_BYTES
 
 
-def test_damaged_parquet_is_one_of_our_errors_or_a_table_of_the_schema() -> None:
+def test_damaged_parquet_is_one_of_our_errors_or_a_table_of_the_schema(tell: Callable[[str], None]) -> None:
     started = time.monotonic()
-    read_parquet()
+    read_parquet(Progress(tell, f"damaged Parquet files, seed {SEED}", DOCUMENTS))
     note_soak(SoakRecord("damaged Parquet files", f"{DOCUMENTS} (seed {SEED})", FOUND), started)
 
 
 @SOON
 @seed(SEED)
 @given(body=damaged(JOBS))
-def read_job(body: bytes) -> None:
+def read_job(progress: Progress, body: bytes) -> None:
+    progress.step()
     with within_memory(LARGEST_BYTES), suppress(ArchiveError):
         job = documents.parse_job(body, url="http://archive/tap/async/abc")
         assert job.phase
         assert job.rows is None or job.rows >= 0
 
 
-def test_damaged_job_document_is_one_of_our_errors_or_a_job() -> None:
+def test_damaged_job_document_is_one_of_our_errors_or_a_job(tell: Callable[[str], None]) -> None:
     started = time.monotonic()
-    read_job()
+    read_job(Progress(tell, f"damaged job documents, seed {SEED}", DOCUMENTS))
     note_soak(SoakRecord("damaged job documents", f"{DOCUMENTS} (seed {SEED})", FOUND), started)
 
 

@@ -15,7 +15,14 @@ from photoz_assets_tests.conftest import FIELD_TRACTS
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
-from photoz_assets_tests.reliability.workers import publishing, refreshing, running, staged_table, standing_still
+from photoz_assets_tests.reliability.workers import (
+    publishing,
+    refreshing,
+    running,
+    seconds,
+    staged_table,
+    standing_still,
+)
 from photoz_assets_tests.reliability.world import TRACT, World, leftovers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -116,7 +123,8 @@ def test_many_runs_on_the_same_tracts_all_succeed(archive: ArchiveServer, lake: 
 def test_many_processes_on_the_same_tracts_all_publish(lake: Lake) -> None:
     started = time.monotonic()
     count, tracts = effort(4, 16), effort(3, 10)
-    writers = [publishing(lake.root, seed, tracts) for seed in range(count)]
+    waited = seconds(count)
+    writers = [publishing(lake.root, seed, tracts, waited) for seed in range(count)]
     reads = 0
     while any(writer.is_alive() for writer in writers):
         for tract in lake.tracts("matched_galaxies"):
@@ -132,5 +140,8 @@ def test_many_processes_on_the_same_tracts_all_publish(lake: Lake) -> None:
         assert sources == 1
     assert leftovers(lake) == []
     note(MANY)
-    done = f"{count * tracts} of {count * tracts} published, {reads} whole tables read meanwhile"
+    done = (
+        f"{count * tracts} of {count * tracts} published, {reads} whole tables read meanwhile; the longest wait for the "
+        f"lock of publication took {1000 * max(waited[:]):.0f} ms"
+    )
     note_soak(SoakRecord("writers at once", f"{count} processes x {tracts} tracts", done), started)

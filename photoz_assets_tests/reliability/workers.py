@@ -5,10 +5,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+from unittest.mock import patch
 
 import matplotlib.figure  # noqa: F401 - to have it imported before the fork
 import pyvo.dal.tap  # noqa: F401 - as above
@@ -19,7 +23,9 @@ from photoz_assets.contracts import MATCHED_GALAXIES
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.resources import SelectionResource
 from photoz_assets.selection import Selection
+from photoz_assets.storage import staging
 from photoz_assets.storage.audit import audit
+from photoz_assets.storage.claims import claimed
 from photoz_assets.storage.lake import Lake
 from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
 from photoz_assets.storage.staging import StagedTable, publish, spill_folder, stage
@@ -102,15 +108,37 @@ class PassingClock(Clock):
         time.sleep(seconds)
 
 
-def publishing(root: Path, seed: int, tracts: int) -> ForkServerProcess:
-    """Start a process that stages, audits and publishes tables of its own of the first tracts."""
-    process = forking().Process(target=_publish, args=(root, seed, tracts))
+Seconds: TypeAlias = "SynchronizedArray[float]"
+
+
+def seconds(count: int) -> Seconds:
+    """Give numbers that processes share, all 0."""
+    return forking().Array("d", count)
+
+
+def publishing(root: Path, seed: int, tracts: int, waited: Seconds) -> ForkServerProcess:
+    """Start a process that stages, audits and publishes tables of its own of the first tracts.
+
+    ``waited`` gets at the seed's place how long it waited at most for the lock of publication.
+    """
+    process = forking().Process(target=_publish_timed, args=(root, seed, tracts, waited))
     process.start()
     return process
 
 
-def _publish(root: Path, seed: int, tracts: int) -> None:
-    lake = Lake(root)
+def _publish_timed(root: Path, seed: int, tracts: int, waited: Seconds) -> None:
+    @contextmanager
+    def timed(path: Path) -> Iterator[None]:
+        begun = time.monotonic()
+        with claimed(path):
+            waited[seed] = max(waited[seed], time.monotonic() - begun)
+            yield
+
+    with patch.object(staging, "claimed", timed):
+        _publish(Lake(root), seed, tracts)
+
+
+def _publish(lake: Lake, seed: int, tracts: int) -> None:
     for tract in TRACTS[seed % tracts : tracts] + TRACTS[: seed % tracts]:
         staged = staged_table(lake, 200 + seed, tract=tract, seed=seed)
         verdicts = audit(

@@ -1,6 +1,7 @@
 """Documents damaged at random: whatever comes in, one of our errors or an intact table comes out, soon."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from photoz_assets.tap import votable
 from photoz_assets.tap.errors import ArchiveError
-from photoz_assets_tests.effort import effort
+from photoz_assets_tests.effort import Progress, effort
 from photoz_assets_tests.memory import within_memory
 from photoz_assets_tests.reliability.records import SoakRecord, note_soak
 from photoz_assets_tests.tap import documents
@@ -62,7 +63,8 @@ def damaged(draw: st.DrawFn) -> bytes:
 @settings(max_examples=COUNT, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
 @seed(SEED)
 @given(document=damaged(), piece=st.sampled_from([1, 13, 1 << 20]))
-def decode(document: bytes, piece: int) -> None:
+def decode(progress: Progress, document: bytes, piece: int) -> None:
+    progress.step()
     with within_memory(LARGEST_BYTES), suppress(ArchiveError):
         for batch in list(votable.decode(in_pieces(document, piece), SCHEMA)):
             batch.validate(full=True)
@@ -70,9 +72,12 @@ def decode(document: bytes, piece: int) -> None:
 
 
 # What other tests left for the collector may be found in the middle of this one.
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_decode_of_a_damaged_document_is_one_of_our_errors_or_a_table_of_the_schema() -> None:
+def test_decode_of_a_damaged_document_is_one_of_our_errors_or_a_table_of_the_schema(
+    tell: Callable[[str], None],
+) -> None:
     started = time.monotonic()
-    decode()
+    decode(Progress(tell, f"damaged VOTables, seed {SEED}", COUNT))
     found = f"none took over 5 s or {LARGEST_BYTES >> 20} MiB, none raised another error than ours"
     note_soak(SoakRecord("damaged VOTables", f"{COUNT} (seed {SEED})", found), started)

@@ -1,0 +1,113 @@
+"""The tables of ``docs/reliability.md``, made of what the tests wrote down.
+
+``make soak`` writes them, or, for that of the faults alone:
+
+    PHOTOZ_FAULT_RECORDS=FOLDER python -m pytest photoz_assets_tests/reliability
+    python -m photoz_assets_tests.reliability.page FOLDER
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from photoz_assets_tests.reliability import (
+    test_archive_faults,
+    test_bounds,
+    test_daemon,
+    test_data_faults,
+    test_disk,
+    test_injection,
+    test_kills,
+    test_processes,
+    test_security,
+    test_stopping,
+)
+from photoz_assets_tests.reliability.records import GROUPS, PAGE, FaultRecord, SoakRecord, read
+
+_MODULES: Final = (
+    test_archive_faults,
+    test_bounds,
+    test_daemon,
+    test_data_faults,
+    test_disk,
+    test_injection,
+    test_kills,
+    test_processes,
+    test_security,
+    test_stopping,
+)
+_FAULTS, _SOAK = "faults", "soak"
+_MOST_NAMED: Final = 5
+_HEADINGS: Final = ("fault", "injected", "outcome", "retries", "archive jobs", "rows lost", "wrong rows published")
+
+
+def injected() -> list[str]:
+    """List the faults that the tests inject."""
+    return sorted(fault for module in _MODULES for fault in module.FAULTS)
+
+
+def listed() -> list[list[str]]:
+    """Give the cells of the page's table of faults, a list for each."""
+    return _cells(_FAULTS, _HEADINGS[0])
+
+
+def _cells(table: str, heading: str) -> list[list[str]]:
+    """Give the cells of a table of the page, without its heading."""
+    begin, end = _marks(table)
+    text = PAGE.read_text().partition(begin)[2].partition(end)[0]
+    rows = [re.split(r" \| ", line) for line in re.findall(r"^\| (.+) \|$", text, re.MULTILINE)]
+    return [row for row in rows if row[0] not in {heading, "---"}]
+
+
+def _marks(table: str) -> tuple[str, str]:
+    """Give what stands before and after a table of the page."""
+    return f"<!-- {table}: begin -->\n", f"<!-- {table}: end -->\n"
+
+
+def render(records: list[FaultRecord]) -> str:
+    """Write the tables of all groups."""
+    sections = []
+    for group in GROUPS:
+        lines = [record.line for record in sorted(set(records)) if record.group == group]
+        head = f"| {' | '.join(_HEADINGS)} |\n|{' --- |' * len(_HEADINGS)}"
+        sections.append("\n".join([f"### {group}\n", head, *lines, ""]))
+    return "\n".join(sections)
+
+
+def render_soak(records: list[SoakRecord]) -> str:
+    """Write the table of the long tests."""
+    head = "| part | extent | found | seconds |\n| --- | --- | --- | --- |"
+    return "\n".join([head, *(record.line for record in sorted(records)), ""])
+
+
+def lacking(faults: list[FaultRecord], soaks: list[SoakRecord]) -> list[str]:
+    """List the faults, and the long tests if there was any, that stand on the page or should, and were not found."""
+    parts = {row[0] for row in _cells(_SOAK, "part")} if soaks else set()
+    return sorted(
+        (set(injected()) - {record.fault for record in faults}) | (parts - {each.part for each in soaks})
+    )
+
+
+def main(folder: str) -> None:
+    """Put the records of a folder into the page, if they are those of a whole run."""
+    faults, soaks = read(Path(folder))
+    if missing := lacking(faults, soaks):
+        named = "; ".join(missing[:_MOST_NAMED]) + ("; ..." if len(missing) > _MOST_NAMED else "")
+        sys.exit(
+            f"docs/{PAGE.name} stays as it is: {folder} has no record of {len(missing)} of its lines, whose tests did "
+            f"not run, were skipped or failed: {named}. Run them, with PHOTOZ_FAULT_RECORDS={folder}, and this again."
+        )
+    page = _with(PAGE.read_text(), _FAULTS, render(faults))
+    PAGE.write_text(_with(page, _SOAK, render_soak(soaks)) if soaks else page)
+
+
+def _with(page: str, table: str, text: str) -> str:
+    """Put a table into the page."""
+    begin, end = _marks(table)
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
