@@ -13,6 +13,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from photoz_assets.assets.galaxies import FieldConfig
+from photoz_assets.assets.shell import CONTACT_SHEET
 from photoz_assets.contracts import CONTRACTS
 from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.definitions import build_definitions
@@ -37,7 +38,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the closing table; ``rows`` is None where the asset has no table."""
+    """A line of the closing table; ``rows`` is None where the asset has no table.
+
+    A contact sheet is no figure of its own.
+    """
 
     asset: str
     tract: int | None
@@ -93,7 +97,7 @@ def table(lake: Lake) -> Iterator[Row]:
             path = lake.table(asset, part.tract)
             rows = pq.read_metadata(path).num_rows if path.exists() else None
             folder = lake.figure(asset, "any", part.tract).parent
-            figures = len(list(folder.glob("*.png")))
+            figures = sum(path.stem != CONTACT_SHEET for path in folder.glob("*.png"))
             yield Row(
                 asset=asset,
                 tract=part.tract,

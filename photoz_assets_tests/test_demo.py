@@ -1,6 +1,7 @@
 """The demo as its user runs it: it makes everything, says where it lies, and may be run again."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def test_demo_makes_everything_says_where_and_may_be_run_again(tmp_path: Path) -
     assert "field_diagnostics/redshifts.png" in figures
     assert "tract" not in pq.read_schema(lake / "skyinfo" / "skyinfo.parquet").names[9:]
     assert f"{pq.read_metadata(lake / 'field_galaxies' / 'field_galaxies.parquet').num_rows:,}" in first.stdout
+    assert re.search(r"^diagnostics +3637 +6 +6 ", first.stdout, re.MULTILINE), "six rows, six figures"
     assert "simulated" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     assert _demo(tmp_path).returncode == 0
