@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-_DEFAULT_DENSITY: Final = 0.01
+# At it, all tracts are made in the time that somebody watches a demo.
+DEFAULT_DENSITY: Final = 0.01
 
 
 class SettingError(ValueError):
@@ -58,7 +59,7 @@ def archive_density() -> float:
     """
     text = os.environ.get("PHOTOZ_ARCHIVE_DENSITY")
     if not text:
-        return _DEFAULT_DENSITY
+        return DEFAULT_DENSITY
     complaint = f"PHOTOZ_ARCHIVE_DENSITY must be a number above 0 and at most 1, for example 0.01; it is {text!r}"
     try:
         density = float(text)

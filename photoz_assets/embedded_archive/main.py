@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from photoz_assets.environment import DEFAULT_DENSITY
+
 _PROFILES = ("friendly", "rubin", "plain")
 
 
@@ -16,7 +18,7 @@ _PROFILES = ("friendly", "rubin", "plain")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option(
     "--density",
-    default=0.01,
+    default=DEFAULT_DENSITY,
     envvar="PHOTOZ_ARCHIVE_DENSITY",
     show_envvar=True,
     type=click.FloatRange(0, 1, min_open=True),

@@ -20,6 +20,7 @@ from photoz_assets.embedded_archive.service.schema import load_schema
 from photoz_assets.embedded_archive.sky.coadds import coadd_patches
 from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
 from photoz_assets.embedded_archive.sky.store import SKY_VERSION, SkyStore
+from photoz_assets.environment import DEFAULT_DENSITY
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()
@@ -51,7 +52,7 @@ class ArchiveServer:
         self,
         data_dir: Path,
         *,
-        density: float = 0.01,
+        density: float = DEFAULT_DENSITY,
         host: str = "127.0.0.1",
         port: int = 0,
         profile: Profile = _FRIENDLY,

@@ -25,6 +25,7 @@ from photoz_assets.embedded_archive.sky.measurement import measure
 from photoz_assets.embedded_archive.sky.objects import describe, object_table
 from photoz_assets.embedded_archive.sky.recipe import Recipe
 from photoz_assets.embedded_archive.sky.truth import Sources, draw_overlap, draw_truths
+from photoz_assets.environment import DEFAULT_DENSITY
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "3"
@@ -59,7 +60,12 @@ class SkyStore:
     """
 
     def __init__(
-        self, folder: Path, *, density: float = 0.01, seed: int = 1, tracts: tuple[int, ...] | None = None
+        self,
+        folder: Path,
+        *,
+        density: float = DEFAULT_DENSITY,
+        seed: int = 1,
+        tracts: tuple[int, ...] | None = None,
     ) -> None:
         if not 0 < density <= 1:
             raise ValueError(f"density is {density}: it must be above 0 and at most 1, which is that of DC2")
