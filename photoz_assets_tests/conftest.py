@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 import pytest
@@ -15,6 +16,37 @@ from photoz_assets_tests.runs import Runs
 # The seed's field touches these three.
 FIELD_TRACTS = (3637, 3638, 3831)
 DENSITY = 0.004
+# The files that take longest, longest first. `make test` hands out files in this order: a long one that came last
+# would keep one process busy while the others have nothing left to do.
+LONGEST: Final = (
+    "test_demo.py",
+    "orchestration/test_page.py",
+    "reliability/test_kills.py",
+    "orchestration/test_automation.py",
+    "reliability/test_daemon.py",
+    "test_ui.py",
+    "orchestration/test_processes.py",
+    "orchestration/test_sky.py",
+    "test_docs.py",
+    "reliability/test_injection.py",
+    "orchestration/test_tract.py",
+    "reliability/test_archive_faults.py",
+    "orchestration/test_archives.py",
+    "orchestration/test_field.py",
+    "performance/test_guard.py",
+    "orchestration/test_butler.py",
+    "science/test_figures.py",
+    "reliability/test_processes.py",
+    "orchestration/test_event_log.py",
+    "orchestration/test_without_butler.py",
+    "embedded_archive/service/test_load.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; the others, and the tests of a file, keep their order."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(autouse=True)
