@@ -149,13 +149,19 @@ def query(sql: str, layout: str) -> None:
 
         from photoz_assets.storage.lake import connect  # noqa: PLC0415 - as above
 
-        with connect() as connection:
-            try:
+        try:
+            with connect() as connection:
                 click.echo(_printed(connection.sql(sql), layout), nl=False)
-            except duckdb.Error as error:
-                views = [name for (name,) in connection.sql("SHOW TABLES").fetchall()]
-                held = f"the lake holds {', '.join(views)}" if views else "the lake is empty: `make demo` fills it"
-                raise click.ClickException(f"{str(error).splitlines()[0]} ({held})") from error
+        except duckdb.Error as error:
+            raise click.ClickException(f"{str(error).splitlines()[0]} ({_held()})") from error
+
+
+def _held() -> str:
+    """Say what can be asked for."""
+    from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - `photoz --help` answers at once without it
+
+    assets = Lake(environment.data_dir()).assets()
+    return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
 
 
 def _printed(rows: "duckdb.DuckDBPyRelation | None", layout: str) -> str:

@@ -118,6 +118,17 @@ def test_query_that_fails_says_why_in_one_line_and_exits_with_1() -> None:
     assert len(failed.output.strip().splitlines()) == 1
 
 
+def test_damaged_file_is_named_in_one_line(lake: Lake) -> None:
+    damaged = lake.table("matched_galaxies", 3637)
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    for command in (["query", "SELECT 1"], ["status"]):
+        refused = _run(*command)
+        assert refused.exit_code == 1
+        assert str(damaged) in refused.output
+        assert len(refused.output.strip().splitlines()) == 1
+    assert "materialize its asset again" in refused.output
+
+
 def test_query_of_an_empty_lake_says_how_to_fill_it() -> None:
     assert "make demo" in _run("query", "SELECT * FROM galaxies").output
 

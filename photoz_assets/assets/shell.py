@@ -15,7 +15,7 @@ from photoz_assets.environment import SettingError
 from photoz_assets.selection import SelectionError
 from photoz_assets.storage.audit import Verdict
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, UnreadableLakeError
-from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.provenance import ForeignFileError, Provenance
 from photoz_assets.storage.staging import whole_file
 from photoz_assets.tap.errors import ArchiveError
 from photoz_assets.words import one_line
@@ -32,6 +32,7 @@ _SAID_WELL: Final = (
     ArchiveError,
     ButlerError,
     ForeignArchiveError,
+    ForeignFileError,
     SelectionError,
     SettingError,
     UnreadableLakeError,

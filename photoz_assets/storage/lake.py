@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from photoz_assets.environment import data_dir as default_data_dir
 from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
@@ -94,22 +93,26 @@ class Lake:
             )
 
     def archive(self) -> ArchiveIdentity | None:
-        """Tell of which archive the lake's tables are; None for a lake without tables; raises as ``folders``."""
+        """Tell of which archive the lake's tables are; None for a lake without tables; raises as ``assets``."""
         for path in self._published():
             # Files of others and broken ones may lie here too; they say nothing.
-            with suppress(ForeignFileError, pa.ArrowInvalid, FileNotFoundError):
+            with suppress(ForeignFileError, FileNotFoundError):
                 if (archive := read_provenance(path).archive) is not None:
                     return archive
         return None
 
-    def folders(self) -> list[Path]:
-        """List the folders below the lake, by name; none while there is no lake yet.
+    def assets(self) -> list[str]:
+        """List the assets of which the lake holds a table, by name; none while there is no lake yet.
 
         Raises
         ------
         UnreadableLakeError
             There is something in its place that cannot be listed.
         """
+        names = (folder.name for folder in self._folders())
+        return [name for name in names if self.table(name).exists() or self.tracts(name)]
+
+    def _folders(self) -> list[Path]:
         try:
             return sorted(path for path in self.root.iterdir() if path.is_dir())
         except FileNotFoundError:
@@ -121,7 +124,7 @@ class Lake:
 
     def _published(self) -> Iterator[Path]:
         for pattern in ("*.parquet", f"{TRACT_KEY}=*/*.parquet"):
-            for folder in self.folders():
+            for folder in self._folders():
                 yield from folder.glob(pattern)
 
     @property
@@ -147,14 +150,16 @@ def connect(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyCo
     ------
     UnreadableLakeError
         There is something in the lake's place that cannot be listed.
+    duckdb.Error
+        A file in a table's place is damaged.
     """
     lake = Lake(Path(data_dir) if data_dir is not None else default_data_dir())
-    assets = [folder.name for folder in lake.folders()]
+    assets = lake.assets()
     connection = duckdb.connect()
     for asset in assets:
         if lake.table(asset).exists():
             _create_view(connection, asset, f"read_parquet({_text(str(lake.table(asset)))})")
-        elif lake.tracts(asset):
+        else:
             pattern = _text(lake.every_tract(asset))
             _create_view(connection, asset, f"read_parquet({pattern}, hive_partitioning=true, union_by_name=true)")
     return connection

@@ -37,7 +37,7 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
 
 
 class ForeignFileError(ValueError):
-    """A Parquet file carries no provenance: it was not written by this project."""
+    """A file in a table's place is damaged, or was not written by this project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +145,17 @@ def read_provenance(path: Path) -> Provenance:
     FileNotFoundError
         There is no such file.
     ForeignFileError
-        The file was not written by this project.
+        The file is damaged, or was not written by this project.
     """
-    metadata = pq.read_metadata(path).metadata or {}
+    advice = "move it elsewhere and materialize its asset again"
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except pa.ArrowInvalid as error:
+        raise ForeignFileError(f"{path} is no whole Parquet file: {advice}") from error
     if PROVENANCE_KEY not in metadata:
-        raise ForeignFileError(f"{path} carries no provenance: it was not written by photoz_assets")
+        raise ForeignFileError(
+            f"{path} carries no provenance, so that it was not written by photoz_assets: {advice}"
+        )
     return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
 
 
