@@ -60,9 +60,9 @@ def refresh_archive_weekly() -> dg.RunRequest:
     job=refresh_tracts,
     cron_schedule="0 7 * * *",
     execution_timezone="UTC",
-    description="Each morning, ask for the tracts that are missing, failed, changed at the archive since, or of "
-    "another selection or code version: all of them once a release (a new release has a lake of its own), none "
-    "when nothing has changed.",
+    description="Each morning, ask for tracts that are missing, damaged, failed, changed at the archive since, "
+    "or of another selection or code version: all of them once a release (a new release has a lake of its own), "
+    "none when nothing has changed.",
 )
 def refresh_tracts_daily(
     context: dg.ScheduleEvaluationContext, lake: LakeResource, selection: SelectionResource

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.selection import Selection
 from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
+from photoz_assets.storage.provenance import ForeignFileError, Provenance
 
 _Counts = dict[tuple[int, int], int]
 
@@ -30,6 +30,7 @@ class Standing(StrEnum):
     CHANGED = "changed at the archive"
     OTHER_SELECTION = "of another selection"
     OTHER_CODE = "of another code version"
+    UNREADABLE = "damaged, or not ours"
 
 
 class Listing:
@@ -89,16 +90,19 @@ def standings(
     listed = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
     held = set(lake.tracts("matched_galaxies"))
     return {
-        tract: _standing(
-            lake.provenance("matched_galaxies", tract), selection, code_version, listed.get(str(tract))
-        )
+        tract: _standing(lake, tract, selection, code_version, listed.get(str(tract)))
         if tract in held
         else Standing.MISSING
         for tract in tracts
     }
 
 
-def _standing(stored: Provenance, selection: Selection, code_version: str, changed: str | None) -> Standing:
+def _standing(lake: Lake, tract: int, selection: Selection, code_version: str, changed: str | None) -> Standing:
+    try:
+        stored = lake.provenance("matched_galaxies", tract)
+    except ForeignFileError:
+        # One bad file must not keep the other tracts from being refreshed.
+        return Standing.UNREADABLE
     if stored.selection != selection:
         return Standing.OTHER_SELECTION
     if stored.code_version != code_version:

@@ -94,6 +94,17 @@ def test_first_tick_asks_for_every_tract_once(runs: Runs) -> None:
     assert len({request.run_key for request in tick.run_requests}) == 157
 
 
+def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs) -> None:
+    _store(runs.lake, (3637, 3638))
+    damaged = runs.lake.table("matched_galaxies", 3637)
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    requested = _requested_tracts(_tick(runs))
+    assert requested[3637] == "damaged, or not ours"
+    assert len(requested) == 156
+    assert runs("matched_galaxies", tract=3637).success
+    assert 3637 not in _requested_tracts(_tick(runs))
+
+
 def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs) -> None:
     _store(runs.lake, TRACTS)
     _list_sky(runs.lake)
