@@ -1,5 +1,6 @@
 """What tests share: real embedded archives over HTTP, and runs of the real definitions against them."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from photoz_assets_tests.runs import Runs
 # The seed's field touches these three.
 FIELD_TRACTS = (3637, 3638, 3831)
 DENSITY = 0.004
+# The density of the archive that has all tracts: making one takes time that hardly depends on its rows.
+THIN = 0.002
 # The files that take longest, longest first. `make test` hands out files in this order: a long one that came last
 # would keep one process busy while the others have nothing left to do.
 LONGEST: Final = (
@@ -67,8 +70,15 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def sky_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of made tracts that the session's archives share."""
-    return tmp_path_factory.mktemp("archive")
+    """A folder of made tracts that all archives share, also those of the other processes of `make test`.
+
+    What the archives keep is keyed by density, and each of them keeps its jobs apart.
+    """
+    own = tmp_path_factory.getbasetemp()
+    # pytest-xdist puts each process's own folder into one of all of them.
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "sky"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +89,9 @@ def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
 
 
 @pytest.fixture(scope="session")
-def repository(sky_folder: Path) -> Path:
+def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Butler repository with two of the archive's tracts; tests leave it as they found it."""
-    folder = sky_folder / "repository"
+    folder = tmp_path_factory.mktemp("butler") / "repository"
     make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
     return folder
 

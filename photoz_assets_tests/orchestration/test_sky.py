@@ -1,5 +1,7 @@
 """The sky: skyinfo against the notebook's printed values, patches against the tutorials' points."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ from photoz_assets.embedded_archive.service.faults import Faults
 from photoz_assets.embedded_archive.service.server import ArchiveServer
 from photoz_assets.embedded_archive.sky.coadds import coadd_patches
 from photoz_assets.science.figures import Caption, sky_map
+from photoz_assets_tests.conftest import THIN
 from photoz_assets_tests.runs import Run, Runs
 
 # Means over the patches of each tract, as the notebook prints them.
@@ -26,11 +29,10 @@ PRINTED = {
 
 
 @pytest.fixture(scope="module")
-def whole_sky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Run]:
+def whole_sky(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Run]:
     """A lake with the whole sky of a thin archive."""
-    folder = tmp_path_factory.mktemp("whole")
-    with ArchiveServer(folder / "archive", density=0.002) as server:
-        runs = Runs(server.url, folder / "lake")
+    with ArchiveServer(sky_folder, density=THIN) as server:
+        runs = Runs(server.url, tmp_path_factory.mktemp("whole") / "lake")
         return runs, runs("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
 
 
