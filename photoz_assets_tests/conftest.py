@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import click
@@ -97,7 +98,13 @@ def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def runs(archive: ArchiveServer, tmp_path: Path) -> Runs:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is tried again be tried again at once: the jitter of the delays is always zero."""
+    monkeypatch.setattr("photoz_assets.tap.retry.random", SimpleNamespace(random=lambda: 0.0))
+
+
+@pytest.fixture
+def runs(archive: ArchiveServer, tmp_path: Path, at_once: None) -> Runs:  # noqa: ARG001 - it is in force
     """Runs of the real definitions against the archive, on a lake and an instance of their own."""
     return Runs(archive.url, tmp_path / "lake")
 
