@@ -108,7 +108,7 @@ def expected_rows(rows: SkyRows) -> dict[str, Rows]:
 
 
 def rows_of(response: requests.Response) -> Rows:
-    response.raise_for_status()
+    assert response.ok, response.text
     return sorted(tuple(row) for row in list(csv.reader(io.StringIO(response.text)))[1:])
 
 
