@@ -165,7 +165,8 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         The port is taken, or a part ended or did not start.
     """
     _refuse_taken(host, port)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: what a script starts in the background would otherwise ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     url = f"http://{host}:{port}"
     parent = os.getppid()
