@@ -11,7 +11,6 @@ store unpacks it on the way.
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -99,7 +98,7 @@ def _value(name: str, encoded: str) -> bytes | None:
     """Read a digest; None if it is none of that algorithm, or of an unknown one."""
     try:
         value = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return (
         value

@@ -72,6 +72,7 @@ def test_stated_digest_of_a_compressed_body(
         {"Repr-Digest": "sha-256=:AAAA:"},
         {"Repr-Digest": "sha-256"},
         {"Repr-Digest": "sha-256=:not base64:"},
+        {"Repr-Digest": "sha-256=:\N{LATIN SMALL LETTER E WITH ACUTE}:"},
         {"Repr-Digest": "crc32c=:n03x6A==:, sha-1024=:AAAA:"},
         {"Content-MD5": ""},
         {"x-goog-hash": "crc32c=n03x6A==", **GOOGLES_PLAIN},
