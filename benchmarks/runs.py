@@ -68,7 +68,7 @@ def work(url: str, lake: str, tracts: list[int]) -> Measured:
             sheet = store.figure("diagnostics", "contact_sheet", tract)
             contact_sheet(paths, sheet)
             thumbnail_markdown(sheet)
-            band_statistics(galaxies, DIAGNOSTICS)
+            band_statistics(galaxies, summary, DIAGNOSTICS)
             ends.append(time.perf_counter() - started)
         return {"ends": ends, "rows": staged.rows}
 

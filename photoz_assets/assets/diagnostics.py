@@ -87,7 +87,7 @@ def _diagnosed(
     with failing_in_one_line():
         images = {name: draw(galaxies, summary, caption) for name, draw in figures.GALAXY_FIGURES.items()}
         show_figures(context, lake, images, source.tract)
-        staged = stage(lake, contract, [band_statistics(galaxies, contract)], lambda: provenance)
+        staged = stage(lake, contract, [band_statistics(galaxies, summary, contract)], lambda: provenance)
     return dg.MaterializeResult(value=staged, metadata=asdict(summary))
 
 
@@ -159,4 +159,5 @@ def _measured(lake: Lake, tract: int) -> pa.Table:
         found = read_provenance(statistics)
         if found.code_version == _CODE_VERSION and found.inputs == (read_provenance(galaxies).identity,):
             return pq.ParquetFile(statistics).read()
-    return band_statistics(duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False), DIAGNOSTICS)
+    rows = duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False)
+    return band_statistics(rows, sample_summary(rows), DIAGNOSTICS)

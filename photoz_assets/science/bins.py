@@ -4,19 +4,16 @@ DuckDB reads and filters; numpy finds the bins, several times faster than an agg
 """
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-Counts = NDArray[np.int64]
-Edges = NDArray[np.float64]
+from photoz_assets.science.reading import Numbers, batches
 
-_BATCH_ROWS = 61_440
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,7 @@ class Axis:
     logarithmic: bool = False
 
     @property
-    def edges(self) -> Edges:
+    def edges(self) -> Numbers:
         """The edges of the bins, shape (bins + 1,)."""
         spaced = np.geomspace if self.logarithmic else np.linspace
         return spaced(self.low, self.high, self.bins + 1)
@@ -43,21 +40,20 @@ class Axis:
     @property
     def width(self) -> float:
         """The width of a bin, on a logarithmic axis in dex."""
-        low, high = self._limits
-        return (high - low) / self.bins
-
-    def numbers(self, values: Edges) -> NDArray[np.intp]:
-        """Give the bin of each value, from 0; all of them must lie in one."""
-        low, _ = self._limits
-        scaled = np.log10(values) if self.logarithmic else values
-        # Just below the upper end the quotient may be rounded up to the number of bins.
-        return np.minimum(((scaled - low) / self.width).astype(np.intp), self.bins - 1)
-
-    @property
-    def _limits(self) -> tuple[float, float]:
         if self.logarithmic:
-            return float(np.log10(self.low)), float(np.log10(self.high))
-        return self.low, self.high
+            return math.log10(self.high / self.low) / self.bins
+        return (self.high - self.low) / self.bins
+
+    def numbers(self, values: Numbers) -> NDArray[np.intp]:
+        """Give the bin of each value, from 0; all of them must lie in one."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            # The natural logarithm takes half the time of that to the base of ten.
+            low, high, values = math.log(low), math.log(high), np.log(values)
+        places = values - low
+        places /= (high - low) / self.bins
+        # Just below the upper end the quotient may be rounded up to the number of bins.
+        return np.minimum(places.astype(np.intp), self.bins - 1)
 
 
 def counts(galaxies: duckdb.DuckDBPyRelation, *axes: Axis) -> Counts:
@@ -85,19 +81,11 @@ def counts(galaxies: duckdb.DuckDBPyRelation, *axes: Axis) -> Counts:
             f"{name} >= {axis.low!r} AND {name} < {axis.high!r}" for axis, name in zip(axes, names, strict=True)
         )
     )
-    found = np.zeros(math.prod(axis.bins for axis in axes), np.int64)
-    for batch in _read_ahead(inside.to_arrow_reader(_BATCH_ROWS)):
-        cells = np.zeros(batch.num_rows, np.intp)
-        for axis, column in zip(axes, batch.columns, strict=True):
-            cells = cells * axis.bins + axis.numbers(column.to_numpy())
+    shape = [axis.bins for axis in axes]
+    found = np.zeros(math.prod(shape), np.int64)
+    for columns in batches(inside):
+        cells: Any = 0
+        for axis, column in zip(axes, columns, strict=True):
+            cells = cells * axis.bins + axis.numbers(column)
         found += np.bincount(cells, minlength=found.size)
-    return found.reshape([axis.bins for axis in axes])
-
-
-def _read_ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield batches, each read while the one before it is counted: a reader works only when asked."""
-    with ThreadPoolExecutor(1, "reading ahead") as thread:
-        following = thread.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = thread.submit(next, batches, None)
-            yield batch
+    return found.reshape(shape)

@@ -6,14 +6,14 @@ with the checks; counts for drawing, with the figures.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
+from photoz_assets.bands import BANDS, magnitude_of_flux
 from photoz_assets.contracts import (
     MAGNITUDE_BINS,
     REDSHIFT_BINS,
@@ -26,6 +26,7 @@ from photoz_assets.contracts import (
     true_flux_column,
 )
 from photoz_assets.science.bins import Axis, Counts, counts
+from photoz_assets.science.quantiles import quantiles
 
 # Fluxes are compared with the truth where noise does not dominate them.
 MIN_SN: Final = 10
@@ -64,11 +65,11 @@ REDSHIFT: Final = Axis(
     bins=REDSHIFT_BINS.number,
 )
 
-# Statistics of a sample as a whole, in SQL, named as the contracts name them.
+# Of which quantities a sample as a whole has medians, in SQL, named as the contracts name the medians.
 _SAMPLE: Final = {
-    "median_redshift": "median(ts_redshift::DOUBLE)",
-    "median_ra_offset_arcsec": f"median({RA_OFFSET_ARCSEC})",
-    "median_dec_offset_arcsec": f"median({DEC_OFFSET_ARCSEC})",
+    "median_redshift": REDSHIFT.sql,
+    "median_ra_offset_arcsec": RA_OFFSET_ARCSEC,
+    "median_dec_offset_arcsec": DEC_OFFSET_ARCSEC,
 }
 
 
@@ -93,18 +94,19 @@ def sample_summary(galaxies: duckdb.DuckDBPyRelation) -> SampleSummary:
     galaxies
         In the columns of the contract ``MATCHED_GALAXIES``.
     """
-    # One by one: an exact median holds all of its values, and those of one at a time are enough.
-    statistics = {"num_galaxies": "count(*)", **_SAMPLE}
-    return SampleSummary(**{name: _aggregate(galaxies, {name: sql})[name] for name, sql in statistics.items()})
+    medians = {name: quantiles(galaxies, sql, 0.5)[0] for name, sql in _SAMPLE.items()}
+    return SampleSummary(num_galaxies=galaxies.count("*").fetchall()[0][0], **medians)
 
 
-def band_statistics(galaxies: duckdb.DuckDBPyRelation, contract: Contract) -> pa.Table:
+def band_statistics(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, contract: Contract) -> pa.Table:
     """Compute the statistics and histograms of each band of a sample.
 
     Parameters
     ----------
     galaxies
         In the columns of the contract ``MATCHED_GALAXIES``.
+    summary
+        Theirs, whose medians stand in every row.
     contract
         ``DIAGNOSTICS`` or ``FIELD_DIAGNOSTICS``, whose columns are the same.
 
@@ -119,18 +121,18 @@ def band_statistics(galaxies: duckdb.DuckDBPyRelation, contract: Contract) -> pa
     Magnitudes of NULL and of fluxes that are not positive are NULL and leave their median; the depth is
     31.4 - 2.5 log10(5 x the median flux error), in nJy. Quantiles interpolate linearly.
     """
-    rows = {band: {"band": f"'{band}'", **_of_band(band), **_SAMPLE} for band in BANDS}
-    found = _aggregate(
-        galaxies,
-        {f"{band}:{name}": sql for band, statistics in rows.items() for name, sql in statistics.items()},
-    )
     redshift_counts = counts(galaxies, REDSHIFT).tolist()
-    for band in BANDS:
-        found[f"{band}:magnitude_counts"] = counts(galaxies, magnitude_axis(band)).tolist()
-        found[f"{band}:redshift_counts"] = redshift_counts
-    return pa.Table.from_pylist(
-        [{name: found[f"{band}:{name}"] for name in contract.names} for band in BANDS], schema=contract.schema
-    )
+    rows = [
+        {
+            "band": band,
+            **asdict(summary),
+            **_of_band(galaxies, band),
+            "magnitude_counts": counts(galaxies, magnitude_axis(band)).tolist(),
+            "redshift_counts": redshift_counts,
+        }
+        for band in BANDS
+    ]
+    return pa.Table.from_pylist(rows, schema=contract.schema)
 
 
 def magnitude_axis(band: str) -> Axis:
@@ -202,29 +204,22 @@ def _bright(band: str) -> str:
     return f"{flux_column(band)} > {MIN_SN} * {flux_error_column(band)}"
 
 
-def _of_band(band: str) -> dict[str, str]:
-    """Give the aggregates of one band in SQL, named as the contract ``DIAGNOSTICS`` names them."""
-    flux, ratio, comparable = flux_column(band), _ratio(band), _comparable(band)
-    limiting_flux = f"5 * median({flux_error_column(band)})"
-    return {
-        "num_galaxies": "count(*)",
-        "num_null": f"count(*) FILTER (WHERE {flux} IS NULL)",
-        "num_not_positive": f"count(*) FILTER (WHERE {flux} <= 0)",
-        "num_flagged": f"count(*) FILTER (WHERE {flag_column(band)})",
-        "num_sn10": f"count(*) FILTER (WHERE {_bright(band)})",
-        "median_mag": f"median({magnitude_column(band)})",
-        # log10 of zero is an error in DuckDB.
-        "depth_5sigma_mag": (
-            f"{AB_ZERO_POINT_MAG} - 2.5 * log10(CASE WHEN {limiting_flux} > 0 THEN {limiting_flux} END)"
-        ),
-        "median_flux_ratio": median_flux_ratio(band),
-        "flux_ratio_p16": f"quantile_cont({ratio}, 0.16) FILTER (WHERE {comparable})",
-        "flux_ratio_p84": f"quantile_cont({ratio}, 0.84) FILTER (WHERE {comparable})",
+def _of_band(galaxies: duckdb.DuckDBPyRelation, band: str) -> dict[str, Any]:
+    """Give the statistics of one band, named as the contract ``DIAGNOSTICS`` names them."""
+    flux = flux_column(band)
+    conditions = {
+        "num_null": f"{flux} IS NULL",
+        "num_not_positive": f"{flux} <= 0",
+        "num_flagged": flag_column(band),
+        "num_sn10": _bright(band),
     }
-
-
-def _aggregate(galaxies: duckdb.DuckDBPyRelation, statistics: dict[str, str]) -> dict[str, Any]:
-    """Compute aggregates in one pass; give each by its name."""
-    listed = ", ".join(f'{sql} AS "{name}"' for name, sql in statistics.items())
-    row = galaxies.aggregate(listed).to_arrow_table().to_pylist()[0]
-    return {name: row[name] for name in statistics}
+    numbers = galaxies.aggregate(", ".join(f"count(*) FILTER (WHERE {sql})" for sql in conditions.values()))
+    (median_mag,) = quantiles(galaxies, magnitude_column(band), 0.5)
+    (median_error_njy,) = quantiles(galaxies, flux_error_column(band), 0.5)
+    ratios = quantiles(galaxies, _ratio(band), 0.16, 0.5, 0.84, where=_comparable(band))
+    return {
+        **dict(zip(conditions, numbers.fetchall()[0], strict=True)),
+        "median_mag": median_mag,
+        "depth_5sigma_mag": magnitude_of_flux(5 * median_error_njy) if median_error_njy else None,
+        **dict(zip(("flux_ratio_p16", "median_flux_ratio", "flux_ratio_p84"), ratios, strict=True)),
+    }

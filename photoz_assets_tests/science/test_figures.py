@@ -88,7 +88,7 @@ def skyinfo() -> pa.Table:
 
 
 def _survey(table: pa.Table, skyinfo: pa.Table) -> tuple[dict[int, pa.Table], pa.Table]:
-    measured = {3638: band_statistics(_relation(table), DIAGNOSTICS)}
+    measured = {3638: band_statistics(_relation(table), sample_summary(_relation(table)), DIAGNOSTICS)}
     return measured, survey_statistics(measured, tract_table(skyinfo))
 
 

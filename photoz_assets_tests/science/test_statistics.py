@@ -34,6 +34,11 @@ def _noisy(rows: int) -> pa.Table:
     return pa.Table.from_pandas(table, schema=galaxies(0).schema, preserve_index=False)
 
 
+def _statistics(table: pa.Table, contract: Contract) -> pa.Table:
+    relation = duckdb.connect().from_arrow(table)
+    return band_statistics(relation, sample_summary(relation), contract)
+
+
 def _survey(*tracts: int) -> pa.Table:
     boxes = [DC2.inner_box(tract) for tract in tracts]
     return pa.table({"tract": tracts, "area_deg2": [box.area_deg2 for box in boxes]})
@@ -66,7 +71,7 @@ def _expected(frame: pd.DataFrame, band: str) -> dict[str, float]:
 def test_band_statistics_agree_with_pandas(rows: int) -> None:
     # Noise might leave a short sample without any flux to take a median of.
     table = _noisy(rows) if rows > 2 else galaxies(rows)
-    found = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS)
+    found = _statistics(table, DIAGNOSTICS)
     frame = table.to_pandas()
     for row, band in zip(found.to_pylist(), BANDS, strict=True):
         assert row.pop("band") == band
@@ -77,13 +82,13 @@ def test_band_statistics_agree_with_pandas(rows: int) -> None:
 @pytest.mark.parametrize("contract", [DIAGNOSTICS, FIELD_DIAGNOSTICS], ids=lambda contract: contract.table)
 @pytest.mark.parametrize("rows", [0, 10])
 def test_band_statistics_are_as_the_contract_has_them(contract: Contract, rows: int) -> None:
-    found = band_statistics(duckdb.connect().from_arrow(galaxies(rows)), contract)
+    found = _statistics(galaxies(rows), contract)
     assert found.schema.equals(contract.schema, check_metadata=True)
     assert found.column("band").to_pylist() == list(BANDS)
 
 
 def test_band_statistics_of_no_galaxies_count_zero_and_are_null() -> None:
-    for row in band_statistics(duckdb.connect().from_arrow(galaxies(0)), DIAGNOSTICS).to_pylist():
+    for row in _statistics(galaxies(0), DIAGNOSTICS).to_pylist():
         assert {row[name] for name in NUMBERS} == {0}
         assert {row[name] for name in QUANTITIES} == {None}
         assert {sum(row[name]) for name in HISTOGRAMS} == {0}
@@ -92,7 +97,7 @@ def test_band_statistics_of_no_galaxies_count_zero_and_are_null() -> None:
 def test_band_statistics_of_a_band_without_fluxes_are_null_and_leave_the_others() -> None:
     unknown: dict[str, Any] = {f"obj_u_cModel{what}": [None] * 20 for what in ("Flux", "FluxErr", "Mag", "_flag")}
     table = galaxies(20, **unknown)
-    u, g, *_ = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS).to_pylist()
+    u, g, *_ = _statistics(table, DIAGNOSTICS).to_pylist()
     assert (u["num_galaxies"], u["num_null"], u["num_flagged"], u["num_sn10"]) == (20, 20, 0, 0)
     assert u["median_mag"] is u["depth_5sigma_mag"] is u["median_flux_ratio"] is None
     assert g["num_sn10"] == 20
@@ -101,7 +106,7 @@ def test_band_statistics_of_a_band_without_fluxes_are_null_and_leave_the_others(
 
 def test_band_statistics_of_errors_of_zero_have_no_depth() -> None:
     table = galaxies(5, obj_r_cModelFluxErr=[0.0] * 5)
-    found = band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS).to_pylist()[BANDS.index("r")]
+    found = _statistics(table, DIAGNOSTICS).to_pylist()[BANDS.index("r")]
     assert found["depth_5sigma_mag"] is None
 
 
@@ -129,8 +134,7 @@ def test_sample_summary_of_no_galaxies_has_no_medians() -> None:
 def _measured(rows: dict[int, int]) -> dict[int, pa.Table]:
     """Measure tracts with so many galaxies each."""
     return {
-        tract: band_statistics(duckdb.connect().from_arrow(galaxies(count, tract=tract, seed=tract)), DIAGNOSTICS)
-        for tract, count in rows.items()
+        tract: _statistics(galaxies(count, tract=tract, seed=tract), DIAGNOSTICS) for tract, count in rows.items()
     }
 
 
@@ -176,9 +180,7 @@ def test_survey_statistics_leave_out_tracts_beyond_the_survey() -> None:
 @pytest.mark.parametrize("band", BANDS)
 def test_summed_histograms_of_tracts_are_those_of_all_their_galaxies(band: str) -> None:
     tracts = {3637: _noisy(400), 3638: _noisy(900)}
-    measured = {
-        tract: band_statistics(duckdb.connect().from_arrow(table), DIAGNOSTICS) for tract, table in tracts.items()
-    }
+    measured = {tract: _statistics(table, DIAGNOSTICS) for tract, table in tracts.items()}
     together = pa.concat_tables(tracts.values()).to_pandas()
     magnitudes = together[f"obj_{band}_cModelMag"].dropna()
     expected, _ = np.histogram(magnitudes, bins=np.linspace(17, 29, 49))
