@@ -1,7 +1,7 @@
 """The audit: what the rows of a staged table must satisfy, asked of DuckDB.
 
-One pass counts what breaks the row rules, one query the values of keys that repeat. Each statistic is a query of
-its own: an exact quantile holds the values of its quantity, and those of many at a time would not fit the limit.
+One pass counts what breaks the row rules, one query the values of keys that repeat. A statistic may be an exact
+quantile, which holds the values of its quantity: as many as fit the limit share a query.
 The rules are the caller's; this knows how to count what breaks them and to show some of it.
 """
 
@@ -15,6 +15,8 @@ import duckdb
 
 # Spilling to the staging folder, this is enough for ten times the galaxies of a full tract.
 MEMORY_LIMIT: Final = "128MB"
+# Eight bytes each, of which a quantile needs up to twice as many while it gathers them.
+_HELD_VALUES: Final = 4_000_000
 SHOWN_ROWS: Final = 5
 
 Limits = Mapping[str, float | int | str | Sequence[str]]
@@ -92,7 +94,7 @@ def audit(
         return [
             *(_row_verdict(connection, rule, broken) for rule in rows),
             *(_key_verdict(connection, rule, repeated, total) for rule in keys),
-            *(_statistic_verdict(rule, _statistics(connection, rule), total) for rule in statistics),
+            *(_statistic_verdict(rule, _statistics(connection, rule, total), total) for rule in statistics),
         ]
 
 
@@ -113,12 +115,14 @@ def _repeated_values(connection: duckdb.DuckDBPyConnection, columns: Sequence[st
     return _rows(connection.sql(f"SELECT {', '.join(counts)}"))[0]
 
 
-def _statistics(connection: duckdb.DuckDBPyConnection, rule: StatisticRule) -> dict[str, Any]:
-    """Compute a rule's aggregates one by one."""
-    return {
-        name: connection.sql(f"SELECT {sql} FROM staged").fetchall()[0][0]
-        for name, sql in rule.expressions.items()
-    }
+def _statistics(connection: duckdb.DuckDBPyConnection, rule: StatisticRule, total: int) -> dict[str, Any]:
+    """Compute a rule's aggregates, as many in a query as may hold the values of all rows."""
+    named = [f'{sql} AS "{name}"' for name, sql in rule.expressions.items()]
+    at_once = max(1, _HELD_VALUES // max(total, 1))
+    found: dict[str, Any] = {}
+    for first in range(0, len(named), at_once):
+        found |= _rows(connection.sql(f"SELECT {', '.join(named[first : first + at_once])} FROM staged"))[0]
+    return found
 
 
 def _breaks(rule: RowRule) -> str:
