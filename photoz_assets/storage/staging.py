@@ -24,7 +24,7 @@ from photoz_assets.storage.provenance import Provenance, file_metadata
 
 # DuckDB reads row groups in parallel and skips them by their statistics: a tract has enough of them for both, and
 # few enough that they cost nothing by themselves. What is gathered for one bounds the memory of writing.
-ROW_GROUP_ROWS: Final = 49_152
+ROW_GROUP_ROWS: Final = 24_576
 
 # Not .parquet, since DuckDB's `*` finds hidden files too.
 _SUFFIX: Final = ".staged"
