@@ -42,7 +42,7 @@ def work(url: str, lake: str, tracts: list[int]) -> Measured:
     from photoz_assets.assets.galaxies import _audited, _question
     from photoz_assets.contracts import DIAGNOSTICS
     from photoz_assets.ingest import Inquirer
-    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, contact_sheet, save, thumbnail_markdown
+    from photoz_assets.science.figures import Caption, contact_sheet, galaxy_figures, save, thumbnail_markdown
     from photoz_assets.science.statistics import band_statistics, sample_summary
     from photoz_assets.selection import Selection
     from photoz_assets.storage.lake import Lake
@@ -62,9 +62,10 @@ def work(url: str, lake: str, tracts: list[int]) -> Measured:
             galaxies = duckdb.connect().read_parquet(str(store.table("matched_galaxies", tract)))
             summary = sample_summary(galaxies)
             caption = Caption(f"Tract {tract}", "embedded archive, simulated", staged.rows)
-            paths = [store.figure("diagnostics", name, tract) for name in GALAXY_FIGURES]
-            for path, draw in zip(paths, GALAXY_FIGURES.values(), strict=True):
-                save(draw(galaxies, summary, caption), path)
+            paths = []
+            for name, figure in galaxy_figures(galaxies, summary, caption):
+                paths.append(store.figure("diagnostics", name, tract))
+                save(figure, paths[-1])
             sheet = store.figure("diagnostics", "contact_sheet", tract)
             contact_sheet(paths, sheet)
             thumbnail_markdown(sheet)

@@ -77,7 +77,7 @@ def figures(path: str, folder: str) -> Measured:
     import duckdb
     import pandas as pd  # noqa: F401 - what the first array would load is not the measurement's
 
-    from photoz_assets.science.figures import GALAXY_FIGURES, Caption, save
+    from photoz_assets.science.figures import Caption, galaxy_figures, save
     from photoz_assets.science.statistics import sample_summary
 
     _load_fonts()
@@ -86,8 +86,8 @@ def figures(path: str, folder: str) -> Measured:
         galaxies = duckdb.connect().read_parquet(path)
         summary = sample_summary(galaxies)
         caption = Caption("Benchmark", "embedded archive, simulated", summary.num_galaxies)
-        for name, draw in GALAXY_FIGURES.items():
-            save(draw(galaxies, summary, caption), Path(folder) / f"{name}.png")
+        for name, figure in galaxy_figures(galaxies, summary, caption):
+            save(figure, Path(folder) / f"{name}.png")
         return {"rows": summary.num_galaxies}
 
     return run

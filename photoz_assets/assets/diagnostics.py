@@ -85,8 +85,7 @@ def _diagnosed(
         inputs=[source],
     )
     with failing_in_one_line():
-        images = {name: draw(galaxies, summary, caption) for name, draw in figures.GALAXY_FIGURES.items()}
-        show_figures(context, lake, images, source.tract)
+        show_figures(context, lake, figures.galaxy_figures(galaxies, summary, caption), source.tract)
         staged = stage(lake, contract, [band_statistics(galaxies, summary, contract)], lambda: provenance)
     return dg.MaterializeResult(value=staged, metadata=asdict(summary))
 
@@ -129,7 +128,7 @@ def survey_diagnostics(
     with failing_in_one_line():
         images = {name: draw(measured, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
         images["state"] = figures.state_map(_states(context, store, source), caption)
-        show_figures(context, store, images)
+        show_figures(context, store, images.items())
         staged = stage(store, SURVEY_DIAGNOSTICS, [statistics], lambda: provenance)
     return dg.MaterializeResult(
         value=staged,

@@ -104,24 +104,28 @@ def origin(provenance: Provenance) -> str:
 
 
 def show_figures(
-    context: dg.AssetExecutionContext, lake: Lake, figures: Mapping[str, "Figure"], tract: int | None = None
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    figures: Iterable[tuple[str, "Figure"]],
+    tract: int | None = None,
 ) -> None:
-    """Save an asset's figures and, of several, a contact sheet; show one picture on the asset's page.
+    """Save an asset's figures, as they come, and of several a contact sheet; show one picture on the asset's page.
 
     One picture a materialization: what is embedded here stays in Dagster's database for ever.
     """
     from photoz_assets.science import figures as drawing  # noqa: PLC0415 - matplotlib is slow to load
 
     asset = context.asset_key.path[-1]
-    paths = {name: lake.figure(asset, name, tract) for name in figures}
-    for name, figure in figures.items():
-        with whole_file(lake, paths[name]) as file:
+    paths = []
+    for name, figure in figures:
+        paths.append(lake.figure(asset, name, tract))
+        with whole_file(lake, paths[-1]) as file:
             drawing.save(figure, file)
-    [shown, *others] = paths.values()
-    if others:
+    shown = paths[0]
+    if len(paths) > 1:
         shown = lake.figure(asset, CONTACT_SHEET, tract)
         with whole_file(lake, shown) as file:
-            drawing.contact_sheet(list(paths.values()), file)
+            drawing.contact_sheet(paths, file)
     # The asset's own metadata, not the output's: the output's event would hold the picture once more.
     context.add_asset_metadata(
         {

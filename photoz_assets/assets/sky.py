@@ -167,5 +167,5 @@ def sky_map(
         num_galaxies=sum(tracts.column("num_objects").to_pylist()),
     )
     with failing_in_one_line():
-        show_figures(context, store, {"sky_map": figures.sky_map(tracts, patches, caption)})
+        show_figures(context, store, [("sky_map", figures.sky_map(tracts, patches, caption))])
     return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})

@@ -49,7 +49,8 @@ def _relation(table: pa.Table) -> duckdb.DuckDBPyRelation:
 
 def _draw(name: str, table: pa.Table, caption: Caption) -> Figure:
     relation = _relation(table)
-    return GALAXY_FIGURES[name](relation, sample_summary(relation), caption)
+    figure = GALAXY_FIGURES[name]
+    return figure.draw(figure.count(relation), sample_summary(relation), caption)
 
 
 def _words(figure: Figure) -> list[str]:

@@ -5,7 +5,7 @@ figures can be drawn in any thread; its label is its alt text. Importing this pa
 a second: import it where figures are drawn, not where definitions are loaded.
 """
 
-from photoz_assets.science.figures.galaxies import GALAXY_FIGURES
+from photoz_assets.science.figures.galaxies import GALAXY_FIGURES, galaxy_figures
 from photoz_assets.science.figures.png import (
     THUMBNAIL_LIMIT_BYTES,
     contact_sheet,
@@ -23,6 +23,7 @@ __all__ = [
     "THUMBNAIL_LIMIT_BYTES",
     "Caption",
     "contact_sheet",
+    "galaxy_figures",
     "save",
     "sky_map",
     "state_map",
