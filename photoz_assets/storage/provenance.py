@@ -6,7 +6,8 @@ It travels inside the Parquet file: as JSON for us, and as the VOTable header of
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -23,6 +24,7 @@ PROVENANCE_KEY: Final = b"photoz_assets.provenance"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 _VOTABLE_VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
 _VOTABLE_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+_ADVICE: Final = "move it elsewhere and materialize its asset again"
 
 _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
     pa.bool_(): "boolean",
@@ -147,16 +149,33 @@ def read_provenance(path: Path) -> Provenance:
     ForeignFileError
         The file is damaged, or was not written by this project.
     """
-    advice = "move it elsewhere and materialize its asset again"
-    try:
+    with reading(path):
         metadata = pq.read_metadata(path).metadata or {}
-    except pa.ArrowInvalid as error:
-        raise ForeignFileError(f"{path} is no whole Parquet file: {advice}") from error
     if PROVENANCE_KEY not in metadata:
         raise ForeignFileError(
-            f"{path} carries no provenance, so that it was not written by photoz_assets: {advice}"
+            f"{path} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
         )
-    return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
+    try:
+        return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ForeignFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged Parquet file into an error that names the file and what to do.
+
+    Raises
+    ------
+    ForeignFileError
+        The file is damaged. An error of the disk, which has a number, stays as it is.
+    """
+    try:
+        yield
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ForeignFileError(f"{path} is no whole Parquet file: {_ADVICE}") from error
 
 
 def file_metadata(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import re
 import shutil
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from photoz_assets.contracts import MATCHED_GALAXIES
 from photoz_assets.selection import Selection
 from photoz_assets.storage import staging
 from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
-from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
+from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance
 from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets_tests.samples import galaxies
 
@@ -146,6 +148,27 @@ def test_file_carries_its_provenance_and_its_rows(lake: Lake) -> None:
     publish(lake, staged(lake, galaxies(123)))
     found = lake.provenance("matched_galaxies", 3638)
     assert found == provenance().with_rows(123)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-100],
+        lambda whole: bytes(len(whole) - 8) + whole[-8:],
+        lambda whole: whole.replace(
+            b"photoz_assets.provenance", b"photoz_assets.\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+        ),
+        lambda whole: whole.replace(b'"code_version"', b'"code version"'),
+        lambda whole: whole.replace(b'"bands"', b'"bends"'),
+        lambda whole: whole.replace(b'{"adql"', b'["adql"'),
+    ],
+    ids=["cut", "zeroed", "another key", "another field", "without bands", "no JSON"],
+)
+def test_damaged_footer_is_named_with_what_to_do(lake: Lake, damage: Callable[[bytes], bytes]) -> None:
+    path = publish(lake, staged(lake, galaxies(20)))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ForeignFileError, match=f"^{re.escape(str(path))} .*materialize its asset again$"):
+        lake.provenance("matched_galaxies", 3638)
 
 
 def test_units_and_ucds_are_read_by_astropy_as_voparquet(lake: Lake) -> None:
