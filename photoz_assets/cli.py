@@ -101,12 +101,14 @@ def demo() -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, or a check failed.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, a check failed or a file is damaged."
+)
 def status(*, as_json: bool, check: bool) -> None:
     """Say what is there and how it stands.
 
-    Lists assets, tracts, failed checks, what is fresh and how far a refresh has come. Asks the lake and Dagster's
-    instance, never the archive.
+    Lists assets, tracts, failed checks, damaged files, what is fresh and how far a refresh has come. Asks the lake
+    and Dagster's instance, never the archive.
     """
     with _without_traceback():
         home = _settle_environment()

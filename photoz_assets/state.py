@@ -4,7 +4,8 @@ Judged by the lake alone: what a tract is of stands in its file, and what the ar
 stored ``skyinfo``. What came of the runs that tried stands in Dagster's instance: see ``refresh``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -81,13 +82,17 @@ def standings(
     Parameters
     ----------
     lake
-        Where ``matched_galaxies`` and ``skyinfo`` lie; without the latter no tract counts as changed.
+        Where ``matched_galaxies`` and ``skyinfo`` lie; without the latter, or if it is damaged, no tract counts as
+        changed.
     tracts
         The tracts of the survey.
     selection, code_version
         What a current tract is of.
     """
-    listed = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
+    listed: Mapping[str, str] = {}
+    # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
+    with suppress(ForeignFileError):
+        listed = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
     held = set(lake.tracts("matched_galaxies"))
     return {
         tract: _standing(lake, tract, selection, code_version, listed.get(str(tract)))

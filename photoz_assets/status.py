@@ -15,13 +15,15 @@ from photoz_assets.contracts import CONTRACTS
 from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, listed, tract_states
 from photoz_assets.selection import Selection
 from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import ForeignFileError, read_provenance
 
 
 @dataclass(frozen=True, kw_only=True)
 class AssetStatus:
     """One stored asset: its files and rows; when its newest file was made, in UTC; and whether that is fresh.
 
-    ``freshness`` is by the asset's freshness policy: fresh, ageing or overdue; None without a policy or a file.
+    Damaged files do not count. ``freshness`` is by the asset's freshness policy: fresh, ageing or overdue; None
+    without a policy or a file.
     """
 
     asset: str
@@ -33,11 +35,15 @@ class AssetStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The state of a lake and of the runs that fill it."""
+    """The state of a lake and of the runs that fill it.
+
+    ``damaged`` names each damaged file, or one that is not ours in a table's place, with what to do.
+    """
 
     archive: str | None
     selection: str
     assets: tuple[AssetStatus, ...]
+    damaged: tuple[str, ...]
     tracts: Mapping[str, int]
     reasons: Mapping[str, list[int]]
     failed_checks: tuple[str, ...]
@@ -45,8 +51,8 @@ class Status:
 
     @property
     def well(self) -> bool:
-        """Whether nothing is stale or failed; what is missing is no fault."""
-        return not (self.tracts["stale"] or self.tracts["failed"] or self.failed_checks)
+        """Whether nothing is stale, failed or damaged; what is missing is no fault."""
+        return not (self.tracts["stale"] or self.tracts["failed"] or self.failed_checks or self.damaged)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the status as plain values for JSON."""
@@ -57,6 +63,7 @@ class Status:
             "archive": self.archive,
             "selection": self.selection,
             "assets": [vars(asset) for asset in self.assets],
+            "damaged": list(self.damaged),
             "tracts": dict(self.tracts),
             "reasons": dict(self.reasons),
             "failed_checks": list(self.failed_checks),
@@ -86,10 +93,12 @@ def status(
     """
     states = tract_states(lake, instance, selection=selection, code_version=MATCHED_GALAXIES_CODE_VERSION)
     archive = lake.archive()
+    assets, damaged = _assets(lake, definitions)
     return Status(
         archive=archive.label if archive else None,
         selection=selection.text,
-        assets=tuple(_assets(lake, definitions)),
+        assets=tuple(assets),
+        damaged=tuple(damaged),
         tracts=counted(states),
         reasons=by_reason(state for state in states if state.word != "fresh"),
         failed_checks=tuple(_failed_checks(instance, definitions)),
@@ -97,19 +106,30 @@ def status(
     )
 
 
-def _assets(lake: Lake, definitions: dg.Definitions) -> Iterator[AssetStatus]:
+def _assets(lake: Lake, definitions: dg.Definitions) -> tuple[list[AssetStatus], list[str]]:
+    """Tell how each asset stands by its whole files, and what is to be done about the damaged ones."""
     graph = definitions.resolve_asset_graph()
+    assets: list[AssetStatus] = []
+    damaged: list[str] = []
     for asset in CONTRACTS:
         tracts: tuple[int | None, ...] = lake.tracts(asset) or (None,)
-        held = [tract for tract in tracts if lake.table(asset, tract).exists()]
-        made = max((str(lake.provenance(asset, tract).created) for tract in held), default=None)
-        yield AssetStatus(
-            asset=asset,
-            files=len(held),
-            rows=sum(pq.read_metadata(lake.table(asset, tract)).num_rows for tract in held),
-            made=made,
-            freshness=_freshness(graph.get(dg.AssetKey(asset)).freshness_policy_or_from_metadata, made),
+        created: list[str] = []
+        rows = 0
+        for path in (lake.table(asset, tract) for tract in tracts):
+            if not path.exists():
+                continue
+            try:
+                created.append(str(read_provenance(path).created))
+            except ForeignFileError as error:
+                damaged.append(str(error))
+            else:
+                rows += pq.read_metadata(path).num_rows
+        made = max(created, default=None)
+        policy = graph.get(dg.AssetKey(asset)).freshness_policy_or_from_metadata
+        assets.append(
+            AssetStatus(asset=asset, files=len(created), rows=rows, made=made, freshness=_freshness(policy, made))
         )
+    return assets, damaged
 
 
 def _freshness(policy: dg.FreshnessPolicy | None, made: str | None) -> str | None:
@@ -156,4 +176,6 @@ def text(found: Status) -> str:
     lines.append(f"refresh   {found.refresh.text if found.refresh else 'none yet'}")
     lines.append(f"checks    {len(found.failed_checks) or 'none'} failed")
     lines += [f"          {check}" for check in found.failed_checks]
+    lines.append(f"files     {len(found.damaged) or 'none'} damaged")
+    lines += [f"          {file}" for file in found.damaged]
     return "\n".join(lines)

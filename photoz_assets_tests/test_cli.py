@@ -118,15 +118,41 @@ def test_query_that_fails_says_why_in_one_line_and_exits_with_1() -> None:
     assert len(failed.output.strip().splitlines()) == 1
 
 
-def test_damaged_file_is_named_in_one_line(lake: Lake) -> None:
-    damaged = lake.table("matched_galaxies", 3637)
-    damaged.write_bytes(damaged.read_bytes()[:-100])
-    for command in (["query", "SELECT 1"], ["status"]):
-        refused = _run(*command)
-        assert refused.exit_code == 1
-        assert str(damaged) in refused.output
-        assert len(refused.output.strip().splitlines()) == 1
-    assert "materialize its asset again" in refused.output
+def _damage(path: Path) -> str:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(path.read_bytes()[:-100] if path.exists() else b"PAR1 no more")
+    return str(path)
+
+
+def test_query_names_a_damaged_file_in_one_line(lake: Lake) -> None:
+    damaged = _damage(lake.table("matched_galaxies", 3637))
+    refused = _run("query", "SELECT 1")
+    assert refused.exit_code == 1
+    assert damaged in refused.output
+    assert len(refused.output.strip().splitlines()) == 1
+
+
+def test_status_names_damaged_files_and_shows_the_rest(lake: Lake) -> None:
+    damaged = [_damage(lake.table(*table)) for table in (("skyinfo",), ("matched_galaxies", 3637))]
+    shown = _run("status")
+    assert shown.exit_code == 0, shown.output
+    assert "2 stale, 155 missing" in shown.output
+    assert "1 damaged, or not ours: 3637" in shown.output
+    assert "2 damaged" in shown.output
+    lines = shown.output.splitlines()
+    assert [
+        path for line in lines for path in damaged if path in line and "materialize its asset again" in line
+    ] == (damaged)
+    assert ["matched_galaxies", "1", "20"] in [line.split()[:3] for line in lines]
+
+
+def test_status_is_not_well_with_a_damaged_file_of_any_asset(lake: Lake) -> None:
+    lake.table("matched_galaxies", 3638).unlink()
+    assert _run("status", "--check").exit_code == 0
+    damaged = _damage(lake.table("skyinfo"))
+    assert _run("status", "--check").exit_code == 1
+    [named] = json.loads(_run("status", "--json").output)["damaged"]
+    assert damaged in named
 
 
 def test_query_of_an_empty_lake_says_how_to_fill_it() -> None:
