@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.selection import Selection
 from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ForeignFileError, Provenance
+from photoz_assets.storage.provenance import ForeignFileError, Provenance, reading
 
 _Counts = dict[tuple[int, int], int]
 
@@ -46,8 +46,9 @@ class Listing:
         self._before: _Counts | None = None
         self._seen: dict[str, str] = {}
         if path.exists():
-            self._before = _counts(pq.read_table(path, columns=list(_COUNTED)))
             self._seen = dict(lake.provenance("skyinfo").changes_seen)
+            with reading(path):
+                self._before = _counts(pq.read_table(path, columns=list(_COUNTED)))
         self._now: _Counts = {}
 
     def count(self, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -21,7 +21,7 @@ from photoz_assets.science.statistics import band_statistics, sample_summary, su
 from photoz_assets.selection import Selection
 from photoz_assets.storage.io_manager import LakeResource
 from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance, read_provenance
+from photoz_assets.storage.provenance import Provenance, read_provenance, reading
 from photoz_assets.storage.staging import StagedTable, stage
 
 _CODE_VERSION: Final = "2"
@@ -42,8 +42,9 @@ def diagnostics(
 ) -> dg.MaterializeResult[StagedTable]:
     """How well one tract's galaxies are measured: statistics for each band and the notebook's six figures."""
     tract = int(context.partition_key)
-    source = lake.lake.provenance("matched_galaxies", tract)
-    return _diagnosed(context, lake.lake, DIAGNOSTICS, matched_galaxies, source)
+    with failing_in_one_line():
+        source = lake.lake.provenance("matched_galaxies", tract)
+        return _diagnosed(context, lake.lake, DIAGNOSTICS, matched_galaxies, source)
 
 
 @dg.asset(
@@ -58,8 +59,9 @@ def field_diagnostics(
     context: dg.AssetExecutionContext, lake: LakeResource, field_galaxies: duckdb.DuckDBPyRelation
 ) -> dg.MaterializeResult[StagedTable]:
     """How well the field's galaxies are measured: statistics for each band and the notebook's own figures."""
-    source = lake.lake.provenance("field_galaxies")
-    return _diagnosed(context, lake.lake, FIELD_DIAGNOSTICS, field_galaxies, source)
+    with failing_in_one_line():
+        source = lake.lake.provenance("field_galaxies")
+        return _diagnosed(context, lake.lake, FIELD_DIAGNOSTICS, field_galaxies, source)
 
 
 def _diagnosed(
@@ -84,9 +86,8 @@ def _diagnosed(
         region=source.region,
         inputs=[source],
     )
-    with failing_in_one_line():
-        show_figures(context, lake, figures.galaxy_figures(galaxies, summary, caption), source.tract)
-        staged = stage(lake, contract, [band_statistics(galaxies, summary, contract)], lambda: provenance)
+    show_figures(context, lake, figures.galaxy_figures(galaxies, summary, caption), source.tract)
+    staged = stage(lake, contract, [band_statistics(galaxies, summary, contract)], lambda: provenance)
     return dg.MaterializeResult(value=staged, metadata=asdict(summary))
 
 
@@ -114,18 +115,18 @@ def survey_diagnostics(
     held = store.tracts("matched_galaxies")
     if not held:
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
-    if mixed := mixed_selections(selections(store, held)):
-        raise dg.Failure(mixed, allow_retries=False)
-    source = store.provenance("matched_galaxies", held[0])
-    provenance = derived_provenance(
-        SURVEY_DIAGNOSTICS, code_version=_CODE_VERSION, run_id=context.run.run_id, of=source, region="Survey"
-    )
-    measured = {tract: _measured(store, tract) for tract in held}
-    statistics = survey_statistics(measured, tracts)
-    count = pc.sum(statistics.column("num_galaxies")).as_py()
-    title = f"Survey, {len(held)} of {tracts.num_rows} tracts"
-    caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
     with failing_in_one_line():
+        if mixed := mixed_selections(selections(store, held)):
+            raise dg.Failure(mixed, allow_retries=False)
+        source = store.provenance("matched_galaxies", held[0])
+        provenance = derived_provenance(
+            SURVEY_DIAGNOSTICS, code_version=_CODE_VERSION, run_id=context.run.run_id, of=source, region="Survey"
+        )
+        measured = {tract: _measured(store, tract) for tract in held}
+        statistics = survey_statistics(measured, tracts)
+        count = pc.sum(statistics.column("num_galaxies")).as_py()
+        title = f"Survey, {len(held)} of {tracts.num_rows} tracts"
+        caption = figures.Caption(title=title, origin=origin(source), num_galaxies=count)
         images = {name: draw(measured, statistics, caption) for name, draw in figures.SURVEY_FIGURES.items()}
         images["state"] = figures.state_map(_states(context, store, source), caption)
         show_figures(context, store, images.items())
@@ -157,6 +158,7 @@ def _measured(lake: Lake, tract: int) -> pa.Table:
     if statistics.exists():
         found = read_provenance(statistics)
         if found.code_version == _CODE_VERSION and found.inputs == (read_provenance(galaxies).identity,):
-            return pq.ParquetFile(statistics).read()
+            with reading(statistics):
+                return pq.ParquetFile(statistics).read()
     rows = duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False)
     return band_statistics(rows, sample_summary(rows), DIAGNOSTICS)

@@ -176,10 +176,10 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
     store = lake.lake
     needed = config.field.tracts(TRACTS)
     held = set(store.tracts("matched_galaxies")).intersection(needed)
-    verdict = field_complete(needed, selections(store, held), allow_missing=config.allow_missing)
-    yield check_result(verdict, rows="missing_tracts")
-    refuse_failed(str(config.field), [verdict])
     with failing_in_one_line():
+        verdict = field_complete(needed, selections(store, held), allow_missing=config.allow_missing)
+        yield check_result(verdict, rows="missing_tracts")
+        refuse_failed(str(config.field), [verdict])
         files = [str(store.table("matched_galaxies", tract)) for tract in sorted(held)]
         galaxies = duckdb.connect().read_parquet(files, hive_partitioning=False)
         sources = [store.provenance("matched_galaxies", tract) for tract in sorted(held)]

@@ -72,9 +72,20 @@ def failing_in_one_line() -> Iterator[None]:
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise _disk_failure(f"{where}: {error.strerror or error}") from error
+    except duckdb.InvalidInputException as error:
+        # What it says of a damaged file names it.
+        raise dg.Failure(
+            f"a stored table is damaged: {_first_line(error)}: move it elsewhere and materialize its asset again. "
+            f"{STAYS}",
+            allow_retries=False,
+        ) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         # It spills to the disk what exceeds its memory, and advises at length when it cannot.
-        raise _disk_failure(f" DuckDB: {one_line(str(error).splitlines()[0]).rstrip('.')}") from error
+        raise _disk_failure(f" DuckDB: {_first_line(error)}") from error
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return one_line(str(error).splitlines()[0]).rstrip(".")
 
 
 def _disk_failure(what: str) -> dg.Failure:

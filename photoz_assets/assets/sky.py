@@ -160,12 +160,11 @@ def sky_map(
     """Every tract and patch on the sky, tracts labelled, patches coloured by their number of objects."""
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
-    store = lake.lake
-    caption = figures.Caption(
-        title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
-        origin=origin(store.provenance("tracts")),
-        num_galaxies=sum(tracts.column("num_objects").to_pylist()),
-    )
     with failing_in_one_line():
-        show_figures(context, store, [("sky_map", figures.sky_map(tracts, patches, caption))])
+        caption = figures.Caption(
+            title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
+            origin=origin(lake.lake.provenance("tracts")),
+            num_galaxies=sum(tracts.column("num_objects").to_pylist()),
+        )
+        show_figures(context, lake.lake, [("sky_map", figures.sky_map(tracts, patches, caption))])
     return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})

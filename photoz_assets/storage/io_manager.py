@@ -14,6 +14,7 @@ from pydantic import Field
 from photoz_assets.columns import column_lineage
 from photoz_assets.environment import data_dir
 from photoz_assets.storage.lake import Lake
+from photoz_assets.storage.provenance import ForeignFileError, read_provenance, reading
 from photoz_assets.storage.staging import StagedTable, publish
 from photoz_assets.words import code_span, fenced, one_line
 
@@ -65,7 +66,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         Raises
         ------
         dagster.Failure
-            The lake does not hold it.
+            The lake does not hold it, or its file is damaged.
         dagster.DagsterInvariantViolationError
             The annotation is none of the three types.
         """
@@ -76,7 +77,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 f"input {context.name}: annotate it with duckdb.DuckDBPyRelation, pyarrow.Table or "
                 f"pandas.DataFrame, not {wanted}"
             )
-        return read(self._files(context))
+        files = self._files(context)
+        try:
+            for path in files:
+                read_provenance(path)
+            return read(files)
+        except ForeignFileError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
 
     def _files(self, context: dg.InputContext) -> list[Path]:
         asset = context.asset_key.path[-1]
@@ -96,8 +103,11 @@ def _relation(files: list[Path]) -> duckdb.DuckDBPyRelation:
 
 
 def _table(files: list[Path]) -> pa.Table:
+    if len(files) > 1:
+        return _relation(files).to_arrow_table()
     # Of one file, not through DuckDB: its schema with units and provenance stays.
-    return pq.ParquetFile(files[0]).read() if len(files) == 1 else _relation(files).to_arrow_table()
+    with reading(files[0]):
+        return pq.ParquetFile(files[0]).read()
 
 
 def _frame(files: list[Path]) -> "pd.DataFrame":

@@ -1,0 +1,67 @@
+"""A damaged file in the lake: what reads it fails in one line that says which file, and what to do."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import pyarrow.parquet as pq
+import pytest
+
+from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_assets_tests.runs import Runs
+
+TRACT = 3638
+ALLOWING = {"field_galaxies": {"allow_missing": True}}
+
+
+def _cut(whole: bytes) -> bytes:
+    return whole[:-100]
+
+
+def _spoiled(whole: bytes) -> bytes:
+    """Overwrite some of the first column's values; the footer stays."""
+    column = pq.read_metadata(BytesIO(whole)).row_group(0).column(0)
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    return whole[:middle] + b"\xff" * 20 + whole[middle + 20 :]
+
+
+@pytest.fixture(scope="module")
+def filled(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A lake with every table of one tract."""
+    runs = Runs(archive.url, tmp_path_factory.mktemp("damage") / "lake")
+    assert runs(tract=TRACT, config=ALLOWING).success
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("table", "asset", "damage"),
+    [
+        (("skyinfo",), "skyinfo", _cut),
+        (("skyinfo",), "tracts", _cut),
+        (("tracts",), "sky_map", _cut),
+        (("patches",), "sky_map", _spoiled),
+        (("matched_galaxies", TRACT), "diagnostics", _cut),
+        (("matched_galaxies", TRACT), "field_galaxies", _cut),
+        (("matched_galaxies", TRACT), "field_galaxies", _spoiled),
+        (("matched_galaxies", TRACT), "survey_diagnostics", _cut),
+        (("diagnostics", TRACT), "survey_diagnostics", _cut),
+        (("field_galaxies",), "field_diagnostics", _cut),
+    ],
+)
+def test_what_reads_a_damaged_file_fails_in_one_line(
+    filled: Runs, table: tuple[str] | tuple[str, int], asset: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = filled.lake.table(*table)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    try:
+        run = filled(
+            asset,
+            tract=TRACT if asset == "diagnostics" else None,
+            config=ALLOWING if asset in ALLOWING else None,
+        )
+    finally:
+        path.write_bytes(whole)
+    assert not run.success
+    assert str(path) in run.failure
+    assert "materialize its asset again" in run.failure
+    assert "\n" not in run.failure
