@@ -9,6 +9,7 @@ from typing import Final
 
 import dagster as dg
 
+from photoz_assets.assets.butler import BUTLER_GROUP
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.assets.survey import survey_state
 from photoz_assets.refresh import REASON_TAG, REFRESH_TAG, by_reason, tract_states
@@ -31,14 +32,14 @@ refresh_tracts: Final = dg.define_asset_job(
 
 refresh_butler: Final = dg.define_asset_job(
     "refresh_butler",
-    selection=dg.AssetSelection.groups("butler"),
+    selection=dg.AssetSelection.groups(BUTLER_GROUP),
     description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
 )
 
 demo: Final = dg.define_asset_job(
     "demo",
     # The Butler is optional: most have no repository.
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("butler"),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP),
     # Launched tract by tract from the page, the field is cut out of what is there so far.
     config=dg.RunConfig(ops={"field_galaxies": {"config": {"allow_missing": True}}}),
     description="Everything, for one tract: the archive's listing, the sky, the tract, the field, the survey.",

@@ -124,6 +124,7 @@ def status(*, as_json: bool, check: bool) -> None:
                 instance,
                 build_definitions(),
                 selection=SelectionResource().selection(),
+                butler=environment.butler_repository() is not None,
             )
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else text(found))
     if check and not found.well:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from photoz_assets.assets.butler import BUTLER_GROUP
 from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.contracts import CONTRACTS
 from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, listed, tract_states
@@ -80,7 +81,7 @@ class Status:
 
 
 def status(
-    lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, *, selection: Selection
+    lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, *, selection: Selection, butler: bool
 ) -> Status:
     """Tell how a lake and the runs that fill it stand; nothing is asked of the archive.
 
@@ -90,10 +91,12 @@ def status(
         Where the tables lie, where the runs were, and what there is to materialize.
     selection
         What a current tract is of.
+    butler
+        Whether a Butler repository is configured; without one, its assets count only if they are stored.
     """
     states = tract_states(lake, instance, selection=selection, code_version=MATCHED_GALAXIES_CODE_VERSION)
     archive = lake.archive()
-    assets, damaged = _assets(lake, definitions)
+    assets, damaged = _assets(lake, definitions, butler=butler)
     return Status(
         archive=archive.label if archive else None,
         selection=selection.text,
@@ -106,18 +109,20 @@ def status(
     )
 
 
-def _assets(lake: Lake, definitions: dg.Definitions) -> tuple[list[AssetStatus], list[str]]:
+def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[list[AssetStatus], list[str]]:
     """Tell how each asset stands by its whole files, and what is to be done about the damaged ones."""
     graph = definitions.resolve_asset_graph()
     assets: list[AssetStatus] = []
     damaged: list[str] = []
     for asset in CONTRACTS:
-        tracts: tuple[int | None, ...] = lake.tracts(asset) or (None,)
+        node = graph.get(dg.AssetKey(asset))
+        tables = [lake.table(asset, tract) for tract in lake.tracts(asset) or (None,)]
+        stored = [path for path in tables if path.exists()]
+        if not stored and not butler and node.group_name == BUTLER_GROUP:
+            continue
         created: list[str] = []
         rows = 0
-        for path in (lake.table(asset, tract) for tract in tracts):
-            if not path.exists():
-                continue
+        for path in stored:
             try:
                 created.append(str(read_provenance(path).created))
             except ForeignFileError as error:
@@ -125,10 +130,8 @@ def _assets(lake: Lake, definitions: dg.Definitions) -> tuple[list[AssetStatus],
             else:
                 rows += pq.read_metadata(path).num_rows
         made = max(created, default=None)
-        policy = graph.get(dg.AssetKey(asset)).freshness_policy_or_from_metadata
-        assets.append(
-            AssetStatus(asset=asset, files=len(created), rows=rows, made=made, freshness=_freshness(policy, made))
-        )
+        freshness = _freshness(node.freshness_policy_or_from_metadata, made)
+        assets.append(AssetStatus(asset=asset, files=len(created), rows=rows, made=made, freshness=freshness))
     return assets, damaged
 
 

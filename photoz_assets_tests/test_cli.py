@@ -86,6 +86,17 @@ def test_status_as_json_holds_the_same() -> None:
     assert not told["well"]
 
 
+def test_status_lists_the_butlers_assets_once_a_repository_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed() -> set[str]:
+        return {asset["asset"] for asset in json.loads(_run("status", "--json").output)["assets"]}
+
+    others = listed()
+    monkeypatch.setenv("PHOTOZ_BUTLER_REPOSITORY", str(tmp_path / "repository"))
+    assert listed() - others == {"butler_collections", "butler_dataset_types", "object_table", "matched_truth"}
+
+
 def test_status_names_failed_checks(home: Path) -> None:
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as instance:

@@ -42,8 +42,9 @@ from photoz_assets.storage.audit import audit
 from photoz_assets.storage.io_manager import LakeResource
 from photoz_assets.storage.staging import StagedTable, spill_folder, stage
 
+BUTLER_GROUP: Final = "butler"
+
 _CODE_VERSION: Final = "1"
-_GROUP: Final = "butler"
 _KINDS: Final = {"butler", "parquet"}
 _TRACT_PATTERN: Final = "*_tract"
 
@@ -54,7 +55,7 @@ REPOSITORY_TABLES: Final = [
     dg.AssetSpec(
         ["butler", name],
         description=f"{text}. Its columns here are those that are used.",
-        group_name=_GROUP,
+        group_name=BUTLER_GROUP,
         kinds={"butler"},
         owners=OWNERS,
         metadata={"dagster/column_schema": used_columns(f"butler.{name}")},
@@ -69,7 +70,7 @@ REPOSITORY_TABLES: Final = [
 
 
 @dg.asset(
-    group_name=_GROUP,
+    group_name=BUTLER_GROUP,
     kinds=_KINDS,
     owners=OWNERS,
     code_version=_CODE_VERSION,
@@ -86,7 +87,7 @@ def butler_collections(
 
 
 @dg.asset(
-    group_name=_GROUP,
+    group_name=BUTLER_GROUP,
     kinds=_KINDS,
     owners=OWNERS,
     code_version=_CODE_VERSION,
@@ -103,7 +104,7 @@ def butler_dataset_types(
 
 
 @dg.asset(
-    group_name=_GROUP,
+    group_name=BUTLER_GROUP,
     kinds=_KINDS,
     owners=OWNERS,
     code_version=_CODE_VERSION,
@@ -124,7 +125,7 @@ def object_table(context: dg.AssetExecutionContext, butler: ButlerResource, lake
 
 
 @dg.asset(
-    group_name=_GROUP,
+    group_name=BUTLER_GROUP,
     kinds=_KINDS,
     owners=OWNERS,
     code_version=_CODE_VERSION,
