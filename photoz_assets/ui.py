@@ -3,6 +3,7 @@
 Three processes that start and end together. Each line that they print is prefixed with the name of its process.
 """
 
+import errno
 import os
 import re
 import signal
@@ -162,9 +163,9 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
     Raises
     ------
     UiError
-        The port is taken, or a part ended or did not start.
+        The host is not this machine's, the port is taken, or a part ended or did not start.
     """
-    _refuse_taken(host, port)
+    _refuse_unusable(host, port)
     # SIGINT too: what a script starts in the background would otherwise ignore it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -196,12 +197,17 @@ def _embedded_archive(parts: Parts, variables: Mapping[str, str]) -> str:
     return str(part.first_url)
 
 
-def _refuse_taken(host: str, port: int) -> None:
+def _refuse_unusable(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise UiError(
+                    f"{host} is no IPv4 address or name of this machine ({error.strerror}): take another host, or "
+                    "none for 127.0.0.1: .venv/bin/photoz ui"
+                ) from error
             raise UiError(
                 f"{host}:{port} cannot be had ({error.strerror}): end what listens there, or take another port: "
                 f".venv/bin/photoz ui --port {port + 1}"

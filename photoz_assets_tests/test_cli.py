@@ -199,6 +199,15 @@ def test_setting_without_sense_ends_the_demo_with_its_name(monkeypatch: pytest.M
     assert "Traceback" not in ended.output
 
 
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"], ids=["no host", "another machine's"])
+def test_host_that_is_not_this_machines_is_named_and_no_port_advised(host: str) -> None:
+    refused = _run("ui", "--host", host)
+    assert refused.exit_code == 1
+    assert f"Error: {host} is no IPv4 address or name of this machine" in refused.output
+    assert "port" not in refused.output
+    assert len(refused.output.strip().splitlines()) == 1
+
+
 def test_wrong_use_exits_with_2() -> None:
     assert _run("ui", "--port", "99999").exit_code == 2
     assert _run("query").exit_code == 2

@@ -58,7 +58,7 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(
-            f"cannot serve {host}:{port} from {data_dir}: {reason}; choose another --port or --data-dir"
+            f"cannot serve {host}:{port} from {data_dir}: {reason}; choose another --host, --port or --data-dir"
         ) from error
     click.echo(f"The simulated archive answers at {server.url} (stop it with Ctrl-C)")
     sys.stdout.flush()
