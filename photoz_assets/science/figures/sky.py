@@ -25,7 +25,7 @@ from photoz_assets.science.skymap import DC2
 
 SKY_SIZE_INCHES: Final = (10.4, 9.3)
 
-# The seed's window on DC2.
+# All of DC2, in the window of the notebook that this project grew from.
 _RA_DEG: Final = (47.0, 77.0)
 _DEC_DEG: Final = (-47.0, -25.0)
 _TRACT_LABEL_PT: Final = 8
@@ -67,7 +67,7 @@ def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
 
 
 def sky_axes(figure: Figure) -> Axes:
-    """Add axes on the seed's window, stretched so that shapes in its middle are true."""
+    """Add axes on all of DC2, stretched so that shapes in its middle are true."""
     axes = figure.add_subplot(aspect=1 / math.cos(math.radians(sum(_DEC_DEG) / 2)))
     dress(axes, "RA [deg]", "Dec [deg]")
     axes.set(xlim=_RA_DEG, ylim=_DEC_DEG)
