@@ -8,43 +8,21 @@
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from photoz_assets_tests.reliability import (
-    test_archive_faults,
-    test_bounds,
-    test_daemon,
-    test_data_faults,
-    test_disk,
-    test_injection,
-    test_kills,
-    test_processes,
-    test_security,
-    test_stopping,
-)
 from photoz_assets_tests.reliability.records import GROUPS, PAGE, FaultRecord, SoakRecord, read
 
-_MODULES: Final = (
-    test_archive_faults,
-    test_bounds,
-    test_daemon,
-    test_data_faults,
-    test_disk,
-    test_injection,
-    test_kills,
-    test_processes,
-    test_security,
-    test_stopping,
-)
 _FAULTS, _SOAK = "faults", "soak"
 _MOST_NAMED: Final = 5
 _HEADINGS: Final = ("fault", "injected", "outcome", "retries", "archive jobs", "rows lost", "wrong rows published")
 
 
 def injected() -> list[str]:
-    """List the faults that the tests inject."""
-    return sorted(fault for module in _MODULES for fault in module.FAULTS)
+    """List the faults that the tests of this folder inject: what their modules name ``FAULTS``."""
+    names = (f"{__package__}.{path.stem}" for path in Path(__file__).parent.glob("test_*.py"))
+    return sorted(fault for name in names for fault in getattr(import_module(name), "FAULTS", ()))
 
 
 def listed() -> list[list[str]]:
