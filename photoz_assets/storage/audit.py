@@ -18,6 +18,8 @@ MEMORY_LIMIT: Final = "128MB"
 # Eight bytes each, of which a quantile needs up to twice as many while it gathers them.
 _HELD_VALUES: Final = 4_000_000
 SHOWN_ROWS: Final = 5
+# Of more values than these, all good, a summary gives the range.
+_LISTED_VALUES: Final = 3
 
 Limits = Mapping[str, float | int | str | Sequence[str]]
 
@@ -142,7 +144,7 @@ def _row_verdict(connection: duckdb.DuckDBPyConnection, rule: RowRule, counts: M
     return Verdict(
         check=rule.check,
         passed=not broken,
-        summary=f"{broken} of {total} rows break it",
+        summary=f"{broken:,} of {total:,} rows fail" if broken else f"all {total:,} rows pass",
         numbers={"rows": total, "bad_rows": broken},
         limits=rule.limits,
         rows=shown,
@@ -157,27 +159,42 @@ def _key_verdict(
         if counts[column]:
             groups = f'SELECT "{column}", count(*) AS num_rows FROM staged GROUP BY ALL HAVING count(*) > 1'
             shown += _rows(connection.sql(f"{groups} LIMIT {SHOWN_ROWS}"))
-    repeated = sum(counts[column] for column in rule.columns)
+    repeated = {column: counts[column] for column in rule.columns if counts[column]}
+    found = ", ".join(f"{count:,} of {column}" for column, count in repeated.items())
     return Verdict(
         check=rule.check,
         passed=not repeated,
-        summary=f"{repeated} values of {' or '.join(rule.columns)} stand in more than one of {total} rows",
-        numbers={"rows": total, "repeated_values": repeated},
+        summary=f"repeated values in {total:,} rows: {found or 'none'}",
+        numbers={"rows": total, "repeated_values": sum(repeated.values())},
         limits={"unique": list(rule.columns)},
         rows=shown[:SHOWN_ROWS],
     )
 
 
 def _statistic_verdict(rule: StatisticRule, values: Mapping[str, Any], total: int) -> Verdict:
-    outside = [
-        f"{name} = {values[name]:.4g}"
-        for name, (low, high) in rule.inside.items()
-        if values[name] is not None and not low <= values[name] <= high
-    ]
+    measured = {name: values[name] for name in rule.inside if values[name] is not None}
+    outside = {
+        name: value
+        for name, value in measured.items()
+        if not rule.inside[name][0] <= value <= rule.inside[name][1]
+    }
+    if outside:
+        summary = f"outside the limits: {_listed(outside)}"
+    elif len(measured) > _LISTED_VALUES:
+        least, most = min(measured.values()), max(measured.values())
+        summary = f"inside the limits: {len(measured)} values, {least:.4g} .. {most:.4g}"
+    else:
+        summary = f"inside the limits: {_listed(measured) or 'nothing to measure'}"
     return Verdict(
         check=rule.check,
         passed=not outside,
-        summary=f"outside its limits: {', '.join(outside)}" if outside else "inside its limits",
+        summary=summary,
         numbers={"rows": total, **values},
         limits={name: f"{low:g} .. {high:g}" for name, (low, high) in rule.inside.items()},
+    )
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name} = {f'{value:,}' if isinstance(value, int) else f'{value:.4g}'}" for name, value in values.items()
     )

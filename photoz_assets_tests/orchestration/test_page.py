@@ -177,7 +177,7 @@ def test_failed_check_shows_what_failed_by_how_many_rows_and_which(
 ) -> None:
     page.goto(f"{address}/assets/matched_galaxies?view=checks&checkDetail=magnitude_cuts")
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
-    expect(page.get_by_text(re.compile(r"^3 of \d+ rows break it$")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^3 of [\d,]+ rows fail$")).first).to_be_visible()
     expect(page.get_by_text(refused_tract, exact=True).first).to_be_visible()
     for column in ("mt_match_objectId", "obj_r_cModelMag"):
         expect(page.get_by_text(column, exact=True).first).to_be_visible()

@@ -33,6 +33,8 @@ _LEFT_OUT = (
     r": \[SSL.*",
     r": '<\?xml.*",
 )
+# How many rows there are is the simulated sky's business.
+_ROWS = r"(?<![0-9])([0-9]{4,6}|[0-9]{1,3},[0-9]{3})(?![0-9])"
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Outcome:
         text = self.error
         for pattern in _LEFT_OUT:
             text = re.sub(pattern, "", text)
-        # How many rows there are is the simulated sky's business.
-        return f"refused: {re.sub(r'(?<![0-9])[0-9]{4,6}(?![0-9])', 'N', text)}"
+        return f"refused: {re.sub(_ROWS, 'N', text)}"
 
     @property
     def retries(self) -> int:

@@ -1,5 +1,6 @@
 """Each rule finds the row that breaks it, and only that."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,36 @@ def test_repeated_key_fails_unique_matches(tmp_path: Path, column: str) -> None:
     found = verdicts(with_value(table, column, 7, repeated), tmp_path)
     assert not found["unique_matches"].passed
     assert found["unique_matches"].rows == [{column: repeated, "num_rows": 2}]
+
+
+def test_summaries_of_a_good_table_say_what_was_found(tmp_path: Path) -> None:
+    said = {check: verdict.summary for check, verdict in verdicts(galaxies(2000), tmp_path).items()}
+    assert said["contract"] == said["finite_values"] == "all 2,000 rows pass"
+    assert said["unique_matches"] == "repeated values in 2,000 rows: none"
+    assert said["not_empty"] == "inside the limits: galaxies = 2,000"
+    assert re.fullmatch(r"inside the limits: 6 values, [\d.]+ \.\. [\d.]+", said["flux_agreement"])
+    offsets = ("median_ra_offset_arcsec", "median_dec_offset_arcsec", "p99_offset_arcsec")
+    listed = ", ".join(rf"{name} = -?[\d.e-]+" for name in offsets)
+    assert re.fullmatch(f"inside the limits: {listed}", said["coordinate_offsets"])
+
+
+def test_summaries_of_a_bad_table_say_what_was_found(tmp_path: Path) -> None:
+    bad = galaxies(
+        2000,
+        ts_redshift=[float("inf")] * 2000,
+        mt_match_objectId=[1, 1, *range(2, 2000)],
+        obj_z_cModelFlux=[1e9] * 2000,
+    )
+    said = {check: verdict.summary for check, verdict in verdicts(bad, tmp_path).items()}
+    assert said["finite_values"] == "2,000 of 2,000 rows fail"
+    assert said["unique_matches"] == "repeated values in 2,000 rows: 1 of mt_match_objectId"
+    assert re.fullmatch(r"outside the limits: median_z_flux_ratio = [\d.e+]+", said["flux_agreement"])
+
+
+def test_summaries_of_an_empty_table_say_that_there_was_nothing_to_find(tmp_path: Path) -> None:
+    found = verdicts(galaxies(50).slice(0, 0), tmp_path)
+    assert found["coordinate_offsets"].summary == "inside the limits: nothing to measure"
+    assert found["not_empty"].summary == "outside the limits: galaxies = 0"
 
 
 def test_at_most_five_bad_rows_are_shown(tmp_path: Path) -> None:
