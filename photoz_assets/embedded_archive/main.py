@@ -5,20 +5,29 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
-from photoz_assets.environment import DEFAULT_DENSITY
+from photoz_assets import environment
 
 _PROFILES = ("friendly", "rubin", "plain")
 
 
-@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """Takes ``.env`` of the current folder before its options look at the environment."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        environment.load_env_file(Path.cwd())
+        return super().make_context(*args, **extra)
+
+
+@click.command(cls=_Command, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option(
     "--density",
-    default=DEFAULT_DENSITY,
+    default=environment.DEFAULT_DENSITY,
     envvar="PHOTOZ_ARCHIVE_DENSITY",
     show_envvar=True,
     type=click.FloatRange(0, 1, min_open=True),
@@ -37,7 +46,8 @@ _PROFILES = ("friendly", "rubin", "plain")
 def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, token_env: str | None) -> None:
     """Serve simulated DC2-like catalogs over TAP, as Rubin's archive does.
 
-    Rows are made on first use and kept. The first line printed is the URL of the service, once it answers.
+    Rows are made on first use and kept. The first line printed is the URL of the service, once it answers. The
+    variables may stand in .env of the current folder.
     """
     token = os.environ.get(token_env) if token_env else None
     if token_env and not token:

@@ -65,14 +65,16 @@ def test_command_answers_within_ten_seconds_and_stops_cleanly(
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_settings_come_from_the_environment(start: Start, tmp_path: Path) -> None:
-    process = start(PHOTOZ_ARCHIVE_DENSITY="0.002", PHOTOZ_ARCHIVE_DIR=str(tmp_path / "there"))
+def test_settings_come_from_the_environment_and_else_from_the_env_file(start: Start, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PHOTOZ_ARCHIVE_DENSITY=0.002\nPHOTOZ_ARCHIVE_DIR=elsewhere\n")
+    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "there"))
     service = pyvo.dal.TAPService(url_of(process))
     (description,) = service.search(
         "SELECT description FROM tap_schema.schemas WHERE schema_name = 'dp02_dc2_catalogs'"
     )["description"]
     assert "density 0.002" in description
     assert (tmp_path / "there").is_dir()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_token_comes_from_the_variable_that_is_named(start: Start) -> None:
