@@ -94,6 +94,7 @@ def measure_tract(bench: Bench, url: str, work: Path) -> None:
     bench.interleaved(
         ("scan", "scan", {"path": str(stored)}),
         ("scan pandas", "scan", {"path": str(pandas)}),
+        ("audit, blocking", "audit", {"path": str(stored), "tract": TRACT, "folder": str(work), "warn": False}),
         ("audit", "audit", {"path": str(stored), "tract": TRACT, "folder": str(work)}),
         ("figures", "figures", {"path": str(stored), "folder": str(work)}),
         ("scatter", "scatter", {"path": str(stored), "folder": str(work)}),
@@ -126,7 +127,6 @@ def measure_rows(bench: Bench, work: Path, sky: Path, density: float) -> None:
     for share in (0.01, 0.1, 1.0):
         with archive(sky, share * density) as url:
             bench.interleaved(("made", "made", {"url": url, "tracts": [TRACT]}), repeats=1)
-            # The first loads what is loaded once in a process.
             named = {"url": url, "lake": str(work / f"rows-{share}"), "tracts": [TRACT, TRACT]}
             bench.interleaved((f"tract {share}", "work", named))
 
@@ -141,15 +141,11 @@ def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
     def measured(name: str, part: list[int], label: str, **more: Any) -> tuple[str, str, dict[str, Any]]:
         return label, name, {"url": url, "tracts": part, "lake": str(work / label), **more}
 
-    bench.interleaved(
-        measured("work", some, "work all"),
-        measured("one_process", some, "one process all", home=str(work / "home-all")),
-        repeats=1,
-    )
+    bench.interleaved(measured("shares", some, "shares", home=str(work / "home-all")), repeats=1)
     for at_once in (1, 4):
         part = some[: 3 * at_once]
         bench.interleaved(
-            measured("work", part, f"work {at_once}"),
+            measured("work", [some[0], *part], f"work {at_once}"),
             measured("process_each", part, f"each {at_once}", home=str(work / f"home-{at_once}"), at_once=at_once),
             repeats=1,
         )

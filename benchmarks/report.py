@@ -6,13 +6,19 @@ import platform
 import statistics
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Found = dict[str, list[dict[str, Any]]]
 
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _PACKAGES = ("numpy", "pyarrow", "duckdb", "astropy", "pyvo", "pandas", "matplotlib", "dagster")
+_OURS, _OTHERS = "#0072b2", "#9aa0a6"
+_NUMBERS_OF_TRACTS = (10, 40)
 _WAYS = ("download", "write", "ours", "ours, Parquet", "STILTS", "notebook")
 
 
@@ -131,13 +137,11 @@ def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         (f"{stored:.1f} MB, {pandas:.1f} MB, {found['notebook'][0]['bytes'] / 1e6:.1f} MB"),
     )
     yield "reading all columns: ours, pandas' default", "-", f"{of.seconds('scan')}, {of.seconds('scan pandas')}"
-    yield "audit, warm", "-", of.seconds("audit")
-    yield "audit over reading all columns", "2x", of.ratio("audit", "scan")
-    yield (
-        f"audit of {found['audit copies'][0].get('rows', 'ten times the')} rows",
-        "128 MB",
-        of.seconds("audit copies"),
-    )
+    yield "audit, warm: the blocking checks", "-", of.seconds("audit, blocking")
+    yield "the same over reading all columns", "2x", of.ratio("audit, blocking", "scan")
+    yield "audit, warm: with the checks that warn", "-", of.seconds("audit")
+    yield "the same over reading all columns", "-", of.ratio("audit", "scan")
+    yield f"audit of {found['audit copies'][0]['rows']:,} rows", "128 MB", of.seconds("audit copies")
     yield "six figures", "160 MiB", f"{of.seconds('figures')}, {of.of('figures', 'peak_mib'):.0f} MiB"
     yield "notebook's scatter plots over them", "3x", of.ratio("scatter", "figures")
     yield (
@@ -162,10 +166,20 @@ def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _density_rows(found: Found) -> Iterator[tuple[str, str, str]]:
+def _chains(found: Found) -> tuple[list[int], list[float]]:
+    """Give the rows of one tract at several densities, and the seconds of its whole chain."""
     labels = [label for label in found if label.startswith("tract ")]
-    rows = [found[label][0]["rows"] for label in labels]
-    seconds = [statistics.median(run["ends"][1] - run["ends"][0] for run in found[label]) for label in labels]
+    seconds = [statistics.median(run["seconds"] for run in found[label]) for label in labels]
+    return [found[label][0]["rows"] for label in labels], seconds
+
+
+def _totals(found: Found, name: str) -> list[float]:
+    """Give the seconds after each tract of the refresh, of its ``work`` alone or of its ``runs``."""
+    return list(accumulate(found["shares"][0][name]))
+
+
+def _density_rows(found: Found) -> Iterator[tuple[str, str, str]]:
+    rows, seconds = _chains(found)
     for number, median in zip(rows, seconds, strict=True):
         yield f"a tract's whole chain, {number:,} rows, with the query", "-", f"{median:.2f} s"
     yield "the same, a line fitted", "linear", _fitted(rows, seconds, "rows")
@@ -183,18 +197,27 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         "2 s",
         (f"{of.seconds('definitions')}, processor {of.of('definitions', 'processor'):.2f} s"),
     )
-    work, runs = (found[label][0]["ends"] for label in ("work all", "one process all"))
-    for number in sorted({min(number, len(work)) for number in (10, 40, len(work))}):
+    work, runs = (_totals(found, name) for name in ("work", "runs"))
+    numbers = sorted({min(number, len(work)) for number in (*_NUMBERS_OF_TRACTS, len(work))})
+    for number in numbers:
         share = (runs[number - 1] - work[number - 1]) / number
         yield (
             f"Dagster's share a tract, {number} runs in one process",
             "1.5 s",
             f"{share:.2f} s (work alone {work[number - 1] / number:.2f})",
         )
-    numbers = range(1, len(work) + 1)
-    yield f"{len(work)} tracts' runs in one process, a line fitted", "linear", _fitted(numbers, runs, "tracts")
+    if len(numbers) > 1:
+        listed, seconds = ", ".join(map(str, numbers)), [runs[number - 1] for number in numbers]
+        yield f"{listed} runs in one process, a line fitted", "linear", _fitted(numbers, seconds, "tracts")
+        pairs = zip(found["shares"][0]["runs"], found["shares"][0]["work"], strict=True)
+        slope, start = statistics.linear_regression(range(len(runs)), [run - alone for run, alone in pairs])
+        yield (
+            "Dagster's share of a tract, a line fitted",
+            "independent of tracts stored",
+            f"{start:.2f} s + {1000 * slope:.2g} ms x tracts stored before",
+        )
     for at_once in (1, 4):
-        tracts = len(found[f"work {at_once}"][0]["ends"])
+        tracts = 3 * at_once
         wall, processor = (
             (of.of(f"each {at_once}", name) - of.of(f"work {at_once}", name)) / tracts
             for name in ("seconds", "processor")
@@ -215,20 +238,41 @@ def _fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> st
     return f"{start:.2f} s + {1000 * slope:.3g} ms x {what}, at most {farthest:.0%} off"
 
 
+def _draw_line(axes: "Axes", amounts: Sequence[float], seconds: Sequence[float]) -> None:
+    """Draw the straight line through some costs, if there are enough of them."""
+    if len(amounts) > 1:
+        slope, start = statistics.linear_regression(amounts, seconds)
+        axes.axline((0, start), slope=slope, color="black", linewidth=0.8)
+
+
 def _draw(of: Numbers, found: Found, path: Path) -> None:
-    """Draw seconds and memory of the ways, on logarithmic axes."""
+    """Draw seconds and memory of the ways, on logarithmic axes, and what grows with rows and tracts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ways = [way for way in reversed(_WAYS) if way in found]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 7), layout="constrained")
     FigureCanvasAgg(figure)
-    seconds, memory = figure.subplots(1, 2, sharey=True)
-    colors = ["#0072b2" if way.startswith("ours") else "#9aa0a6" for way in ways]
+    (seconds, memory), (chain, refresh) = figure.subplots(2, 2)
+    memory.sharey(seconds)
+    memory.tick_params(labelleft=False)
+    colors = [_OURS if way.startswith("ours") else _OTHERS for way in ways]
     seconds.barh(ways, [of.of(way) for way in ways], color=colors)
     seconds.set(xscale="log", xlabel="seconds")
     # STILTS is a process of its own, whose memory is not measured; no bar says so.
     memory.barh(ways, [0 if way == "STILTS" else of.of(way, "peak_mib") for way in ways], color=colors)
     memory.set(xscale="log", xlabel="peak memory above imports [MiB]")
+    rows, chains = _chains(found)
+    chain.plot(rows, chains, "o", color=_OURS)
+    _draw_line(chain, rows, chains)
+    chain.set(xlabel="galaxies of a tract", ylabel="seconds of its whole chain", xlim=(0, None), ylim=(0, None))
+    chain.xaxis.set_major_formatter("{x:,g}")
+    for name, color, label in (("runs", _OURS, "runs of the job"), ("work", _OTHERS, "the same without Dagster")):
+        totals = _totals(found, name)
+        numbers = range(1, len(totals) + 1)
+        refresh.plot(numbers, totals, ".", markersize=4, color=color, label=label)
+        _draw_line(refresh, numbers, totals)
+    refresh.set(xlabel="tracts refreshed in one process", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    refresh.legend(frameon=False)
     figure.suptitle(f"From a TAP result of {found['ours'][0]['rows']:,} rows to a table, simulated data")
     figure.savefig(path, dpi=110)

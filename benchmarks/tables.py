@@ -23,8 +23,8 @@ def scan(path: str) -> Measured:
     return run
 
 
-def audit(path: str, tract: int, folder: str) -> Measured:
-    """Hold a tract against all its checks, warm."""
+def audit(path: str, tract: int, folder: str, warn: bool = True) -> Measured:  # noqa: FBT001, FBT002 - JSON's
+    """Hold a tract against its blocking checks and, or not, against those that warn; warm."""
     from photoz_assets.checks import key_rules, row_rules, statistic_rules
     from photoz_assets.selection import Selection
     from photoz_assets.storage.audit import audit as held
@@ -35,9 +35,11 @@ def audit(path: str, tract: int, folder: str) -> Measured:
             spill=Path(folder) / "spill",
             rows=row_rules(Selection(), tract),
             keys=key_rules(),
-            statistics=statistic_rules(),
+            statistics=statistic_rules() if warn else [],
         )
-        return {"failed": [verdict.check for verdict in verdicts if not verdict.passed]}
+        if failed := [verdict.summary for verdict in verdicts if not verdict.passed]:
+            raise RuntimeError(failed)
+        return {"rows": verdicts[0].numbers["rows"]}
 
     run()
     return run
@@ -47,12 +49,17 @@ def copies(path: str, number: int, copy: str) -> Measured:
     """Write a table of several copies of a tract's, each galaxy with keys of its own."""
     import duckdb
 
+    from photoz_assets.storage.staging import ROW_GROUP_ROWS
+
     def run() -> dict[str, Any]:
-        keys = "mt_match_objectId + copy AS mt_match_objectId, mt_id_truth_type || '_' || copy AS mt_id_truth_type"
+        keys = (
+            "(hash(mt_match_objectId, copy) >> 1)::BIGINT AS mt_match_objectId, "
+            "mt_id_truth_type || '_' || copy AS mt_id_truth_type"
+        )
         rows = duckdb.connect(config={"memory_limit": "512MB"}).sql(
             f"SELECT * EXCLUDE copy REPLACE ({keys}) FROM '{path}', range({number}) AS copies(copy)"
         )
-        rows.write_parquet(copy, compression="zstd", row_group_size=49_152)
+        rows.write_parquet(copy, compression="zstd", row_group_size=ROW_GROUP_ROWS)
         return {"bytes": Path(copy).stat().st_size}
 
     return run
