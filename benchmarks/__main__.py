@@ -21,6 +21,7 @@ TRACT = 3638
 LAKE_TRACTS = (3637, 3638, 3639, 3830, 3831)
 COPIES = 10
 RADII_DEG = {"field": 0.5, "arcmin": 1 / 60}
+_YARDSTICK: tuple[str, str, dict[str, Any]] = ("yardstick", "yardstick", {})
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -171,11 +172,15 @@ def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path
         work = Path(temporary)
         rows = sky or work / "archive"
         with archive(rows, density) as url:
+            bench.interleaved(_YARDSTICK)
             measure_tract(bench, url, work)
+            bench.interleaved(_YARDSTICK)
             measure_lake(bench, url, work)
         measure_rows(bench, work, rows, density)
         with archive(rows, 0.01) as url:
+            bench.interleaved(_YARDSTICK)
             measure_runs(bench, url, work, tracts)
+            bench.interleaved(_YARDSTICK)
     write_report(bench.found, settings, into)
 
 

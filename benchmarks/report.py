@@ -98,6 +98,11 @@ def _machine() -> str:
 
 
 def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    yield (
+        "yardstick: ten million additions in Python, from the first to the last measurement",
+        "-",
+        of.seconds("yardstick"),
+    )
     yield from _tract_rows(of, found)
     yield from _table_rows(of, found)
     yield from _density_rows(found)

@@ -25,6 +25,18 @@ def query(url: str, tract: int) -> Measured:
     return run
 
 
+def yardstick() -> Measured:
+    """Add ten million numbers in Python: how fast the machine is at the moment."""
+
+    def run() -> dict[str, Any]:
+        total = 0
+        for number in range(10_000_000):
+            total += number
+        return {"total": total}
+
+    return run
+
+
 def definitions() -> Measured:
     """Start Python and load the definitions."""
 
@@ -159,4 +171,6 @@ def made(url: str, tracts: list[int]) -> Measured:
     return run
 
 
-RUNS = {function.__name__: function for function in (query, definitions, work, shares, process_each, made)}
+RUNS = {
+    function.__name__: function for function in (query, yardstick, definitions, work, shares, process_each, made)
+}
