@@ -19,7 +19,7 @@ from PIL import Image
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts import DIAGNOSTICS
-from photoz_assets.science.bins import Axis, counts
+from photoz_assets.science.bins import Axis, Scale, counts
 from photoz_assets.science.figures import (
     GALAXY_FIGURES,
     SURVEY_FIGURES,
@@ -129,7 +129,7 @@ def test_counts_are_of_half_open_bins(value: float | None, bin_number: int | Non
     assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
 
 
-LOG = Axis(sql="x", label="", low=0.1, high=1e6, bins=100, logarithmic=True)
+LOG = Axis(sql="x", label="", low=0.1, high=1e6, bins=100, scale=Scale.LOGARITHMIC)
 
 
 def test_counts_on_a_logarithmic_line_equal_numpys() -> None:
@@ -156,6 +156,36 @@ def test_counts_on_a_logarithmic_line_equal_numpys() -> None:
 def test_counts_on_a_logarithmic_line_are_of_half_open_bins(value: float | None, bin_number: int | None) -> None:
     values = pa.array([value], pa.float64(), from_pandas=False)
     found = counts(_relation(pa.table({"x": values})), LOG)
+    assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
+
+
+COLOR = Axis(sql="x", label="", low=-2.0, high=4.0, bins=120, scale=Scale.MAGNITUDE)
+
+
+def test_counts_on_a_line_of_magnitudes_equal_numpys() -> None:
+    color = np.random.default_rng(6).uniform(-3, 5, 20_000)
+    expected, _ = np.histogram(color, bins=COLOR.edges)
+    found = counts(_relation(pa.table({"x": 10 ** (color / -2.5)})), COLOR)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bin_number"),
+    [
+        (10**0.8 * 0.999999, 0),
+        (10**0.8 * 1.000001, None),
+        (10**-1.6 * 1.000001, 119),
+        (10**-1.6 * 0.999999, None),
+        (1.0, 40),
+        (0.0, None),
+        (None, None),
+        (np.nan, None),
+        (np.inf, None),
+    ],
+)
+def test_counts_on_a_line_of_magnitudes_are_of_flux_ratios(ratio: float | None, bin_number: int | None) -> None:
+    values = pa.array([ratio], pa.float64(), from_pandas=False)
+    found = counts(_relation(pa.table({"x": values})), COLOR)
     assert np.flatnonzero(found).tolist() == ([] if bin_number is None else [bin_number])
 
 

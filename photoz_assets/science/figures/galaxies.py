@@ -1,7 +1,6 @@
 """Diagnostics of one sample of galaxies, a tract's or a field's: the measured beside the true."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from photoz_assets.bands import BAND_COLORS, BANDS
 from photoz_assets.contracts import flux_column, magnitude_column, true_flux_column
-from photoz_assets.science.bins import Axis, Counts, counts
+from photoz_assets.science.bins import Axis, Counts, Scale, counts
 from photoz_assets.science.figures.style import (
     BLUE,
     COUNT_LABEL,
@@ -59,17 +58,14 @@ def galaxy_figures(
     Parameters
     ----------
     galaxies
-        In the columns of the contract ``MATCHED_GALAXIES``. They are counted for the next figures while one is
-        drawn and saved, and must be left alone until the last one is.
+        In the columns of the contract ``MATCHED_GALAXIES``.
     summary
         Theirs.
     caption
         Which galaxies they are.
     """
-    with ThreadPoolExecutor(1, "counting") as thread:
-        counted = [thread.submit(figure.count, galaxies) for figure in GALAXY_FIGURES.values()]
-        for (name, figure), found in zip(GALAXY_FIGURES.items(), counted, strict=True):
-            yield name, figure.draw(found.result(), summary, caption)
+    for name, figure in GALAXY_FIGURES.items():
+        yield name, figure.draw(figure.count(galaxies), summary, caption)
 
 
 # All of one shape, so that a contact sheet has no holes.
@@ -88,14 +84,13 @@ def _magnitude(column: str, label: str) -> Axis:
 
 
 def _flux(column: str) -> Axis:
-    return Axis(sql=column, label="", low=0.1, high=1e6, bins=100, logarithmic=True)
+    return Axis(sql=column, label="", low=0.1, high=1e6, bins=100, scale=Scale.LOGARITHMIC)
 
 
 def _color(blue_flux: str, red_flux: str, label: str) -> Axis:
-    """Bin the colour in magnitudes of two fluxes; it is NULL unless both are positive."""
-    positive = f"{blue_flux} > 0 AND {red_flux} > 0"
-    color = f"CASE WHEN {positive} THEN -2.5 * log10({blue_flux}::DOUBLE / {red_flux}::DOUBLE) END"
-    return Axis(sql=color, label=f"{label} [mag]", low=-2.0, high=4.0, bins=120)
+    """Bin the colour of two fluxes, both positive."""
+    ratio = f"CASE WHEN {blue_flux} > 0 AND {red_flux} > 0 THEN {blue_flux}::DOUBLE / {red_flux}::DOUBLE END"
+    return Axis(sql=ratio, label=f"{label} [mag]", low=-2.0, high=4.0, bins=120, scale=Scale.MAGNITUDE)
 
 
 _OFFSETS: Final = (_offset(RA_OFFSET_ARCSEC, "ΔRA cos(Dec)"), _offset(DEC_OFFSET_ARCSEC, "ΔDec"))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from photoz_assets.science.bins import Axis, Counts
+from photoz_assets.science.bins import Axis, Counts, Scale
 
 HEADING_PT: Final = 19
 CAPTION_PT: Final = 13
@@ -188,10 +188,10 @@ def count_colors(*counts: Counts, colors: Colormap | str = DENSITY) -> ScalarMap
 
 def draw_counts(axes: Axes, counts: Counts, x: Axis, y: Axis, colors: ScalarMappable) -> None:
     """Draw counts, shape (x bins, y bins), as a map; empty bins stay white, and it is said if all are."""
-    if x.logarithmic:
+    if x.scale is Scale.LOGARITHMIC:
         axes.set_xscale("log")
         _label_decades(axes.xaxis)
-    if y.logarithmic:
+    if y.scale is Scale.LOGARITHMIC:
         axes.set_yscale("log")
         _label_decades(axes.yaxis)
     axes.set(xlim=(x.low, x.high), ylim=(y.low, y.high))
