@@ -218,7 +218,7 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         slope, start = statistics.linear_regression(range(len(runs)), [run - alone for run, alone in pairs])
         yield (
             "Dagster's share of a tract, a line fitted",
-            "independent of tracts stored",
+            "the same for all",
             f"{start:.2f} s + {1000 * slope:.2g} ms x tracts stored before",
         )
     for at_once in (1, 4):
@@ -254,6 +254,7 @@ def _draw(of: Numbers, found: Found, path: Path) -> None:
     """Draw seconds and memory of the ways, on logarithmic axes, and what grows with rows and tracts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     ways = [way for way in reversed(_WAYS) if way in found]
     figure = Figure(figsize=(9, 7), layout="constrained")
@@ -271,6 +272,7 @@ def _draw(of: Numbers, found: Found, path: Path) -> None:
     chain.plot(rows, chains, "o", color=_OURS)
     _draw_line(chain, rows, chains)
     chain.set(xlabel="galaxies of a tract", ylabel="seconds of its whole chain", xlim=(0, None), ylim=(0, None))
+    chain.xaxis.set_major_locator(MaxNLocator(4))
     chain.xaxis.set_major_formatter("{x:,g}")
     for name, color, label in (("runs", _OURS, "runs of the job"), ("work", _OTHERS, "the same without Dagster")):
         totals = _totals(found, name)
