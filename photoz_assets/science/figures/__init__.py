@@ -1,4 +1,4 @@
-"""Figures of the sky, of galaxies and of the survey, in one house style, counted in bins by DuckDB.
+"""Figures of the sky, of galaxies and of the survey, in one house style, drawn from counts in bins.
 
 Each figure is a ``matplotlib.figure.Figure`` of its own, made without pyplot and without global settings, so that
 figures can be drawn in any thread; its label is its alt text. Importing this package loads matplotlib, which takes
