@@ -222,7 +222,7 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
             f"{start:.2f} s + {1000 * slope:.2g} ms x tracts stored before",
         )
     for at_once in (1, 4):
-        tracts = 3 * at_once
+        tracts = min(3 * at_once, len(work))
         wall, processor = (
             (of.of(f"each {at_once}", name) - of.of(f"work {at_once}", name)) / tracts
             for name in ("seconds", "processor")
