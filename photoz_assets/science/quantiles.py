@@ -27,12 +27,18 @@ def quantiles(
     tuple[float | None, ...]
         For each share its quantile, linear between the two values beside it; None if no galaxy counts.
     """
-    values = np.empty(galaxies.count("*").fetchall()[0][0])
-    found = 0
     known = galaxies.filter(where).project(f"({sql})::DOUBLE AS value").filter("value IS NOT NULL")
+    # Grown and not counted beforehand: a file may be replaced between two queries.
+    held = bytearray()
     for (batch,) in batches(known):
-        values[found : found + len(batch)] = batch
-        found += len(batch)
-    if not found:
+        held += batch.tobytes()
+    if not held:
         return (None,) * len(shares)
-    return tuple(np.quantile(values[:found], shares, overwrite_input=True).tolist())
+    values = np.frombuffer(held)
+    places = np.array(shares) * (len(values) - 1)
+    below, above = np.floor(places).astype(np.intp), np.ceil(places).astype(np.intp)
+    values.partition([*below, *above])
+    low, high = values[below], values[above]
+    # Equal values have no gap, though the difference of infinite ones is no number.
+    gap = np.subtract(high, low, out=np.zeros_like(low), where=low != high)
+    return tuple((low + (places - below) * gap).tolist())

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import duckdb
@@ -8,6 +9,7 @@ import pytest
 
 from photoz_assets.bands import BANDS
 from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
+from photoz_assets.science.quantiles import quantiles
 from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import band_statistics, sample_summary, summed_counts, survey_statistics
 from photoz_assets_tests.samples import galaxies
@@ -187,3 +189,20 @@ def test_summed_histograms_of_tracts_are_those_of_all_their_galaxies(band: str) 
     np.testing.assert_array_equal(summed_counts(measured, "magnitude_counts", band), expected)
     expected, _ = np.histogram(together["ts_redshift"].astype(float), bins=np.linspace(0, 3.5, 51))
     np.testing.assert_array_equal(summed_counts(measured, "redshift_counts", band), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0, None, 1.0, 2.0, 5.0, 4.0], (1.64, 3.0, 4.36)),
+        ([7.0], (7.0, 7.0, 7.0)),
+        ([1.0, 2.0, math.inf, math.inf], (1.48, math.inf, math.inf)),
+        ([math.inf, math.inf], (math.inf, math.inf, math.inf)),
+        ([None], (None, None, None)),
+    ],
+)
+def test_quantiles_are_linear_between_values_and_never_nan(
+    values: list[float | None], expected: tuple[float | None, ...]
+) -> None:
+    relation = duckdb.connect().from_arrow(pa.table({"x": pa.array(values, pa.float64())}))
+    assert quantiles(relation, "x", 0.16, 0.5, 0.84) == pytest.approx(expected)
