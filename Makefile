@@ -31,7 +31,7 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes), 
 	@echo "make soak: docs/reliability.md is written; git diff shows what changed." >&2
 
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
-	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_assets_tests/embedded_archive/service/test_load.py $(ARGS)
+	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_archive_tests/service/test_load.py $(ARGS)
 
 postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27

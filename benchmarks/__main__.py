@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.report import write_numbers, write_report
-from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.survey.dp02 import TRACTS
 
 TRACT = 3638
 # The seed's field and its neighbours.

@@ -15,15 +15,15 @@ from benchmarks.measure import Measured
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from photoz_assets.storage.provenance import Provenance
+    from photoz_assets.lake.provenance import Provenance
     from photoz_assets.tap.jobs import Job
 
 _MAXREC = 10_000_000
 
 
 def adql(tract: int) -> str:
-    from photoz_assets.queries import Dialect, matched_galaxies_query
-    from photoz_assets.selection import Selection
+    from photoz_assets.survey.queries import Dialect, matched_galaxies_query
+    from photoz_assets.survey.selection import Selection
 
     return matched_galaxies_query(tract, Selection(), Dialect())
 
@@ -33,7 +33,7 @@ def ask(url: str, tract: int, *, parquet: bool = False) -> "Job":
     # What the first array would load is not the measurement's.
     import pandas as pd  # noqa: F401
 
-    from photoz_assets.tap.service import Archive
+    from photoz_assets.tap.client import Archive
 
     job = Archive(url, prefer_parquet=parquet).submit(adql(tract), maxrec=_MAXREC)
     job.run()
@@ -42,8 +42,8 @@ def ask(url: str, tract: int, *, parquet: bool = False) -> "Job":
 
 
 def provenance(tract: int) -> "Provenance":
-    from photoz_assets.selection import Selection
-    from photoz_assets.storage.provenance import Provenance
+    from photoz_assets.lake.provenance import Provenance
+    from photoz_assets.survey.selection import Selection
 
     return Provenance(table="matched_galaxies", code_version="benchmark", selection=Selection(), tract=tract)
 
@@ -74,8 +74,8 @@ def write(url: str, tract: int, folder: str) -> Measured:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from photoz_assets.contracts import MATCHED_GALAXIES
     from photoz_assets.science.photometry import with_magnitudes
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
 
     with ask(url, tract) as job:
         table = pa.Table.from_batches(
@@ -92,13 +92,13 @@ def write(url: str, tract: int, folder: str) -> Measured:
 
 def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured:  # noqa: FBT001, FBT002 - JSON's
     """Stream the result into a staged table, audit and publish it, as the asset does."""
-    from photoz_assets.checks import key_rules, row_rules, statistic_rules
-    from photoz_assets.contracts import MATCHED_GALAXIES
+    from photoz_assets.lake.audit import audit
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.lake.staging import publish, spill_folder, spool, stage
+    from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
     from photoz_assets.science.photometry import with_magnitudes
-    from photoz_assets.selection import Selection
-    from photoz_assets.storage.audit import audit
-    from photoz_assets.storage.lake import Lake
-    from photoz_assets.storage.staging import publish, spill_folder, spool, stage
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.selection import Selection
 
     lake = Lake(Path(folder))
     job = ask(url, tract, parquet=parquet)
@@ -163,10 +163,10 @@ def stage_rows(folder: str, rows: int, parquet: bool = False) -> Measured:  # no
     """Stage so many rows of the downloaded result, over and over if it has fewer."""
     import pandas as pd  # noqa: F401
 
-    from photoz_assets.contracts import MATCHED_GALAXIES
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.lake.staging import stage
     from photoz_assets.science.photometry import with_magnitudes
-    from photoz_assets.storage.lake import Lake
-    from photoz_assets.storage.staging import stage
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
 
     read = _read_parquet if parquet else _read_votable
     batches = map(with_magnitudes, _repeated(lambda: read(_result(folder, parquet=parquet)), rows))
@@ -189,7 +189,7 @@ def _repeated(read: "Callable[[], Iterator[pa.RecordBatch]]", rows: int) -> "Ite
 
 
 def _read_votable(path: Path) -> "Iterator[pa.RecordBatch]":
-    from photoz_assets.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
     from photoz_assets.tap import votable
 
     with path.open("rb") as file:
@@ -197,7 +197,7 @@ def _read_votable(path: Path) -> "Iterator[pa.RecordBatch]":
 
 
 def _read_parquet(path: Path) -> "Iterator[pa.RecordBatch]":
-    from photoz_assets.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
     from photoz_assets.tap import parquet, votable
 
     return parquet.read(path, MATCHED_GALAXIES.selected_schema, batch_rows=votable.DEFAULT_BATCH_ROWS)

@@ -69,8 +69,8 @@ def shares(url: str, lake: str, home: str, tracts: list[int]) -> Measured:
     import dagster as dg
 
     from photoz_assets.definitions import build_definitions
-    from photoz_assets.resources import ArchiveResource
-    from photoz_assets.storage.io_manager import LakeResource
+    from photoz_assets.orchestration.io_manager import LakeResource
+    from photoz_assets.orchestration.resources import ArchiveResource
 
     Path(home).mkdir(parents=True, exist_ok=True)
     refresh = _without_dagster(url, f"{lake}-without")
@@ -103,15 +103,15 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     """Make what does the work of a tract, asks, streams, audits, publishes and draws, and gives its rows."""
     import duckdb
 
-    from photoz_assets.assets.galaxies import _audited, _question
-    from photoz_assets.contracts import DIAGNOSTICS
     from photoz_assets.ingest import Inquirer
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.lake.staging import publish
+    from photoz_assets.orchestration.assets.galaxies import _audited, _question
     from photoz_assets.science.figures import Caption, contact_sheet, galaxy_figures, save, thumbnail_markdown
     from photoz_assets.science.statistics import band_statistics, sample_summary
-    from photoz_assets.selection import Selection
-    from photoz_assets.storage.lake import Lake
-    from photoz_assets.storage.staging import publish
-    from photoz_assets.tap.service import Archive
+    from photoz_assets.survey.contracts import DIAGNOSTICS
+    from photoz_assets.survey.selection import Selection
+    from photoz_assets.tap.client import Archive
 
     store = Lake(Path(lake))
 

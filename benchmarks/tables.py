@@ -25,9 +25,9 @@ def scan(path: str) -> Measured:
 
 def audit(path: str, tract: int, folder: str, warn: bool = True) -> Measured:  # noqa: FBT001, FBT002 - JSON's
     """Hold a tract against its blocking checks and, or not, against those that warn; warm."""
-    from photoz_assets.checks import key_rules, row_rules, statistic_rules
-    from photoz_assets.selection import Selection
-    from photoz_assets.storage.audit import audit as held
+    from photoz_assets.lake.audit import audit as held
+    from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
+    from photoz_assets.survey.selection import Selection
 
     def run() -> dict[str, Any]:
         verdicts = held(
@@ -49,7 +49,7 @@ def copies(path: str, number: int, copy: str) -> Measured:
     """Write a table of several copies of a tract's, each galaxy with keys of its own."""
     import duckdb
 
-    from photoz_assets.storage.staging import ROW_GROUP_ROWS
+    from photoz_assets.lake.staging import ROW_GROUP_ROWS
 
     def run() -> dict[str, Any]:
         keys = (
@@ -137,8 +137,8 @@ def scatter(path: str, folder: str) -> Measured:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
     from photoz_assets.science.figures.png import DPI
+    from photoz_assets.survey.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
 
     _load_fonts()
 

@@ -54,8 +54,8 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
         raise click.ClickException(
             f"the environment variable {token_env} is empty; set it to the token to ask for"
         )
-    from photoz_assets.embedded_archive.service.profile import Profile  # noqa: PLC0415  (not for --help)
-    from photoz_assets.embedded_archive.service.server import ArchiveServer  # noqa: PLC0415  (slow to load)
+    from photoz_archive.service.profile import Profile  # noqa: PLC0415  (not for --help)
+    from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415  (slow to load)
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import pyvo
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.sky.store import SkyStore
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.store import SkyStore
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from photoz_assets.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
-from photoz_assets.assets.butler import (
+from photoz_assets.orchestration.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
+from photoz_assets.orchestration.assets.butler import (
     REPOSITORY_TABLES,
     agrees_with_tap,
     butler_collections,
@@ -15,15 +15,15 @@ from photoz_assets.assets.butler import (
     matched_truth,
     object_table,
 )
-from photoz_assets.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
-from photoz_assets.assets.galaxies import field_galaxies, matched_galaxies
-from photoz_assets.assets.geometry import agrees_with_coadd_patches
-from photoz_assets.assets.sky import patches, sky_map, skyinfo, tracts
-from photoz_assets.assets.survey import survey_state
-from photoz_assets.automation import JOBS, SCHEDULES, SENSORS
-from photoz_assets.progress import progress_logger
-from photoz_assets.resources import ArchiveResource, ButlerResource, SelectionResource
-from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
+from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
+from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.orchestration.assets.geometry import agrees_with_coadd_patches
+from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
+from photoz_assets.orchestration.assets.survey import survey_state
+from photoz_assets.orchestration.automation import JOBS, SCHEDULES, SENSORS
+from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
+from photoz_assets.orchestration.resources import ArchiveResource, ButlerResource, SelectionResource
+from photoz_assets.orchestration.run_logger import progress_logger
 
 ASSETS: Final = (
     tap_tables,

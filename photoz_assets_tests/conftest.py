@@ -1,7 +1,6 @@
-"""What tests share: real embedded archives over HTTP, and runs of the real definitions against them."""
+"""What tests share: a Butler repository, and runs of the real definitions against the embedded archive."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
@@ -9,26 +8,24 @@ from typing import Final
 import click
 import pytest
 
-from photoz_assets.embedded_archive.butler.repository import make_repository
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.sky.store import SkyStore
+from photoz_archive.butler.repository import make_repository
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.store import SkyStore
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.runs import Runs
 
-# The seed's field touches these three.
-FIELD_TRACTS = (3637, 3638, 3831)
-DENSITY = 0.004
 # The density of the archive that has all tracts: making one takes time that hardly depends on its rows.
 THIN = 0.002
 # The files that take longest, longest first. `make test` hands out files in this order: a long one that came last
 # would keep one process busy while the others have nothing left to do.
 LONGEST: Final = (
-    "test_demo.py",
+    "commands/test_demo.py",
     "orchestration/test_page.py",
     "reliability/test_kills.py",
     "orchestration/test_automation.py",
     "reliability/test_daemon.py",
-    "test_ui.py",
+    "commands/test_ui.py",
     "orchestration/test_processes.py",
     "orchestration/test_sky.py",
     "test_docs.py",
@@ -43,7 +40,6 @@ LONGEST: Final = (
     "reliability/test_processes.py",
     "orchestration/test_event_log.py",
     "orchestration/test_without_butler.py",
-    "embedded_archive/service/test_load.py",
 )
 
 
@@ -51,42 +47,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first; the others, and the tests of a file, keep their order."""
     ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what the developer's shell says out of the tests."""
-    for name in (
-        "PHOTOZ_TAP_URL",
-        "PHOTOZ_TAP_TOKEN",
-        "ACCESS_TOKEN",
-        "PHOTOZ_ARCHIVE_DENSITY",
-        "PHOTOZ_BUTLER_REPOSITORY",
-        "BUTLER_RUBIN_ACCESS_TOKEN",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "lake"))
-    monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", str(tmp_path / "archive"))
-
-
-@pytest.fixture(scope="session")
-def sky_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of made tracts that all archives share, also those of the other processes of `make test`.
-
-    What the archives keep is keyed by density, and each of them keeps its jobs apart.
-    """
-    own = tmp_path_factory.getbasetemp()
-    # pytest-xdist puts each process's own folder into one of all of them.
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "sky"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
-    """The embedded archive with the tracts of the seed's field; tests leave it as they found it."""
-    with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

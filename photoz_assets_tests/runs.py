@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from photoz_assets.definitions import build_definitions
-from photoz_assets.resources import ArchiveResource, ButlerResource, SelectionResource
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import ArchiveResource, ButlerResource, SelectionResource
 
 
 @dataclass(frozen=True)

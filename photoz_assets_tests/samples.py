@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.science.skymap import DC2
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.skymap import DC2
 
 
 def galaxies(rows: int, *, tract: int = 3638, seed: int = 1, **columns: list[Any]) -> pa.Table:

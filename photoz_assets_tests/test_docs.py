@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
 from tools.pictures import PICTURES
 
@@ -24,8 +24,8 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {
     "make demo": "test_demo",
     "make ui": "orchestration/test_page",
-    ".venv/bin/photoz-archive": "embedded_archive/service/test_command: a server runs until it is stopped",
-    ".venv/bin/photoz-butler": "embedded_archive/butler/test_command",
+    ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
+    ".venv/bin/photoz-butler": "photoz_archive_tests/butler/test_command",
     ".venv/bin/pip install": "changes the environment",
     "PHOTOZ_BUTLER_REPOSITORY=": "a setting, and the real one needs a token",
     "BUTLER_RUBIN_ACCESS_TOKEN=": "a token",

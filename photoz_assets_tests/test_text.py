@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from photoz_assets.words import code_span, fenced, one_line
+from photoz_assets.text import code_span, fenced, one_line
 
 HOSTILE = ["a\nb", "\x1b[31mred\x1b[0m", "\u202eabc\x00", "x" * 10_000_000, " \t\r\n ", "\ud800 alone", ""]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from photoz_assets.contracts import CONTRACTS, Contract
 from photoz_assets.definitions import defs
+from photoz_assets.survey.contracts import CONTRACTS, Contract
 
 _INTRODUCTION = """# Assets and columns
 

@@ -13,8 +13,8 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import FloatRect, Page
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.page import ROOT, chromium, command, opened, serving, settings, too_bright
 
 _IMAGES: Final = ROOT / "docs" / "images"

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from benchmarks.fidelity.figure import draw
 from benchmarks.fidelity.measures import PhotoZ, classifier_auc, ks_distances, photo_z
 from benchmarks.fidelity.sample import LIMIT_MAG, PER_DEG2, Sample, Samples, observe, read_samples
-from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.embedded_archive.sky.population import Population, packaged_population
-from photoz_assets.embedded_archive.sky.store import SkyStore
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.population import Population, packaged_population
+from photoz_archive.sky.store import SkyStore
+from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
+from photoz_assets.survey.skymap import DC2
 
 TRACT, DENSITY = 3637, 0.15
 KINDS = {"forest": "random forest", "neighbours": "nearest neighbours"}
@@ -88,7 +88,7 @@ def compare(samples: Samples, true: Sample, area_deg2: float) -> tuple[Findings,
         real_unseen_u=float(np.isnan(real.magnitudes[:, 0]).mean()),
         per_deg2=len(seen) / area_deg2,
         drawn_per_second=300_000 / seconds,
-        num_bytes=len((resources.files("photoz_assets.data") / "dc2_population.npz").read_bytes()),
+        num_bytes=len((resources.files("photoz_archive.data") / "dc2_population.npz").read_bytes()),
     )
     return findings, seen
 

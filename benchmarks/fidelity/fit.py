@@ -179,7 +179,7 @@ def fit(sample: Sample, *, components: int, rounds: int, seed: int) -> dict[str,
 
 
 def _arrays(mixture: Mixture, points: FloatArray, centre: FloatArray, scale: FloatArray) -> dict[str, FloatArray]:
-    """Give the mixture in physical units and the counts in i, as ``photoz_assets/data/README.md`` has them."""
+    """Give the mixture in physical units and the counts in i, as ``photoz_archive/data/README.md`` has them."""
     covariance = mixture.covariance * scale[:, None] * scale
     rows, columns = np.tril_indices(DIMENSIONS)
     num_bins = round((_COUNTS_TO_MAG - _COUNTS_FROM_MAG) / _COUNT_STEP_MAG)

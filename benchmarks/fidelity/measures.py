@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fidelity.sample import Sample
-from photoz_assets.bands import BANDS
+from photoz_assets.survey.bands import BANDS
 
 FloatArray = NDArray[np.float64]
 

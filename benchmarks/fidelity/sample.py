@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.bands import BANDS
+from photoz_assets.survey.bands import BANDS
 
 FloatArray = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.catalog import close_names
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.functions import FUNCTIONS
+from photoz_archive.adql.catalog import close_names
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.functions import FUNCTIONS
 
 _BINARY: Final = frozenset({"this", "expression"})
 _UNARY: Final = frozenset({"this"})

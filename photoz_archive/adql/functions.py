@@ -7,9 +7,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql import geometry
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.geometry import macro
+from photoz_archive.adql import geometry
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.geometry import macro
 
 Builder = Callable[[exp.Anonymous], exp.Expr]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_archive.adql.errors import AdqlError
 
 SHAPES: Final = frozenset({"POINT", "CIRCLE", "POLYGON"})
 _SYSTEMS: Final = frozenset({"", "ICRS", "ICRS GEOCENTER", "ICRS BARYCENTER"})

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NoReturn
 from sqlglot import Dialect, Parser, Token, Tokenizer, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
-from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_archive.adql.errors import AdqlError
 
 _NO_QUERY: Final = "Expected a query that begins with SELECT or WITH"
 MAX_QUERY_CHARACTERS: Final = 200_000

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.catalog import Catalog, TableFacts
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.scopes import OutputColumn, Scan, Scope, Source, find_column
+from photoz_archive.adql.catalog import Catalog, TableFacts
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.scopes import OutputColumn, Scan, Scope, Source, find_column
 
 _Named = dict[str, tuple[OutputColumn, ...]]
 

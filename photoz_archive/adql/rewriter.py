@@ -4,8 +4,8 @@ import math
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.functions import FUNCTIONS
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.functions import FUNCTIONS
 
 _LARGEST_LONG = 2**63 - 1
 

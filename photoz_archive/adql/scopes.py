@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts, TableFacts, close_names
-from photoz_assets.embedded_archive.adql.errors import AdqlError
+from photoz_archive.adql.catalog import ColumnFacts, TableFacts, close_names
+from photoz_archive.adql.errors import AdqlError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 import numpy as np
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.geometry import constant, shape_arguments, shape_name, unit_vectors
-from photoz_assets.embedded_archive.adql.scopes import Scan
+from photoz_archive.adql.geometry import constant, shape_arguments, shape_name, unit_vectors
+from photoz_archive.adql.scopes import Scan
 
 Number = int | float
 Tracts = frozenset[int]

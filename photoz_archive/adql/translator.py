@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql import allowlist, grammar
-from photoz_assets.embedded_archive.adql.catalog import Catalog
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.functions import FUNCTIONS, Kind
-from photoz_assets.embedded_archive.adql.reach import Footprint, Reach, reaches, restricts_one_area
-from photoz_assets.embedded_archive.adql.resolver import Resolver
-from photoz_assets.embedded_archive.adql.rewriter import rewrite
-from photoz_assets.embedded_archive.adql.scopes import OutputColumn, Scan
+from photoz_archive.adql import allowlist, grammar
+from photoz_archive.adql.catalog import Catalog
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.functions import FUNCTIONS, Kind
+from photoz_archive.adql.resolver import Resolver
+from photoz_archive.adql.rewriter import rewrite
+from photoz_archive.adql.scopes import OutputColumn, Scan
+from photoz_archive.adql.tract_pruning import Footprint, Reach, reaches, restricts_one_area
 
 
 @dataclass(frozen=True)

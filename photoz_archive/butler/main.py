@@ -40,8 +40,8 @@ def main(*, repository: Path, tracts: tuple[int, ...], density: float | None, da
     The settings of the archive in .env of the current folder hold here too, so that both give the same rows.
     """
     environment.load_env_file(Path.cwd())
-    from photoz_assets.embedded_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
-    from photoz_assets.embedded_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
+    from photoz_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
+    from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
 
     try:
         store = SkyStore(

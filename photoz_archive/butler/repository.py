@@ -13,10 +13,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts import MATCHED_DATASET, OBJECT_DATASET
-from photoz_assets.embedded_archive.sky.store import SkyStore
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.store import SkyStore
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts import MATCHED_DATASET, OBJECT_DATASET
+from photoz_assets.survey.skymap import DC2
 
 if TYPE_CHECKING:
     from lsst.daf.butler import Butler

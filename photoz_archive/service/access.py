@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from photoz_assets.embedded_archive.service.archive import Archive
+from photoz_archive.service.query_service import Archive
 
 _WINDOW_SECONDS: Final = 60
 # Results lie here for a service that redirects to them: open to all, and to no token.

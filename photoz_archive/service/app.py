@@ -14,21 +14,21 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.service import uws, vosi
-from photoz_assets.embedded_archive.service.access import BUCKET, AccessMiddleware
-from photoz_assets.embedded_archive.service.archive import Archive
-from photoz_assets.embedded_archive.service.errors import (
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.service import uws, vosi
+from photoz_archive.service.access import BUCKET, AccessMiddleware
+from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.errors import (
     BadRequestError,
     NotFoundError,
     QueryStoppedError,
     ServiceError,
 )
-from photoz_assets.embedded_archive.service.examples import examples_document
-from photoz_assets.embedded_archive.service.interruption import Interruption
-from photoz_assets.embedded_archive.service.jobs import FINAL, Job
-from photoz_assets.embedded_archive.service.parameters import collect, parse_query
-from photoz_assets.embedded_archive.service.votable import error_document
+from photoz_archive.service.examples import examples_document
+from photoz_archive.service.jobs import FINAL, Job
+from photoz_archive.service.parameters import collect, parse_query
+from photoz_archive.service.query_service import Archive
+from photoz_archive.service.votable import error_document
 
 _XML: Final = "text/xml"
 _VOTABLE: Final = "application/x-votable+xml"

@@ -4,7 +4,7 @@ import threading
 
 import duckdb
 
-from photoz_assets.embedded_archive.service.errors import QueryStoppedError
+from photoz_archive.service.errors import QueryStoppedError
 
 _REPEAT_SECONDS = 0.05
 

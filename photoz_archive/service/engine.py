@@ -15,16 +15,16 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts
-from photoz_assets.embedded_archive.adql.macros import MACROS
-from photoz_assets.embedded_archive.adql.scopes import Scan
-from photoz_assets.embedded_archive.adql.translator import Translation
-from photoz_assets.embedded_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.fields import result_fields
-from photoz_assets.embedded_archive.service.interruption import Interruption
-from photoz_assets.embedded_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema
-from photoz_assets.embedded_archive.service.stream import ResultStream
+from photoz_archive.adql.catalog import ColumnFacts
+from photoz_archive.adql.macros import MACROS
+from photoz_archive.adql.scopes import Scan
+from photoz_archive.adql.translator import Translation
+from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.fields import result_fields
+from photoz_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema
+from photoz_archive.service.stream import ResultStream
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts
+from photoz_archive.adql.catalog import ColumnFacts
 
 
 @dataclass(frozen=True)

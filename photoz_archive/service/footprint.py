@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from photoz_assets.embedded_archive.adql.reach import Tracts
-from photoz_assets.science.skymap import DC2, SkyBox
+from photoz_archive.adql.tract_pruning import Tracts
+from photoz_assets.survey.skymap import DC2, SkyBox
 
 # Primary rows lie in their tract's inner region, to the scatter of a measured position.
 _PRIMARY_MARGIN_DEG: Final = 2 / 3600

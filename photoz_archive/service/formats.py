@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from photoz_assets.embedded_archive.service import votable
-from photoz_assets.embedded_archive.service.errors import BadRequestError
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.stream import ResultStream
+from photoz_archive.service import votable
+from photoz_archive.service.errors import BadRequestError
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.stream import ResultStream
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from vo_models.uws.types import ExecutionPhase as Phase
 
-from photoz_assets.embedded_archive.service.errors import ConflictError, NotFoundError
+from photoz_archive.service.errors import ConflictError, NotFoundError
 
 RETENTION: Final = timedelta(days=7)
 

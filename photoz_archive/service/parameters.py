@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from photoz_assets.embedded_archive.service.errors import BadRequestError
-from photoz_assets.embedded_archive.service.formats import Format, find_format
-from photoz_assets.embedded_archive.service.profile import Profile
+from photoz_archive.service.errors import BadRequestError
+from photoz_archive.service.formats import Format, find_format
+from photoz_archive.service.profile import Profile
 
 _LANGUAGES = frozenset({"ADQL", "ADQL-2.0", "ADQL-2.1"})
 

@@ -10,18 +10,18 @@ from typing import Final
 
 from vo_models.uws.types import ExecutionPhase as Phase
 
-from photoz_assets.embedded_archive.adql.errors import AdqlError
-from photoz_assets.embedded_archive.adql.reach import Footprint
-from photoz_assets.embedded_archive.adql.translator import Translation, translate
-from photoz_assets.embedded_archive.service.engine import Engine
-from photoz_assets.embedded_archive.service.errors import BadRequestError, ConflictError, ServiceError
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.interruption import Interruption
-from photoz_assets.embedded_archive.service.jobs import ACTIVE, Job, JobStore
-from photoz_assets.embedded_archive.service.parameters import QueryRequest, parse_query
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.schema import ArchiveSchema
-from photoz_assets.embedded_archive.service.stream import ResultStream
+from photoz_archive.adql.errors import AdqlError
+from photoz_archive.adql.tract_pruning import Footprint
+from photoz_archive.adql.translator import Translation, translate
+from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.engine import Engine
+from photoz_archive.service.errors import BadRequestError, ConflictError, ServiceError
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.jobs import ACTIVE, Job, JobStore
+from photoz_archive.service.parameters import QueryRequest, parse_query
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.schema import ArchiveSchema
+from photoz_archive.service.stream import ResultStream
 
 logger = logging.getLogger(__name__)
 

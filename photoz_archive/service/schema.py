@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from photoz_assets.embedded_archive.adql.catalog import Catalog, ColumnFacts, TableFacts
+from photoz_archive.adql.catalog import Catalog, ColumnFacts, TableFacts
 
 DATA_SCHEMA: Final = "dp02_dc2_catalogs"
 SKY_TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
@@ -102,7 +102,7 @@ def load_schema(identity: str, *, lower_case: bool = False, booleans_as_short: b
     booleans_as_short
         Give flags the datatype ``short``.
     """
-    text = files("photoz_assets.data").joinpath("dp02_dc2_schema.json").read_text(encoding="utf-8")
+    text = files("photoz_archive.data").joinpath("dp02_dc2_schema.json").read_text(encoding="utf-8")
     extract = json.loads(text)
 
     def spell(name: str) -> str:

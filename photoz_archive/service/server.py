@@ -8,18 +8,18 @@ from typing import Final, Self
 
 import uvicorn
 
-from photoz_assets.embedded_archive.service.app import TapApplication
-from photoz_assets.embedded_archive.service.archive import Archive
-from photoz_assets.embedded_archive.service.engine import Engine
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.footprint import SkyFootprint
-from photoz_assets.embedded_archive.service.jobs import JobStore
-from photoz_assets.embedded_archive.service.place import ServerPlace
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.schema import load_schema
-from photoz_assets.embedded_archive.sky.coadds import coadd_patches
-from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
-from photoz_assets.embedded_archive.sky.store import SKY_VERSION, SkyStore
+from photoz_archive.service.app import TapApplication
+from photoz_archive.service.engine import Engine
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.footprint import SkyFootprint
+from photoz_archive.service.jobs import JobStore
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.query_service import Archive
+from photoz_archive.service.schema import load_schema
+from photoz_archive.service.server_folder import ServerPlace
+from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.identifiers import tract_of_object_id
+from photoz_archive.sky.store import SKY_VERSION, SkyStore
 from photoz_assets.environment import DEFAULT_DENSITY
 
 _START_SECONDS: Final = 10

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from photoz_assets.embedded_archive.service.errors import ServiceError
-from photoz_assets.embedded_archive.service.fields import Field, conform
+from photoz_archive.service.errors import ServiceError
+from photoz_archive.service.fields import Field, conform
 
 
 @dataclass

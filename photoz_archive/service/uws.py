@@ -17,8 +17,8 @@ from vo_models.uws.types import ErrorType, UWSVersion
 from vo_models.uws.types import ExecutionPhase as Phase
 from vo_models.voresource.types import UTCTimestamp
 
-from photoz_assets.embedded_archive.service.jobs import Job
-from photoz_assets.embedded_archive.service.profile import Profile
+from photoz_archive.service.jobs import Job
+from photoz_archive.service.profile import Profile
 
 
 class JobParameters(BaseXmlModel, tag="parameters", ns="uws", nsmap=NSMAP):

@@ -28,12 +28,12 @@ from vo_models.vosi.availability.models import Availability
 from vo_models.vosi.capabilities.models import VOSICapabilities
 from vo_models.vosi.tables.models import VOSITable, VOSITableSet
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts, TableFacts
-from photoz_assets.embedded_archive.adql.functions import FUNCTIONS, Function, Kind
-from photoz_assets.embedded_archive.service.formats import FORMATS
-from photoz_assets.embedded_archive.service.jobs import RETENTION
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.schema import ArchiveSchema, ForeignKey
+from photoz_archive.adql.catalog import ColumnFacts, TableFacts
+from photoz_archive.adql.functions import FUNCTIONS, Function, Kind
+from photoz_archive.service.formats import FORMATS
+from photoz_archive.service.jobs import RETENTION
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.schema import ArchiveSchema, ForeignKey
 
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
 _STRING_AND_SYNTAX: Final = {

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pybase64
 from numpy.typing import NDArray
 
-from photoz_assets.embedded_archive.service.fields import Field, xml_text
-from photoz_assets.embedded_archive.service.stream import ResultStream
+from photoz_archive.service.fields import Field, xml_text
+from photoz_archive.service.stream import ResultStream
 
 NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
 _LINE_CHARACTERS: Final = 64

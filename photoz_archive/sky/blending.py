@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.bands import BANDS
-from photoz_assets.embedded_archive.sky.crowding import absorbers
-from photoz_assets.embedded_archive.sky.photometry import flux_error
-from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.embedded_archive.sky.truth import Sources
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.crowding import absorbers
+from photoz_archive.sky.photometry import flux_error
+from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.truth import Sources
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.sky.columns import COADD_PATCHES
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.columns import COADD_PATCHES
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.skymap import DC2
 
 
 def coadd_patches() -> pa.Table:

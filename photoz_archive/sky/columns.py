@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS
+from photoz_assets.survey.bands import BANDS
 
 _OBJECT_BAND: Final = (
     ("psfFlux", pa.float64()),

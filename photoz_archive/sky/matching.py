@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from photoz_assets.bands import BANDS
-from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, TRUTH_SUMMARY
-from photoz_assets.embedded_archive.sky.crowding import close_pairs
-from photoz_assets.embedded_archive.sky.digits import ERROR_BITS, FLUX_BITS, rounded
-from photoz_assets.embedded_archive.sky.identifiers import truth_ids
-from photoz_assets.embedded_archive.sky.measurement import NO_ROW
-from photoz_assets.embedded_archive.sky.objects import Objects
-from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude, magnitude_of_flux
-from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.embedded_archive.sky.truth import GALAXY, NO_HOST, Sources
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.columns import MATCHES_TRUTH, TRUTH_SUMMARY
+from photoz_archive.sky.crowding import close_pairs
+from photoz_archive.sky.identifiers import truth_ids
+from photoz_archive.sky.measurement import NO_ROW
+from photoz_archive.sky.objects import Objects
+from photoz_archive.sky.photometry import flux_of_magnitude, magnitude_of_flux
+from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded
+from photoz_archive.sky.truth import GALAXY, NO_HOST, Sources
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -10,11 +10,11 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.embedded_archive.sky.blending import I_BAND, Blobs, blend
-from photoz_assets.embedded_archive.sky.photometry import DETECTION_SNR, flux_error
-from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.embedded_archive.sky.truth import GALAXY, Sources
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.blending import I_BAND, Blobs, blend
+from photoz_archive.sky.photometry import DETECTION_SNR, flux_error
+from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.truth import GALAXY, Sources
+from photoz_assets.survey.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from photoz_assets.bands import BANDS
-from photoz_assets.embedded_archive.sky.columns import OBJECT
-from photoz_assets.embedded_archive.sky.digits import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
-from photoz_assets.embedded_archive.sky.identifiers import object_ids
-from photoz_assets.embedded_archive.sky.measurement import NO_ROW, Detections
-from photoz_assets.embedded_archive.sky.photometry import DETECTION_SNR
-from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.columns import OBJECT
+from photoz_archive.sky.identifiers import object_ids
+from photoz_archive.sky.measurement import NO_ROW, Detections
+from photoz_archive.sky.photometry import DETECTION_SNR
+from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

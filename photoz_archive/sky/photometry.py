@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.bands import AB_ZERO_POINT_MAG
+from photoz_assets.survey.bands import AB_ZERO_POINT_MAG
 
 FloatArray = NDArray[np.float64]
 

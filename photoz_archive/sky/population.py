@@ -119,7 +119,7 @@ def magnitudes_of_colours(i_mag: FloatArray, colours: FloatArray) -> FloatArray:
 def packaged_population() -> Population:
     """Load the population that comes with the package."""
     with (
-        (resources.files("photoz_assets.data") / "dc2_population.npz").open("rb") as file,
+        (resources.files("photoz_archive.data") / "dc2_population.npz").open("rb") as file,
         np.load(file) as arrays,
     ):
         return Population.from_arrays({name: np.asarray(arrays[name], float) for name in arrays.files})

@@ -18,14 +18,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
-from photoz_assets.embedded_archive.sky.matching import match, match_table, truth_table
-from photoz_assets.embedded_archive.sky.measurement import measure
-from photoz_assets.embedded_archive.sky.objects import describe, object_table
-from photoz_assets.embedded_archive.sky.recipe import Recipe
-from photoz_assets.embedded_archive.sky.truth import Sources, draw_overlap, draw_truths
+from photoz_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
+from photoz_archive.sky.matching import match, match_table, truth_table
+from photoz_archive.sky.measurement import measure
+from photoz_archive.sky.objects import describe, object_table
+from photoz_archive.sky.random_streams import Recipe
+from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
 from photoz_assets.environment import DEFAULT_DENSITY
+from photoz_assets.survey.dp02 import TRACTS
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "3"

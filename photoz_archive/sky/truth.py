@@ -11,12 +11,12 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.embedded_archive.sky.digits import FLUX_BITS, rounded, rounded_angles
-from photoz_assets.embedded_archive.sky.photometry import flux_of_magnitude
-from photoz_assets.embedded_archive.sky.population import magnitudes_of_colours, packaged_population
-from photoz_assets.embedded_archive.sky.recipe import Recipe, Stage
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.photometry import flux_of_magnitude
+from photoz_archive.sky.population import magnitudes_of_colours, packaged_population
+from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.rounding import FLUX_BITS, rounded, rounded_angles
+from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
+from photoz_assets.survey.skymap import DC2
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

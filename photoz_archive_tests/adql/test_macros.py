@@ -11,7 +11,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
-from photoz_assets.embedded_archive.adql.macros import MACROS
+from photoz_archive.adql.macros import MACROS
 
 CENTRES = [(62.0, -37.0), (0.0, 0.0), (359.9, 45.0), (0.1, -80.0), (180.0, 90.0), (10.0, -90.0), (300.0, 89.5)]
 RADII = [0.001, 0.5, 30.0, 89.0, 91.0, 179.0, 180.0]

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.adql.translator import translate
-from photoz_assets.embedded_archive.service.footprint import SkyFootprint
-from photoz_assets.embedded_archive.service.schema import load_schema
-from photoz_assets.science.skymap import DC2
+from photoz_archive.adql.translator import translate
+from photoz_archive.service.footprint import SkyFootprint
+from photoz_archive.service.schema import load_schema
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.skymap import DC2
 
 SCHEMA = "dp02_dc2_catalogs"
 ALL = frozenset(TRACTS)

@@ -3,9 +3,9 @@
 import pytest
 from sqlglot import exp
 
-from photoz_assets.embedded_archive.adql.translator import Translation, translate
-from photoz_assets.embedded_archive.service.footprint import SkyFootprint
-from photoz_assets.embedded_archive.service.schema import load_schema
+from photoz_archive.adql.translator import Translation, translate
+from photoz_archive.service.footprint import SkyFootprint
+from photoz_archive.service.schema import load_schema
 
 CATALOG = load_schema("simulated").catalog
 FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)

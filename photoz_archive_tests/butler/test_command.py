@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from photoz_assets.embedded_archive.butler.main import main
-from photoz_assets_tests.conftest import DENSITY
+from photoz_archive.butler.main import main
+from photoz_archive_tests.shared import DENSITY
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
 sphgeom = pytest.importorskip("lsst.sphgeom", reason="the extra butler is not installed")

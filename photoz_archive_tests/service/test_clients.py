@@ -11,9 +11,9 @@ import pytest
 import pyvo
 from astropy.table import Table
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.embedded_archive.conftest import SkyRows
-from photoz_assets_tests.embedded_archive.service.stilts import needs_stilts, run_stilts
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.conftest import SkyRows
+from photoz_archive_tests.service.stilts import needs_stilts, run_stilts
 
 JOIN = """
     SELECT o.objectId, o.coord_ra, o.detect_isPrimary, o.refBand, o.refExtendedness, o.g_cModelFlux, m.match_count,

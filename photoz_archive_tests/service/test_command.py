@@ -15,7 +15,7 @@ import pytest
 import pyvo
 import requests
 
-COMMAND = [sys.executable, "-m", "photoz_assets.embedded_archive.main"]
+COMMAND = [sys.executable, "-m", "photoz_archive.main"]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

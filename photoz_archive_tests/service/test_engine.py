@@ -10,15 +10,15 @@ import duckdb
 import pytest
 import requests
 
-from photoz_assets.embedded_archive.service.engine import Engine
-from photoz_assets.embedded_archive.service.errors import QueryStoppedError
-from photoz_assets.embedded_archive.service.interruption import Interruption
-from photoz_assets.embedded_archive.service.schema import load_schema
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.sky.coadds import coadd_patches
-from photoz_assets.embedded_archive.sky.store import SkyStore
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
-from photoz_assets_tests.embedded_archive.service.test_jobs import create, wait_for
+from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.engine import Engine
+from photoz_archive.service.errors import QueryStoppedError
+from photoz_archive.service.schema import load_schema
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.store import SkyStore
+from photoz_archive_tests.service.test_jobs import create, wait_for
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 import requests
 from astropy.io.votable.tree import VOTableFile
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.embedded_archive.service.test_jobs import create, wait_for
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.service.test_jobs import create, wait_for
 
 QUERY = (
     "SELECT objectId, coord_ra, detect_isPrimary FROM dp02_dc2_catalogs.Object WHERE tract = 3637 AND patch = 0"

@@ -12,12 +12,12 @@ import pytest
 import requests
 from astropy.table import Table
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts
-from photoz_assets.embedded_archive.service.fields import Field, primitive_of
-from photoz_assets.embedded_archive.service.formats import FORMATS
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.service.stream import ResultStream
+from photoz_archive.adql.catalog import ColumnFacts
+from photoz_archive.service.fields import Field, primitive_of
+from photoz_archive.service.formats import FORMATS
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.service.stream import ResultStream
 
 QUERY = (
     "SELECT o.objectId, o.coord_ra, o.refBand, o.detect_isPrimary, o.refExtendedness, o.u_cModelFlux, m.id_truth_type, "

@@ -18,11 +18,11 @@ from defusedxml import ElementTree
 from pyvo.io.uws import parse_job, parse_job_list
 from vo_models.uws.types import ExecutionPhase as Phase
 
-from photoz_assets.embedded_archive.service.errors import ConflictError, NotFoundError
-from photoz_assets.embedded_archive.service.jobs import JobStore
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
+from photoz_archive.service.errors import ConflictError, NotFoundError
+from photoz_archive.service.jobs import JobStore
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 QUICK = "SELECT table_name FROM tap_schema.tables"
 # 37,000 objects squared: minutes of work.

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.sky.store import TABLES, SkyStore
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
-from photoz_assets_tests.embedded_archive.conftest import SkyRows
+from photoz_archive.sky.store import TABLES, SkyStore
+from photoz_archive_tests.conftest import SkyRows
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
+from photoz_assets.survey.dp02 import TRACTS
 
 FULL = bool(os.environ.get("PHOTOZ_SOAK"))
 CLIENTS = 50 if FULL else 12
@@ -58,7 +58,7 @@ def start() -> Iterator[Start]:
     running: list[Server] = []
 
     def run(folder: Path, density: float) -> Server:
-        command = [sys.executable, "-m", "photoz_assets.embedded_archive.main"]
+        command = [sys.executable, "-m", "photoz_archive.main"]
         process = subprocess.Popen(
             [*command, "--data-dir", str(folder), "--density", str(density)],
             stdout=subprocess.PIPE,

@@ -18,10 +18,10 @@ import pyvo
 import requests
 from defusedxml import ElementTree
 
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
-from photoz_assets_tests.embedded_archive.service.test_jobs import ENDLESS, create, phase, send, wait_for
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.service.test_jobs import ENDLESS, create, phase, send, wait_for
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 Serve = Callable[..., ArchiveServer]
 

@@ -14,10 +14,10 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.conftest import FIELD_TRACTS
-from photoz_assets_tests.embedded_archive.conftest import SkyRows
-from photoz_assets_tests.seed import SEED_QUERY, SKYINFO_QUERY, TABLES_QUERY
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.conftest import SkyRows
+from photoz_archive_tests.seed import SEED_QUERY, SKYINFO_QUERY, TABLES_QUERY
+from photoz_archive_tests.shared import FIELD_TRACTS
 
 SCHEMA = "dp02_dc2_catalogs"
 BANDS = "ugrizy"

@@ -11,11 +11,11 @@ import requests
 from defusedxml import ElementTree
 from felis.datamodel import Column, Schema
 
-from photoz_assets.embedded_archive.adql.catalog import ColumnFacts
-from photoz_assets.embedded_archive.service.fields import PRIMITIVES
-from photoz_assets.embedded_archive.service.schema import load_schema
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.sky.columns import COADD_PATCHES, MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
+from photoz_archive.adql.catalog import ColumnFacts
+from photoz_archive.service.fields import PRIMITIVES
+from photoz_archive.service.schema import load_schema
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.columns import COADD_PATCHES, MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
 
 SCHEMA = load_schema("simulated")
 OFFICIAL = [

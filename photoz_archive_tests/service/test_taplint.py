@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import photoz_assets
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.embedded_archive.service.stilts import needs_stilts, run_stilts
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.service.stilts import needs_stilts, run_stilts
 
 DOCS = Path(photoz_assets.__file__).parents[1] / "docs"
 

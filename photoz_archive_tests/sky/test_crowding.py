@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from photoz_assets.embedded_archive.sky.crowding import absorbers, close_pairs
+from photoz_archive.sky.crowding import absorbers, close_pairs
 
 
 @pytest.mark.parametrize("radius", [0.5, 3.0, 40.0])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from photoz_assets.embedded_archive.sky.photometry import DEPTHS_MAG, flux_error, flux_of_magnitude
-from photoz_assets.embedded_archive.sky.population import Galaxies, Population, packaged_population
+from photoz_archive.sky.photometry import DEPTHS_MAG, flux_error, flux_of_magnitude
+from photoz_archive.sky.population import Galaxies, Population, packaged_population
 
 
 @pytest.fixture(scope="module")

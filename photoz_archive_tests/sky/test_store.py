@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.embedded_archive.sky.identifiers import tract_of_object_id
-from photoz_assets.embedded_archive.sky.store import TABLES, SkyStore
-from photoz_assets.science.skymap import DC2
+from photoz_archive.sky.identifiers import tract_of_object_id
+from photoz_archive.sky.store import TABLES, SkyStore
+from photoz_assets.survey.skymap import DC2
 
 TRACTS = (3637, 3638, 3831)
 

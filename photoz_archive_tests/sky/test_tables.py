@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from photoz_assets.embedded_archive.sky.coadds import coadd_patches
-from photoz_assets.embedded_archive.sky.store import TABLES, SkyStore
-from photoz_assets.science.skymap import DC2, angular_separation_deg
+from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.store import TABLES, SkyStore
+from photoz_assets.survey.skymap import DC2, angular_separation_deg
 
 # The means of the tracts that the notebook prints.
 SEED_MEANS = {

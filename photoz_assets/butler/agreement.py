@@ -10,9 +10,9 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from photoz_assets.contracts import MATCHED_GALAXIES, OBJECT_TABLE
+from photoz_assets.lake.audit import SHOWN_ROWS, Verdict
 from photoz_assets.science.statistics import dec_offset_arcsec, ra_offset_arcsec
-from photoz_assets.storage.audit import SHOWN_ROWS, Verdict
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, OBJECT_TABLE
 
 AGREES_WITH_TAP: Final = "agrees_with_tap"
 

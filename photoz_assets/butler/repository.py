@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photoz_assets.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Contract
+from photoz_assets.survey.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Contract
 
 # What the pipeline that compares objects with the truth puts before the truth's columns, in its later versions.
 _TRUTH_PREFIX: Final = "refcat_"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from photoz_assets import environment
-from photoz_assets.instance import opened
+from photoz_assets.commands.instance import opened
 
 if TYPE_CHECKING:
     import duckdb
@@ -86,7 +86,7 @@ def demo() -> None:
     """
     with _without_traceback():
         home = _settle_environment()
-        from photoz_assets.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
+        from photoz_assets.commands.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
 
         _make_writable_for_runs()
         with opened(home, _warn) as instance:
@@ -112,11 +112,11 @@ def status(*, as_json: bool, check: bool) -> None:
     """
     with _without_traceback():
         home = _settle_environment()
+        from photoz_assets.commands.status import status as found_status  # noqa: PLC0415 - as above
+        from photoz_assets.commands.status import text  # noqa: PLC0415 - as above
         from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - `photoz --help` does without
-        from photoz_assets.resources import SelectionResource  # noqa: PLC0415 - as above
-        from photoz_assets.status import status as found_status  # noqa: PLC0415 - as above
-        from photoz_assets.status import text  # noqa: PLC0415 - as above
-        from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - as above
+        from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
+        from photoz_assets.orchestration.resources import SelectionResource  # noqa: PLC0415 - as above
 
         with opened(home, _warn) as instance:
             found = found_status(
@@ -150,7 +150,7 @@ def query(sql: str, layout: str) -> None:
         environment.load_env_file(Path.cwd())
         import duckdb  # noqa: PLC0415 - `photoz --help` answers at once without it
 
-        from photoz_assets.storage.lake import connect  # noqa: PLC0415 - as above
+        from photoz_assets.lake.layout import connect  # noqa: PLC0415 - as above
 
         try:
             with connect() as connection:
@@ -161,7 +161,7 @@ def query(sql: str, layout: str) -> None:
 
 def _held() -> str:
     """Say what can be asked for."""
-    from photoz_assets.storage.lake import Lake  # noqa: PLC0415 - `photoz --help` answers at once without it
+    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` answers at once without it
 
     assets = Lake(environment.data_dir()).assets()
     return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
@@ -198,7 +198,7 @@ def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool)
 
     That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive.
     """
-    from photoz_assets.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
+    from photoz_assets.commands.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
 
     try:
         with _without_traceback():

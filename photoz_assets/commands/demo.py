@@ -12,13 +12,13 @@ from typing import Any, Final
 import dagster as dg
 import pyarrow.parquet as pq
 
-from photoz_assets.assets.galaxies import FieldConfig
-from photoz_assets.assets.shell import CONTACT_SHEET
-from photoz_assets.contracts import CONTRACTS
-from photoz_assets.data.dp02 import TRACTS
 from photoz_assets.definitions import build_definitions
 from photoz_assets.environment import data_dir
-from photoz_assets.storage.lake import Lake
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.assets.galaxies import FieldConfig
+from photoz_assets.orchestration.assets.support import CONTACT_SHEET
+from photoz_assets.survey.contracts import CONTRACTS
+from photoz_assets.survey.dp02 import TRACTS
 
 Say = Callable[[str], None]
 

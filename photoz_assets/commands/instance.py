@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from photoz_assets import environment
-from photoz_assets.storage.claims import Claim
+from photoz_assets.lake.locks import Claim
 
 if TYPE_CHECKING:
     import dagster as dg

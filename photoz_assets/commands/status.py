@@ -10,13 +10,20 @@ import pyarrow.parquet as pq
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from photoz_assets.assets.butler import BUTLER_GROUP
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.contracts import CONTRACTS
-from photoz_assets.refresh import Progress, by_reason, counted, latest_refresh, listed, tract_states
-from photoz_assets.selection import Selection
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ForeignFileError, read_provenance
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import ForeignFileError, read_provenance
+from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.orchestration.tract_status import (
+    Progress,
+    by_reason,
+    counted,
+    latest_refresh,
+    listed,
+    tract_states,
+)
+from photoz_assets.survey.contracts import CONTRACTS
+from photoz_assets.survey.selection import Selection
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from typing import Final, Self
 import requests
 
 from photoz_assets import environment
-from photoz_assets.instance import setting_up
+from photoz_assets.commands.instance import setting_up
 
 Say = Callable[[str], None]
 

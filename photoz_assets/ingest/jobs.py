@@ -9,12 +9,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.ingest.question import Question, Terms
-from photoz_assets.storage.job_records import JobRecord
+from photoz_assets.ingest.table_query import Question, Terms
+from photoz_assets.lake.job_records import JobRecord
+from photoz_assets.tap.client import Archive
 from photoz_assets.tap.documents import JobSummary
 from photoz_assets.tap.errors import JobAborted, JobFailed, Protocol, Rejected
 from photoz_assets.tap.jobs import Job
-from photoz_assets.tap.service import Archive
 
 _COUNT_SCHEMA: Final = pa.schema([pa.field("num_rows", pa.int64())])
 # Above the one row that there is: a result that fills its MAXREC counts as cut off.

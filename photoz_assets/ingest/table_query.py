@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from photoz_assets.contracts import Contract
-from photoz_assets.selection import Selection
-from photoz_assets.storage.provenance import Provenance
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.survey.contracts import Contract
+from photoz_assets.survey.selection import Selection
 
 Completion = Callable[[pa.RecordBatch], pa.RecordBatch]
 

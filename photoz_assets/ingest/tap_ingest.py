@@ -9,15 +9,16 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, Contract
-from photoz_assets.derivation import circumstances
 from photoz_assets.ingest.jobs import JobRunner
-from photoz_assets.ingest.question import Question, Terms
-from photoz_assets.storage.job_records import JobRecord, job_record
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.slots import slot
-from photoz_assets.storage.staging import StagedTable, spool, stage
+from photoz_assets.ingest.table_query import Question, Terms
+from photoz_assets.lake.derivation import circumstances
+from photoz_assets.lake.job_records import JobRecord, job_record
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
+from photoz_assets.lake.slots import slot
+from photoz_assets.lake.staging import StagedTable, spool, stage
+from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, Contract
+from photoz_assets.tap.client import Archive
 from photoz_assets.tap.errors import (
     ContractViolation,
     Missing,
@@ -28,7 +29,6 @@ from photoz_assets.tap.errors import (
 from photoz_assets.tap.jobs import Job
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
-from photoz_assets.tap.service import Archive
 
 log: Final = logging.getLogger(__name__)
 

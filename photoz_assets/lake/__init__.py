@@ -1,4 +1,1 @@
-"""The lake: where tables lie, how they get there whole, and what they say of where they came from.
-
-No Dagster here but in ``io_manager``.
-"""
+"""The lake: where tables lie, how they get there whole, and what they say of where they came from. No Dagster."""

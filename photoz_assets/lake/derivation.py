@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from photoz_assets.contracts import Contract
-from photoz_assets.storage.provenance import Provenance
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.survey.contracts import Contract
 
 _VERSIONED: Final = ("photoz_assets", "dagster", "duckdb", "pyarrow", "pyvo")
 

@@ -14,9 +14,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.selection import Selection
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ForeignFileError, Provenance, reading
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import ForeignFileError, Provenance, reading
+from photoz_assets.survey.selection import Selection
 
 _Counts = dict[tuple[int, int], int]
 

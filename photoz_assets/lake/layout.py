@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
-from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
+from photoz_assets.lake.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
 
 TRACT_KEY: Final = "tract"
 

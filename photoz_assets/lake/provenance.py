@@ -16,9 +16,9 @@ from xml.etree import ElementTree as ET
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.contracts import Column, Contract
-from photoz_assets.selection import Selection
-from photoz_assets.words import one_line
+from photoz_assets.survey.contracts import Column, Contract
+from photoz_assets.survey.selection import Selection
+from photoz_assets.text import one_line
 
 PROVENANCE_KEY: Final = b"photoz_assets.provenance"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from photoz_assets.storage.claims import Claim
+from photoz_assets.lake.locks import Claim
 
 log: Final = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.contracts import Contract
-from photoz_assets.storage.claims import Claim, claimed
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance, file_metadata
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.locks import Claim, claimed
+from photoz_assets.lake.provenance import Provenance, file_metadata
+from photoz_assets.survey.contracts import Contract
 
 # DuckDB reads row groups in parallel and skips them by their statistics: a tract has enough of them for both, and
 # few enough that they cost nothing by themselves. What is gathered for one bounds the memory of writing.

@@ -9,13 +9,13 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.assets.butler import BUTLER_GROUP
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.assets.survey import survey_state
-from photoz_assets.refresh import REASON_TAG, REFRESH_TAG, by_reason, tract_states
-from photoz_assets.resources import SelectionResource
-from photoz_assets.state import Standing
-from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.lake.freshness import Standing
+from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.orchestration.assets.survey import survey_state
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, tract_states
 
 refresh_archive: Final = dg.define_asset_job(
     "refresh_archive",

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from photoz_assets.contracts import CONTRACTS, Column, Contract
+from photoz_assets.survey.contracts import CONTRACTS, Column, Contract
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from photoz_assets.columns import column_lineage
 from photoz_assets.environment import data_dir
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ForeignFileError, read_provenance, reading
-from photoz_assets.storage.staging import StagedTable, publish
-from photoz_assets.words import code_span, fenced, one_line
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import ForeignFileError, read_provenance, reading
+from photoz_assets.lake.staging import StagedTable, publish
+from photoz_assets.orchestration.column_metadata import column_lineage
+from photoz_assets.text import code_span, fenced, one_line
 
 if TYPE_CHECKING:
     import pandas as pd

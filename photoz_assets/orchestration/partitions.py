@@ -4,6 +4,6 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.data.dp02 import TRACTS
+from photoz_assets.survey.dp02 import TRACTS
 
 TRACT_PARTITIONS: Final = dg.StaticPartitionsDefinition([str(tract) for tract in TRACTS])

@@ -13,9 +13,9 @@ from pydantic import Field, PrivateAttr
 from photoz_assets import environment
 from photoz_assets.butler.repository import Repository
 from photoz_assets.ingest import Inquirer, Terms
-from photoz_assets.selection import Selection
-from photoz_assets.storage.lake import Lake
-from photoz_assets.tap.service import Archive
+from photoz_assets.lake.layout import Lake
+from photoz_assets.survey.selection import Selection
+from photoz_assets.tap.client import Archive
 
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
@@ -69,7 +69,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         """Start the embedded archive in this process, once, and give its URL."""
         if self._embedded is None:
             # Only here does the pipeline know of the archive that comes with it.
-            from photoz_assets.embedded_archive.service.server import ArchiveServer  # noqa: PLC0415 - heavy
+            from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415 - heavy
 
             server = ArchiveServer(environment.archive_dir(), density=environment.archive_density())
             server.start()

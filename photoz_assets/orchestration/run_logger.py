@@ -12,7 +12,7 @@ def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:  # no
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Words())
     # A registered logger would outlive the run, and Dagster has it hold on to the run and all that is in it.
-    logger = logging.Logger("photoz_assets.progress", level=logging.INFO)  # noqa: LOG001 - see above
+    logger = logging.Logger("photoz_assets.orchestration.run_logger", level=logging.INFO)  # noqa: LOG001 - see above
     logger.addHandler(handler)
     return logger
 

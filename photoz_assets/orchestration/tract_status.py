@@ -11,11 +11,11 @@ from typing import Final
 import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.selection import Selection
-from photoz_assets.state import Standing, standings
-from photoz_assets.storage.lake import Lake
+from photoz_assets.lake.freshness import Standing, standings
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.selection import Selection
 
 REFRESH_TAG: Final = "photoz/refresh"
 REASON_TAG: Final = "photoz/reason"

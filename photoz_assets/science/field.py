@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from photoz_assets.science.skymap import DC2
+from photoz_assets.survey.skymap import DC2
 
 # A galaxy belongs to the field by its true position and to a tract by its measured one; matches lie closer.
 MATCH_MARGIN_ARCSEC: Final = 2.0

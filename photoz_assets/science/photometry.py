@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photoz_assets.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.contracts import MATCHED_GALAXIES, Contract, flux_column, magnitude_column
+from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, Contract, flux_column, magnitude_column
 
 
 def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":

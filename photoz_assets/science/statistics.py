@@ -13,8 +13,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS, magnitude_of_flux
-from photoz_assets.contracts import (
+from photoz_assets.science.bins import Axis, Counts, counts
+from photoz_assets.science.quantiles import quantiles
+from photoz_assets.survey.bands import BANDS, magnitude_of_flux
+from photoz_assets.survey.contracts import (
     MAGNITUDE_BINS,
     REDSHIFT_BINS,
     SURVEY_DIAGNOSTICS,
@@ -25,8 +27,6 @@ from photoz_assets.contracts import (
     magnitude_column,
     true_flux_column,
 )
-from photoz_assets.science.bins import Axis, Counts, counts
-from photoz_assets.science.quantiles import quantiles
 
 # Fluxes are compared with the truth where noise does not dominate them.
 MIN_SN: Final = 10

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.contracts import PATCHES, TRACTS
-from photoz_assets.science.skymap import DC2, FloatArray, IntArray, angular_separation_deg
+from photoz_assets.survey.contracts import PATCHES, TRACTS
+from photoz_assets.survey.skymap import DC2, FloatArray, IntArray, angular_separation_deg
 
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 

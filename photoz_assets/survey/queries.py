@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from photoz_assets.contracts import (
+from photoz_assets.survey.contracts import (
     ARCHIVE_SCHEMA,
     COADD_PATCHES,
     MATCHED_GALAXIES,
@@ -19,8 +19,8 @@ from photoz_assets.contracts import (
     TAP_TABLES,
     Contract,
 )
-from photoz_assets.science.skymap import DC2, SkyBox
-from photoz_assets.selection import Condition, Selection
+from photoz_assets.survey.selection import Condition, Selection
+from photoz_assets.survey.skymap import DC2, SkyBox
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
 

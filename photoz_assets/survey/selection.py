@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
-from photoz_assets.bands import BANDS, flux_of_magnitude
+from photoz_assets.survey.bands import BANDS, flux_of_magnitude
 
 GALAXY_TRUTH_TYPE: Final = 1
 

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException, ElementTree
 
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
-from photoz_assets.words import one_line
+from photoz_assets.text import one_line
 
 if TYPE_CHECKING:
     from pyvo.io.vosi.tapregext import TableAccess

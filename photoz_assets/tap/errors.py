@@ -26,7 +26,7 @@ Only the errors live here; who raises which, and what is retried, is the busines
 import re
 from typing import ClassVar, Final, Self
 
-from photoz_assets.words import one_line
+from photoz_assets.text import one_line
 
 _TELLTALE: Final = 8  # characters of a secret by which a part of it is known
 

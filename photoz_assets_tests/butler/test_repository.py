@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from photoz_assets.butler.repository import ButlerError, Repository
-from photoz_assets.contracts import OBJECT_DATASET, OBJECT_TABLE
+from photoz_assets.survey.contracts import OBJECT_DATASET, OBJECT_TABLE
 
 aiohttp = pytest.importorskip("aiohttp", reason="the extra butler is not installed")
 pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed")

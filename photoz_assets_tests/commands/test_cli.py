@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.cli import main
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.selection import Selection
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
-from photoz_assets.storage.staging import publish, stage
+from photoz_assets.commands.cli import main
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import publish, stage
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import galaxies
 
 PHOTOZ = CliRunner()

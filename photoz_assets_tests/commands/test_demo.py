@@ -12,7 +12,7 @@ import pytest
 
 from photoz_assets_tests.conftest import THIN
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.storage.claims import Claim
+from photoz_assets.lake.locks import Claim
 
 # The command with everything loaded, so that several can be let go at the same moment.
 COMMAND = """
 import sys
-import photoz_assets.status, photoz_assets.definitions
-from photoz_assets.cli import main
+import photoz_assets.commands.status, photoz_assets.definitions
+from photoz_assets.commands.cli import main
 print("loaded", flush=True)
 sys.stdin.readline()
 main(["status"])
@@ -51,7 +51,7 @@ def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
     assert claim is not None
     claim.write("process 4711")
     with subprocess.Popen(
-        [sys.executable, "-c", "from photoz_assets.cli import main; main(['status'])"],
+        [sys.executable, "-c", "from photoz_assets.commands.cli import main; main(['status'])"],
         env=os.environ | {"DAGSTER_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

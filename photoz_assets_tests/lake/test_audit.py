@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.checks import key_rules, row_rules, statistic_rules
-from photoz_assets.selection import Selection
-from photoz_assets.storage.audit import Verdict, audit
+from photoz_assets.lake.audit import Verdict, audit
+from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import galaxies, with_value
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.storage.job_records import job_record
+from photoz_assets.lake.job_records import job_record
 
 URL = "http://archive/tap"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.storage.claims import Claim, claimed
+from photoz_assets.lake.locks import Claim, claimed
 
 
 def _hold(path: Path, ready: Connection) -> None:

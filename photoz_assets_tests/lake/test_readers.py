@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from astropy.table import Table
 
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
-from photoz_assets.storage.staging import publish, stage
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import publish, stage
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 STILTS = shutil.which("stilts")

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from photoz_assets.storage.slots import PATIENCE_SECONDS, slot
+from photoz_assets.lake.slots import PATIENCE_SECONDS, slot
 
 
 def test_slots_never_hold_more_than_their_count(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.selection import Selection
-from photoz_assets.storage import staging
-from photoz_assets.storage.lake import ForeignArchiveError, Lake, connect
-from photoz_assets.storage.provenance import ArchiveIdentity, ForeignFileError, Provenance
-from photoz_assets.storage.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
+from photoz_assets.lake import staging
+from photoz_assets.lake.layout import ForeignArchiveError, Lake, connect
+from photoz_assets.lake.provenance import ArchiveIdentity, ForeignFileError, Provenance
+from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})

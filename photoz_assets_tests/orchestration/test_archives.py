@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets_tests.runs import Runs
 
 TRACT = 3638

@@ -17,21 +17,21 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.assets.survey import judged
-from photoz_assets.automation import refresh_archive_weekly, refresh_tracts_daily
-from photoz_assets.contracts import MATCHED_GALAXIES, SKYINFO
-from photoz_assets.data.dp02 import TRACTS
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets.definitions import build_definitions
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.refresh import MAX_FAILURES, REFRESH_TAG, TractState, latest_refresh
-from photoz_assets.resources import SelectionResource
-from photoz_assets.selection import Selection
-from photoz_assets.state import Listing, Standing
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
-from photoz_assets.storage.staging import publish, stage
+from photoz_assets.lake.freshness import Listing, Standing
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import publish, stage
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.orchestration.assets.survey import judged
+from photoz_assets.orchestration.automation import refresh_archive_weekly, refresh_tracts_daily
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState, latest_refresh
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.samples import galaxies
 

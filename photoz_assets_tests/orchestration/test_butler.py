@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.contracts import MATCHED_DATASET, MATCHED_TRUTH, OBJECT_DATASET, OBJECT_TABLE
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.butler.repository import COLLECTION
-from photoz_assets.embedded_archive.sky.store import SkyStore
-from photoz_assets.resources import ButlerResource
-from photoz_assets.storage.provenance import read_provenance
-from photoz_assets_tests.conftest import DENSITY, FIELD_TRACTS
+from photoz_archive.butler.repository import COLLECTION
+from photoz_archive.sky.store import SkyStore
+from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
+from photoz_assets.lake.provenance import read_provenance
+from photoz_assets.orchestration.resources import ButlerResource
+from photoz_assets.survey.contracts import MATCHED_DATASET, MATCHED_TRUTH, OBJECT_DATASET, OBJECT_TABLE
+from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.runs import Run, Runs
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler

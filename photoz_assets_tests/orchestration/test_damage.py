@@ -6,7 +6,7 @@ from io import BytesIO
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
 
 TRACT = 3638

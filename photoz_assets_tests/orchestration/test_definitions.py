@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from photoz_assets.checks import check_result, passed
-from photoz_assets.columns import column_lineage
-from photoz_assets.contracts import CONTRACTS
 from photoz_assets.definitions import build_definitions
+from photoz_assets.orchestration.checks import check_result, passed
+from photoz_assets.orchestration.column_metadata import column_lineage
+from photoz_assets.survey.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +107,7 @@ def test_lineage_of_every_column_ends_at_the_archive(definitions: dg.Definitions
 def test_every_asset_names_the_lines_that_make_it(definitions: dg.Definitions) -> None:
     for name, spec in _specs(definitions).items():
         [reference] = spec.metadata["dagster/code_references"].code_references
-        assert Path(reference.file_path).is_relative_to(ROOT / "photoz_assets" / "assets"), name
+        assert Path(reference.file_path).is_relative_to(ROOT / "photoz_assets" / "orchestration" / "assets"), name
         assert reference.line_number > 1
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
 
 LIMIT_BYTES = 200_000

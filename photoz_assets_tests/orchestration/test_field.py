@@ -9,11 +9,11 @@ import pytest
 import pyvo
 from numpy.typing import NDArray
 
-from photoz_assets.resources import SelectionResource
+from photoz_archive_tests.seed import SEED_QUERY
+from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.science.figures import GALAXY_FIGURES
-from photoz_assets_tests.conftest import FIELD_TRACTS
 from photoz_assets_tests.runs import Runs
-from photoz_assets_tests.seed import SEED_QUERY
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from photoz_assets.columns import column_lineage
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.storage.io_manager import LakeIOManager, LakeResource
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
-from photoz_assets.storage.staging import publish, stage
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import publish, stage
+from photoz_assets.orchestration.column_metadata import column_lineage
+from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 KEY = dg.AssetKey("matched_galaxies")

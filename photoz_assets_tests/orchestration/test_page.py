@@ -8,8 +8,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.page import CHROMIUM, chromium, opened, serving, settings, too_bright
 
 TRACT, REFUSED_TRACT = "3638", "3637"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import requests
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.page import ROOT, serving, settings
 
 AT_A_TIME = 4

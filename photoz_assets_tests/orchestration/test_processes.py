@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.storage.lake import Lake
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.layout import Lake
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = Path(sys.executable).with_name("dagster")

@@ -8,13 +8,13 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.path import Path as Outline
 
-from photoz_assets.assets.geometry import compare_outlines
-from photoz_assets.contracts import SKYINFO
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.embedded_archive.sky.coadds import coadd_patches
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.coadds import coadd_patches
+from photoz_assets.orchestration.assets.geometry import compare_outlines
 from photoz_assets.science.figures import Caption, sky_map
+from photoz_assets.survey.contracts import SKYINFO
+from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.conftest import THIN
 from photoz_assets_tests.runs import Run, Runs
 

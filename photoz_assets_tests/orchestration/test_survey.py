@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from photoz_assets.resources import SelectionResource
+from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets_tests.runs import Runs
 
 TRACT = 3637

@@ -16,10 +16,10 @@ import pytest
 import requests
 from dagster._core.errors import DagsterUnknownPartitionError
 
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.resources import SelectionResource
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets_tests.runs import Runs
 
 TRACT = 3638

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 import pyvo
 
-from photoz_assets.checks import key_rules, row_rules, statistic_rules
-from photoz_assets.contracts import DIAGNOSTICS
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.queries import Dialect, matched_galaxies_query
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.audit import MEMORY_LIMIT, audit
+from photoz_assets.lake.staging import ROW_GROUP_ROWS
+from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
 from photoz_assets.science.figures import GALAXY_FIGURES
 from photoz_assets.science.statistics import band_statistics, sample_summary
-from photoz_assets.selection import Selection
-from photoz_assets.storage.audit import MEMORY_LIMIT, audit
-from photoz_assets.storage.staging import ROW_GROUP_ROWS
+from photoz_assets.survey.contracts import DIAGNOSTICS
+from photoz_assets.survey.queries import Dialect, matched_galaxies_query
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.memory import within_memory
 from photoz_assets_tests.samples import galaxies
 
@@ -36,11 +36,11 @@ from pathlib import Path
 
 import pandas  # with the first array, Arrow would load it
 
-from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.science.photometry import with_magnitudes
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance
-from photoz_assets.storage.staging import stage
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import stage
 from photoz_assets.tap import votable
 
 def memory(name):

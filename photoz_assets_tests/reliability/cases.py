@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.reliability.proxy import JOB_LIST, POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import CANARY, World, lost_and_wrong

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.storage.lake import Lake
-from photoz_assets_tests.conftest import DENSITY
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.shared import DENSITY
+from photoz_assets.lake.layout import Lake
 from photoz_assets_tests.reliability.world import TRACT, World, standing
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from typing import Any, Final
 
-from photoz_assets.assets import diagnostics, galaxies
 from photoz_assets.ingest import Inquirer
-from photoz_assets.storage import io_manager
+from photoz_assets.orchestration import io_manager
+from photoz_assets.orchestration.assets import diagnostics, galaxies
 from photoz_assets_tests.reliability import world
 
 STAGES: Final = ("start", "ingest", "audit", "publication", "drawing", "writing of figures", "end")

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest import BROKEN, BUSY, Terms
 from photoz_assets_tests.reliability.cases import (
     BOMB,

@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pytest
 
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.reliability.cases import BOMB, RECOVERS, Arrange, Case, check, struck
 from photoz_assets_tests.reliability.proxy import CAPABILITIES, POLL, RESULT, SUBMIT, SYNC, Fault, Forward
 from photoz_assets_tests.reliability.world import World

@@ -16,8 +16,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import TRACT, World, lost_and_wrong

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.reliability.proxy import RESULT, Fault, cut
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import KEY, World, lost_and_wrong

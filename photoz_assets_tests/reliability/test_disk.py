@@ -14,9 +14,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from photoz_assets.assets.shell import failing_in_one_line
-from photoz_assets.storage.audit import KeyRule, audit
-from photoz_assets.storage.lake import Lake
+from photoz_assets.lake.audit import KeyRule, audit
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.assets.support import failing_in_one_line
 from photoz_assets_tests.reliability.records import FaultRecord, note, recording
 from photoz_assets_tests.reliability.world import TRACT, World
 from photoz_assets_tests.runs import Runs

@@ -19,11 +19,11 @@ import requests
 from dagster._core.test_utils import environ
 from playwright.sync_api import Page, expect, sync_playwright
 
-from photoz_assets.contracts import TAP_TABLES
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.queries import tap_tables_query
-from photoz_assets.storage.lake import Lake
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.layout import Lake
+from photoz_assets.survey.contracts import TAP_TABLES
+from photoz_assets.survey.queries import tap_tables_query
 from photoz_assets.tap.retry import RetryPolicy
 from photoz_assets_tests.reliability.proxy import (
     CAPABILITIES,

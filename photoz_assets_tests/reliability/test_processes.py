@@ -7,11 +7,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.staging import publish, spool, whole_file
-from photoz_assets_tests.conftest import FIELD_TRACTS
+from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.staging import publish, spool, whole_file
+from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak

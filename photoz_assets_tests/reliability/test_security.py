@@ -13,16 +13,16 @@ import pytest
 from dagster._core.test_utils import environ
 
 import photoz_assets
-from photoz_assets.cli import main
-from photoz_assets.contracts import MATCHED_GALAXIES
+from photoz_archive.main import main as archive_main
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.commands.cli import main
 from photoz_assets.definitions import build_definitions
-from photoz_assets.embedded_archive.main import main as archive_main
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.server import ArchiveServer
-from photoz_assets.queries import Dialect, matched_galaxies_query
-from photoz_assets.resources import SelectionResource
-from photoz_assets.selection import SelectionError
-from photoz_assets.storage.lake import Lake
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.queries import Dialect, matched_galaxies_query
+from photoz_assets.survey.selection import SelectionError
 from photoz_assets.tap.retry import RetryPolicy
 from photoz_assets_tests.reliability.proxy import (
     CAPABILITIES,
@@ -205,7 +205,7 @@ def test_tract_that_is_no_number_reaches_neither_query_nor_path(tract: str) -> N
 
 
 def test_lake_in_a_folder_of_any_name_is_read(world: World, tmp_path: Path) -> None:
-    from photoz_assets.storage.lake import connect  # noqa: PLC0415
+    from photoz_assets.lake.layout import connect  # noqa: PLC0415
 
     named = tmp_path / "a'; DROP TABLE x; -- \"<b>"
     world.lake.root.rename(named)

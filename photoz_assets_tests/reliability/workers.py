@@ -18,17 +18,17 @@ import matplotlib.figure  # noqa: F401 - to have it imported before the fork
 import pyvo.dal.tap  # noqa: F401 - as above
 
 import photoz_assets.definitions  # noqa: F401 - as above
-from photoz_assets.checks import key_rules, row_rules, statistic_rules
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.resources import SelectionResource
-from photoz_assets.selection import Selection
-from photoz_assets.storage import staging
-from photoz_assets.storage.audit import audit
-from photoz_assets.storage.claims import claimed
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import ArchiveIdentity, Provenance
-from photoz_assets.storage.staging import StagedTable, publish, spill_folder, stage
+from photoz_assets.lake import staging
+from photoz_assets.lake.audit import audit
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.locks import claimed
+from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
+from photoz_assets.lake.staging import StagedTable, publish, spill_folder, stage
+from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.reliability.stages import Timeline
 from photoz_assets_tests.reliability.world import TRACT, World

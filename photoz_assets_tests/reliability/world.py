@@ -12,13 +12,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.assets.galaxies import _audited, _question
-from photoz_assets.assets.shell import failing_in_one_line, refuse_failed
 from photoz_assets.ingest import Inquirer, Terms
-from photoz_assets.selection import Selection
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.staging import publish
-from photoz_assets.tap.service import Archive
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.staging import publish
+from photoz_assets.orchestration.assets.galaxies import _audited, _question
+from photoz_assets.orchestration.assets.support import failing_in_one_line, refuse_failed
+from photoz_assets.survey.selection import Selection
+from photoz_assets.tap.client import Archive
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.tap.faulty_server import Clock
 

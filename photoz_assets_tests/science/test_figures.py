@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts import DIAGNOSTICS
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.staging import whole_file
 from photoz_assets.science.bins import Axis, Scale, counts
 from photoz_assets.science.figures import (
     GALAXY_FIGURES,
@@ -32,11 +32,11 @@ from photoz_assets.science.figures import (
     thumbnail,
     thumbnail_markdown,
 )
-from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
 from photoz_assets.science.tessellation import patch_table, tract_table
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.staging import whole_file
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts import DIAGNOSTICS
+from photoz_assets.survey.skymap import DC2
 from photoz_assets_tests.samples import galaxies
 
 TRACTS = (3637, 3638, 3831)

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from astropy import units
 
-from photoz_assets.bands import flux_of_magnitude
-from photoz_assets.contracts import MATCHED_GALAXIES, flux_column, magnitude_column
 from photoz_assets.science.photometry import ab_magnitude, with_magnitudes
+from photoz_assets.survey.bands import flux_of_magnitude
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, flux_column, magnitude_column
 
 
 def test_ab_magnitude_of_positive_fluxes_follows_the_archives_formula() -> None:

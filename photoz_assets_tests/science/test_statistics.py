@@ -7,11 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
 from photoz_assets.science.quantiles import quantiles
-from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import band_statistics, sample_summary, summed_counts, survey_statistics
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
+from photoz_assets.survey.skymap import DC2
 from photoz_assets_tests.samples import galaxies
 
 NUMBERS = [name for name in DIAGNOSTICS.names if name.startswith("num_")]

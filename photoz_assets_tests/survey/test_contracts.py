@@ -4,7 +4,7 @@ import pytest
 from astropy import units
 from astropy.io.votable.ucd import parse_ucd
 
-from photoz_assets.contracts import CONTRACTS, MATCHED_GALAXIES, SKYINFO, Contract
+from photoz_assets.survey.contracts import CONTRACTS, MATCHED_GALAXIES, SKYINFO, Contract
 
 BANDS = "ugrizy"
 SEED_COLUMNS = [

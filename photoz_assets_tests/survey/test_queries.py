@@ -6,11 +6,11 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from photoz_assets.contracts import MATCHED_GALAXIES
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_query, tap_columns_query
-from photoz_assets.science.skymap import DC2
-from photoz_assets.selection import Selection
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.queries import WHOLE, Dialect, Strip, matched_galaxies_query, tap_columns_query
+from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.skymap import DC2
 
 
 @pytest.mark.parametrize("box_function", [True, False])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from photoz_assets.selection import Selection, SelectionError
+from photoz_assets.survey.selection import Selection, SelectionError
 
 
 def test_default_flux_bounds_are_the_published_ones() -> None:

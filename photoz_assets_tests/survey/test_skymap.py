@@ -10,8 +10,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from skymap_convert import ConvertedSkymapReader
 
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.science.skymap import CELLS, DC2, RingsSkyMap, SkyBox, angular_separation_deg
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.skymap import CELLS, DC2, RingsSkyMap, SkyBox, angular_separation_deg
 
 FloatArray = NDArray[np.float64]
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from pyvo.dal.tap import TAPService
 
-from photoz_assets.embedded_archive.service.faults import Faults
-from photoz_assets.embedded_archive.service.profile import Profile
-from photoz_assets.embedded_archive.service.server import ArchiveServer
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.profile import Profile
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.tap.client import Archive
 from photoz_assets.tap.errors import ContractViolation, Rejected, TooLarge, Transient, Truncated, Unauthorized
 from photoz_assets.tap.retry import RetryPolicy
-from photoz_assets.tap.service import Archive
 
 TRACT = 3638
 DENSITY = 0.004

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from photoz_assets.tap.client import Archive
 from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge, Transient, Truncated, Unauthorized
-from photoz_assets.tap.service import Archive
 from photoz_assets_tests.tap import documents
 from photoz_assets_tests.tap.documents import Columns, binary2, by_hand, error_document, longs
 from photoz_assets_tests.tap.faulty_server import Answer, Clock, FaultyServer, Request
@@ -136,7 +136,7 @@ def test_query_that_fills_the_row_limit_is_truncated(make_archive: MakeArchive, 
 def test_query_of_an_absurd_size_is_refused(
     make_archive: MakeArchive, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoz_assets.tap.service._LARGEST_SYNC_BYTES", 20)
+    monkeypatch.setattr("photoz_assets.tap.client._LARGEST_SYNC_BYTES", 20)
     server.answer("POST", "/tap/sync", Answer(body=TABLE))
     with pytest.raises(TooLarge, match="synchronous"):
         make_archive().query("SELECT id FROM t", LONG)

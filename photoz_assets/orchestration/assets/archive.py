@@ -4,14 +4,14 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins
-from photoz_assets.columns import used_columns
-from photoz_assets.conditions import ASKED_WEEKLY
-from photoz_assets.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
-from photoz_assets.queries import tap_columns_query, tap_tables_query
-from photoz_assets.resources import ArchiveResource
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.staging import StagedTable
+from photoz_assets.lake.staging import StagedTable
+from photoz_assets.orchestration.assets.support import OWNERS, declared, failing_in_one_line, origins
+from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY
+from photoz_assets.orchestration.column_metadata import used_columns
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, TAP_COLUMNS, TAP_TABLES, USED_TABLES
+from photoz_assets.survey.queries import tap_columns_query, tap_tables_query
 
 _CODE_VERSION: Final = "1"
 

@@ -12,10 +12,19 @@ from typing import Final
 import dagster as dg
 import pyarrow as pa
 
-from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins, refuse_failed
 from photoz_assets.butler.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
 from photoz_assets.butler.repository import ButlerContractError, Repository
-from photoz_assets.checks import (
+from photoz_assets.lake.audit import audit
+from photoz_assets.lake.derivation import repository_provenance
+from photoz_assets.lake.staging import StagedTable, spill_folder, stage
+from photoz_assets.orchestration.assets.support import (
+    OWNERS,
+    declared,
+    failing_in_one_line,
+    origins,
+    refuse_failed,
+)
+from photoz_assets.orchestration.checks import (
     MATCHED_TRUTH_CHECKS,
     OBJECT_TABLE_CHECKS,
     butler_key_rules,
@@ -24,8 +33,12 @@ from photoz_assets.checks import (
     check_result,
     failed,
 )
-from photoz_assets.columns import used_columns
-from photoz_assets.contracts import (
+from photoz_assets.orchestration.column_metadata import used_columns
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.orchestration.resources import ButlerResource
+from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.survey.contracts import (
     BUTLER_COLLECTIONS,
     BUTLER_DATASET_TYPES,
     MATCHED_DATASET,
@@ -34,13 +47,6 @@ from photoz_assets.contracts import (
     OBJECT_TABLE,
     Contract,
 )
-from photoz_assets.derivation import repository_provenance
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.resources import ButlerResource
-from photoz_assets.science.photometry import with_magnitudes
-from photoz_assets.storage.audit import audit
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.staging import StagedTable, spill_folder, stage
 
 BUTLER_GROUP: Final = "butler"
 

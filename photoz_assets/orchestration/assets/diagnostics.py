@@ -9,20 +9,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, selections, show_figures
-from photoz_assets.checks import mixed_selections
-from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
-from photoz_assets.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
-from photoz_assets.derivation import derived_provenance
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.refresh import tract_states
+from photoz_assets.lake.derivation import derived_provenance
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance, read_provenance, reading
+from photoz_assets.lake.staging import StagedTable, stage
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.orchestration.assets.support import (
+    OWNERS,
+    declared,
+    failing_in_one_line,
+    origin,
+    selections,
+    show_figures,
+)
+from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
+from photoz_assets.orchestration.checks import mixed_selections
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.orchestration.tract_status import tract_states
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
-from photoz_assets.selection import Selection
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.provenance import Provenance, read_provenance, reading
-from photoz_assets.storage.staging import StagedTable, stage
+from photoz_assets.survey.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
+from photoz_assets.survey.selection import Selection
 
 _CODE_VERSION: Final = "2"
 _KINDS: Final = {"duckdb", "parquet", "matplotlib"}

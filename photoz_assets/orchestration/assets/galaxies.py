@@ -7,8 +7,20 @@ import dagster as dg
 import duckdb
 from pydantic import Field as Setting
 
-from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origins, refuse_failed, selections
-from photoz_assets.checks import (
+from photoz_assets.ingest import Question
+from photoz_assets.lake.audit import Verdict, audit
+from photoz_assets.lake.derivation import derived_provenance
+from photoz_assets.lake.staging import StagedTable, spill_folder, stage
+from photoz_assets.orchestration.assets.support import (
+    OWNERS,
+    declared,
+    failing_in_one_line,
+    origins,
+    refuse_failed,
+    selections,
+)
+from photoz_assets.orchestration.automation_policies import FOLLOW_SETTLED_TRACTS
+from photoz_assets.orchestration.checks import (
     FIELD_CHECKS,
     MATCHED_GALAXIES_CHECKS,
     check_result,
@@ -19,23 +31,24 @@ from photoz_assets.checks import (
     row_rules,
     statistic_rules,
 )
-from photoz_assets.conditions import FOLLOW_SETTLED_TRACTS
-from photoz_assets.contracts import ARCHIVE_SCHEMA, FIELD_GALAXIES, MATCHED_GALAXIES
-from photoz_assets.data.dp02 import TRACTS
-from photoz_assets.derivation import derived_provenance
-from photoz_assets.ingest import Question
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.queries import WHOLE, Dialect, Strip, matched_galaxies_count_query, matched_galaxies_query
-from photoz_assets.resources import ArchiveResource, SelectionResource
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.orchestration.resources import ArchiveResource, SelectionResource
 from photoz_assets.science.field import Field
 from photoz_assets.science.photometry import with_magnitudes
-from photoz_assets.science.skymap import DC2
-from photoz_assets.selection import Selection
-from photoz_assets.storage.audit import Verdict, audit
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.staging import StagedTable, spill_folder, stage
+from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, FIELD_GALAXIES, MATCHED_GALAXIES
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.queries import (
+    WHOLE,
+    Dialect,
+    Strip,
+    matched_galaxies_count_query,
+    matched_galaxies_query,
+)
+from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.skymap import DC2
+from photoz_assets.tap.client import Archive
 from photoz_assets.tap.errors import ContractViolation, Truncated
-from photoz_assets.tap.service import Archive
 
 MATCHED_GALAXIES_CODE_VERSION: Final = "1"
 _FIELD_CODE_VERSION: Final = "1"

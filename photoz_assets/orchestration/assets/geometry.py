@@ -7,15 +7,15 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.assets.shell import failing_in_one_line
-from photoz_assets.assets.sky import patches
-from photoz_assets.checks import check_result, failed
-from photoz_assets.contracts import COADD_PATCHES
-from photoz_assets.queries import coadd_patches_query
-from photoz_assets.resources import ArchiveResource
+from photoz_assets.lake.audit import SHOWN_ROWS, Verdict
+from photoz_assets.orchestration.assets.sky import patches
+from photoz_assets.orchestration.assets.support import failing_in_one_line
+from photoz_assets.orchestration.checks import check_result, failed
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import ArchiveResource
 from photoz_assets.science.tessellation import outline_offsets_arcsec
-from photoz_assets.storage.audit import SHOWN_ROWS, Verdict
-from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.survey.contracts import COADD_PATCHES
+from photoz_assets.survey.queries import coadd_patches_query
 from photoz_assets.tap.errors import ArchiveError
 
 _CHECK: Final = "agrees_with_coadd_patches"

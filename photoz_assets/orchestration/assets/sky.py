@@ -8,21 +8,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.assets.archive import OBSERVED_TABLE
-from photoz_assets.assets.shell import OWNERS, declared, failing_in_one_line, origin, origins, show_figures
-from photoz_assets.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
-from photoz_assets.conditions import ASKED_WEEKLY, FOLLOW
-from photoz_assets.contracts import PATCHES, SKYINFO, TRACTS, Contract
-from photoz_assets.data.dp02 import TRACTS as PACKAGED_TRACTS
-from photoz_assets.derivation import derived_provenance
 from photoz_assets.ingest import Question
-from photoz_assets.queries import skyinfo_count_query, skyinfo_query
-from photoz_assets.resources import ArchiveResource
+from photoz_assets.lake.derivation import derived_provenance
+from photoz_assets.lake.freshness import Listing
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.staging import StagedTable, stage
+from photoz_assets.orchestration.assets.archive import OBSERVED_TABLE
+from photoz_assets.orchestration.assets.support import (
+    OWNERS,
+    declared,
+    failing_in_one_line,
+    origin,
+    origins,
+    show_figures,
+)
+from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW
+from photoz_assets.orchestration.checks import SKYINFO_CHECKS, check_result, failed, known_tracts, passed
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import ArchiveResource
 from photoz_assets.science.tessellation import patch_table, tract_table
-from photoz_assets.state import Listing
-from photoz_assets.storage.io_manager import LakeResource
-from photoz_assets.storage.lake import Lake
-from photoz_assets.storage.staging import StagedTable, stage
+from photoz_assets.survey.contracts import PATCHES, SKYINFO, TRACTS, Contract
+from photoz_assets.survey.dp02 import TRACTS as PACKAGED_TRACTS
+from photoz_assets.survey.queries import skyinfo_count_query, skyinfo_query
 from photoz_assets.tap.errors import ContractViolation, Truncated
 
 _CODE_VERSION: Final = "1"

@@ -8,17 +8,17 @@ import dagster as dg
 import duckdb
 
 from photoz_assets.butler.repository import ButlerError
-from photoz_assets.checks import blocks
-from photoz_assets.columns import column_schema
-from photoz_assets.contracts import Contract
 from photoz_assets.environment import SettingError
-from photoz_assets.selection import SelectionError
-from photoz_assets.storage.audit import Verdict
-from photoz_assets.storage.lake import ForeignArchiveError, Lake, UnreadableLakeError
-from photoz_assets.storage.provenance import ForeignFileError, Provenance
-from photoz_assets.storage.staging import whole_file
+from photoz_assets.lake.audit import Verdict
+from photoz_assets.lake.layout import ForeignArchiveError, Lake, UnreadableLakeError
+from photoz_assets.lake.provenance import ForeignFileError, Provenance
+from photoz_assets.lake.staging import whole_file
+from photoz_assets.orchestration.checks import blocks
+from photoz_assets.orchestration.column_metadata import column_schema
+from photoz_assets.survey.contracts import Contract
+from photoz_assets.survey.selection import SelectionError
 from photoz_assets.tap.errors import ArchiveError
-from photoz_assets.words import one_line
+from photoz_assets.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

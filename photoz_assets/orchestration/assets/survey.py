@@ -5,14 +5,22 @@ from typing import Any, Final
 
 import dagster as dg
 
-from photoz_assets.assets.diagnostics import survey_diagnostics
-from photoz_assets.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.assets.shell import failing_in_one_line
-from photoz_assets.checks import check_result
-from photoz_assets.refresh import Progress, TractState, by_reason, counted, latest_refresh, listed, tract_states
-from photoz_assets.resources import SelectionResource
-from photoz_assets.storage.audit import Verdict
-from photoz_assets.storage.io_manager import LakeResource
+from photoz_assets.lake.audit import Verdict
+from photoz_assets.orchestration.assets.diagnostics import survey_diagnostics
+from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
+from photoz_assets.orchestration.assets.support import failing_in_one_line
+from photoz_assets.orchestration.checks import check_result
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.orchestration.tract_status import (
+    Progress,
+    TractState,
+    by_reason,
+    counted,
+    latest_refresh,
+    listed,
+    tract_states,
+)
 
 _CHECK: Final = "survey_state"
 

@@ -3,14 +3,14 @@
 How rules are held against a table stands in ``storage.audit``; when, in ``assets``.
 """
 
-from photoz_assets.checks.butler import (
+from photoz_assets.orchestration.checks.butler import (
     MATCHED_TRUTH_CHECKS,
     OBJECT_TABLE_CHECKS,
     butler_key_rules,
     butler_row_rules,
     butler_statistic_rules,
 )
-from photoz_assets.checks.galaxies import (
+from photoz_assets.orchestration.checks.galaxies import (
     FIELD_CHECKS,
     MATCHED_GALAXIES_CHECKS,
     field_complete,
@@ -19,8 +19,8 @@ from photoz_assets.checks.galaxies import (
     row_rules,
     statistic_rules,
 )
-from photoz_assets.checks.results import blocks, check_result, failed, passed
-from photoz_assets.checks.sky import SKYINFO_CHECKS, known_tracts
+from photoz_assets.orchestration.checks.results import blocks, check_result, failed, passed
+from photoz_assets.orchestration.checks.sky import SKYINFO_CHECKS, known_tracts
 
 __all__ = [
     "FIELD_CHECKS",

@@ -2,10 +2,16 @@
 
 from typing import Final
 
-from photoz_assets.checks.shared import CONTRACT, check_specs, contract_rule, not_empty, not_empty_rule
-from photoz_assets.contracts import Contract
-from photoz_assets.science.skymap import DC2
-from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule
+from photoz_assets.lake.audit import KeyRule, RowRule, StatisticRule
+from photoz_assets.orchestration.checks.shared import (
+    CONTRACT,
+    check_specs,
+    contract_rule,
+    not_empty,
+    not_empty_rule,
+)
+from photoz_assets.survey.contracts import Contract
+from photoz_assets.survey.skymap import DC2
 
 _POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
 

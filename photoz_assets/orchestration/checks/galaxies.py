@@ -6,8 +6,8 @@ Rules come from the contract and the selection; the limits of the match come fro
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from photoz_assets.bands import BANDS
-from photoz_assets.checks.shared import (
+from photoz_assets.lake.audit import KeyRule, RowRule, StatisticRule, Verdict
+from photoz_assets.orchestration.checks.shared import (
     COMPLETE,
     CONTRACT,
     check_specs,
@@ -16,10 +16,10 @@ from photoz_assets.checks.shared import (
     not_empty,
     not_empty_rule,
 )
-from photoz_assets.contracts import MATCHED_GALAXIES, magnitude_column
 from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, MIN_SN, RA_OFFSET_ARCSEC, median_flux_ratio
-from photoz_assets.selection import Selection
-from photoz_assets.storage.audit import KeyRule, RowRule, StatisticRule, Verdict
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, magnitude_column
+from photoz_assets.survey.selection import Selection
 
 OFFSET_MEDIAN_LIMIT_ARCSEC: Final = 0.05
 OFFSET_P99_LIMIT_ARCSEC: Final = 0.5

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import dagster as dg
 
-from photoz_assets.checks.butler import MATCHED_TRUTH_CHECKS, OBJECT_TABLE_CHECKS
-from photoz_assets.checks.galaxies import FIELD_CHECKS, MATCHED_GALAXIES_CHECKS
-from photoz_assets.checks.sky import SKYINFO_CHECKS
-from photoz_assets.storage.audit import Verdict
-from photoz_assets.words import one_line
+from photoz_assets.lake.audit import Verdict
+from photoz_assets.orchestration.checks.butler import MATCHED_TRUTH_CHECKS, OBJECT_TABLE_CHECKS
+from photoz_assets.orchestration.checks.galaxies import FIELD_CHECKS, MATCHED_GALAXIES_CHECKS
+from photoz_assets.orchestration.checks.sky import SKYINFO_CHECKS
+from photoz_assets.text import one_line
 
 _DECLARED: Final = (
     *SKYINFO_CHECKS,

@@ -7,9 +7,9 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.contracts import Contract
-from photoz_assets.partitions import TRACT_PARTITIONS
-from photoz_assets.storage.audit import RowRule, StatisticRule
+from photoz_assets.lake.audit import RowRule, StatisticRule
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.survey.contracts import Contract
 
 CONTRACT: Final = "Column names, types and order are the contract's, and columns that must be known hold no NULL."
 COMPLETE: Final = "The stored rows are as many as the archive counts for the query."

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from photoz_assets.checks.shared import COMPLETE, CONTRACT, check_specs, named
-from photoz_assets.storage.audit import Verdict
+from photoz_assets.lake.audit import Verdict
+from photoz_assets.orchestration.checks.shared import COMPLETE, CONTRACT, check_specs, named
 
 SKYINFO_CHECKS: Final = [
     *check_specs("skyinfo", {"contract": CONTRACT, "complete": COMPLETE}, blocking=True),

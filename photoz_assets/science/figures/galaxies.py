@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from photoz_assets.bands import BAND_COLORS, BANDS
-from photoz_assets.contracts import flux_column, magnitude_column, true_flux_column
 from photoz_assets.science.bins import Axis, Counts, Scale, counts
 from photoz_assets.science.figures.style import (
     BLUE,
@@ -30,6 +28,8 @@ from photoz_assets.science.figures.style import (
     tints_of,
 )
 from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, REDSHIFT, SampleSummary
+from photoz_assets.survey.bands import BAND_COLORS, BANDS
+from photoz_assets.survey.contracts import flux_column, magnitude_column, true_flux_column
 
 Plane = tuple[Axis, ...]
 """What is counted together: one axis for a histogram, x and y for a map."""

@@ -21,7 +21,7 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
-from photoz_assets.science.skymap import DC2
+from photoz_assets.survey.skymap import DC2
 
 SKY_SIZE_INCHES: Final = (10.4, 9.3)
 

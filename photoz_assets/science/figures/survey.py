@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from photoz_assets.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
-from photoz_assets.contracts import MAGNITUDE_BINS
 from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, color_by, fill_tracts, label_tracts, sky_axes
 from photoz_assets.science.figures.style import (
     BLUE,
@@ -26,8 +24,10 @@ from photoz_assets.science.figures.style import (
     new_figure,
     say_empty,
 )
-from photoz_assets.science.skymap import DC2
 from photoz_assets.science.statistics import REDSHIFT, magnitude_axis, summed_counts
+from photoz_assets.survey.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
+from photoz_assets.survey.contracts import MAGNITUDE_BINS
+from photoz_assets.survey.skymap import DC2
 
 Measured = Mapping[int, pa.Table]
 """For each tract that is held, its statistics in the columns of the contract ``DIAGNOSTICS``."""

@@ -9,8 +9,8 @@ Types, units and UCDs of archive columns follow the DP0.2 schema (``dp02_dc2.yam
 
 from typing import Final
 
-from photoz_assets.contracts.archive import SKYINFO, TAP_COLUMNS, TAP_TABLES
-from photoz_assets.contracts.butler import (
+from photoz_assets.survey.contracts.archive import SKYINFO, TAP_COLUMNS, TAP_TABLES
+from photoz_assets.survey.contracts.butler import (
     BUTLER_COLLECTIONS,
     BUTLER_DATASET_TYPES,
     MATCHED_DATASET,
@@ -18,14 +18,14 @@ from photoz_assets.contracts.butler import (
     OBJECT_DATASET,
     OBJECT_TABLE,
 )
-from photoz_assets.contracts.diagnostics import (
+from photoz_assets.survey.contracts.diagnostics import (
     DIAGNOSTICS,
     FIELD_DIAGNOSTICS,
     MAGNITUDE_BINS,
     REDSHIFT_BINS,
     SURVEY_DIAGNOSTICS,
 )
-from photoz_assets.contracts.galaxies import (
+from photoz_assets.survey.contracts.galaxies import (
     ARCHIVE_SCHEMA,
     FIELD_GALAXIES,
     MATCHED_GALAXIES,
@@ -37,8 +37,8 @@ from photoz_assets.contracts.galaxies import (
     magnitude_column,
     true_flux_column,
 )
-from photoz_assets.contracts.model import Column, Contract
-from photoz_assets.contracts.sky import COADD_PATCHES, PATCHES, TRACTS
+from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.contracts.sky import COADD_PATCHES, PATCHES, TRACTS
 
 CONTRACTS: Final = {
     contract.table: contract

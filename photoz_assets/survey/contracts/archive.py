@@ -4,8 +4,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.contracts.galaxies import TABLE_ALIASES
-from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.survey.contracts.galaxies import TABLE_ALIASES
+from photoz_assets.survey.contracts.model import Column, Contract
 
 _OBJECTS: Final = TABLE_ALIASES["obj"]
 

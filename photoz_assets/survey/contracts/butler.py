@@ -9,14 +9,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts.galaxies import (
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts.galaxies import (
     MATCHED_GALAXIES,
     flux_column,
     flux_error_column,
     true_flux_column,
 )
-from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.survey.contracts.model import Column, Contract
 
 # The dataset types that are read, as asset keys below "butler".
 OBJECT_DATASET: Final = "objectTable_tract"

@@ -5,8 +5,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts.model import Column, Contract
 
 # By what a statistic's name ends in, its band left out.
 _UCDS: Final = {

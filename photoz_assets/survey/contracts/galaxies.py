@@ -9,8 +9,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.bands import BANDS
-from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts.model import Column, Contract
 
 ARCHIVE_SCHEMA: Final = "dp02_dc2_catalogs"
 

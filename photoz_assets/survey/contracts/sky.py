@@ -4,8 +4,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.contracts.galaxies import ARCHIVE_SCHEMA
-from photoz_assets.contracts.model import Column, Contract
+from photoz_assets.survey.contracts.galaxies import ARCHIVE_SCHEMA
+from photoz_assets.survey.contracts.model import Column, Contract
 
 
 def _degrees(name: str, description: str, *derived_from: str, ucd: str) -> Column:

@@ -1,0 +1,52 @@
+"""What the tests of both packages share: an embedded archive over HTTP, with the tracts of the seed's field.
+
+A plugin of pytest, named in pyproject.toml: as one, its archive is one for both.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from photoz_archive.service.server import ArchiveServer
+
+# The seed's field touches these three.
+FIELD_TRACTS = (3637, 3638, 3831)
+DENSITY = 0.004
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep what the developer's shell says out of the tests."""
+    for name in (
+        "PHOTOZ_TAP_URL",
+        "PHOTOZ_TAP_TOKEN",
+        "ACCESS_TOKEN",
+        "PHOTOZ_ARCHIVE_DENSITY",
+        "PHOTOZ_BUTLER_REPOSITORY",
+        "BUTLER_RUBIN_ACCESS_TOKEN",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "lake"))
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", str(tmp_path / "archive"))
+
+
+@pytest.fixture(scope="session")
+def sky_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made tracts that all archives share, also those of the other processes of `make test`.
+
+    What the archives keep is keyed by density, and each of them keeps its jobs apart.
+    """
+    own = tmp_path_factory.getbasetemp()
+    # pytest-xdist puts each process's own folder into one of all of them.
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "sky"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
+    """The embedded archive with the tracts of the seed's field; tests leave it as they found it."""
+    with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as server:
+        yield server
