@@ -33,9 +33,9 @@ def ask(url: str, tract: int, *, parquet: bool = False) -> "Job":
     # What the first array would load is not the measurement's.
     import pandas as pd  # noqa: F401
 
-    from photoz_assets.tap.client import Archive
+    from photoz_assets.tap.client import TapClient
 
-    job = Archive(url, prefer_parquet=parquet).submit(adql(tract), maxrec=_MAXREC)
+    job = TapClient(url, prefer_parquet=parquet).submit(adql(tract), maxrec=_MAXREC)
     job.run()
     job.wait(600)
     return job
@@ -94,7 +94,7 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
     """Stream the result into a staged table, audit and publish it, as the asset does."""
     from photoz_assets.lake.audit import audit
     from photoz_assets.lake.layout import Lake
-    from photoz_assets.lake.staging import publish, spill_folder, spool, stage
+    from photoz_assets.lake.staging import publish, spill_folder, stage, temp_file
     from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
     from photoz_assets.science.photometry import with_magnitudes
     from photoz_assets.survey.contracts import MATCHED_GALAXIES
@@ -107,7 +107,7 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
         from benchmarks.measure import status_bytes
 
         start = status_bytes("VmRSS")
-        with spool(lake) as spooled:
+        with temp_file(lake) as spooled:
             stream = job.fetch(MATCHED_GALAXIES.selected_schema, spool=spooled)
             staged = stage(lake, MATCHED_GALAXIES, map(with_magnitudes, stream), lambda: provenance(tract))
         ingest_mib = (status_bytes("VmHWM") - start) / 2**20

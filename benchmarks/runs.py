@@ -103,7 +103,7 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     """Make what does the work of a tract, asks, streams, audits, publishes and draws, and gives its rows."""
     import duckdb
 
-    from photoz_assets.ingest import Inquirer
+    from photoz_assets.ingest import TapIngest
     from photoz_assets.lake.layout import Lake
     from photoz_assets.lake.staging import publish
     from photoz_assets.orchestration.assets.galaxies import _audited, _question
@@ -111,14 +111,14 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     from photoz_assets.science.statistics import band_statistics, sample_summary
     from photoz_assets.survey.contracts import DIAGNOSTICS
     from photoz_assets.survey.selection import Selection
-    from photoz_assets.tap.client import Archive
+    from photoz_assets.tap.client import TapClient
 
     store = Lake(Path(lake))
 
     def refresh(tract: int) -> int:
-        archive = Archive(url)
-        inquirer = Inquirer(archive=archive, lake=store, run_id="benchmark")
-        with inquirer.ask(_question(archive, tract, Selection())) as staged:
+        archive = TapClient(url)
+        ingest = TapIngest(archive=archive, lake=store, run_id="benchmark")
+        with ingest.fetch_table(_question(archive, tract, Selection())) as staged:
             _audited(staged, Selection(), tract)
             publish(store, staged)
         galaxies = duckdb.connect().read_parquet(str(store.table("matched_galaxies", tract)))

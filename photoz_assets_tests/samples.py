@@ -7,13 +7,13 @@ import pyarrow as pa
 
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 
 def galaxies(rows: int, *, tract: int = 3638, seed: int = 1, **columns: list[Any]) -> pa.Table:
     """Make a valid ``matched_galaxies`` table of one tract, around magnitude 23; ``columns`` replace some."""
     rng = np.random.default_rng(seed)
-    box = DC2.inner_box(tract)
+    box = DC2_RINGS.inner_box(tract)
     ra = rng.uniform(box.ra_min + 0.01, box.ra_max - 0.01, rows)
     dec = rng.uniform(box.dec_min + 0.01, box.dec_max - 0.01, rows)
     magnitudes = {band: rng.normal(23, 0.7, rows).clip(18, 25.5) for band in BANDS}

@@ -16,7 +16,7 @@ from benchmarks.fidelity.sample import LIMIT_MAG, PER_DEG2, Sample, Samples, obs
 from photoz_archive.sky.population import Population, packaged_population
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 TRACT, DENSITY = 3637, 0.15
 KINDS = {"forest": "random forest", "neighbours": "nearest neighbours"}
@@ -51,7 +51,7 @@ def served_truths() -> tuple[Sample, float]:
         rows = pq.read_table(file, columns=columns, filters=[("truth_type", "=", 1)])
     flux = np.stack([rows[name].to_numpy() for name in columns[1:]], axis=1).astype(float)
     sample = Sample(rows["redshift"].to_numpy().astype(float), AB_ZERO_POINT_MAG - 2.5 * np.log10(flux))
-    return sample, DC2.inner_box(TRACT).area_deg2 * DENSITY
+    return sample, DC2_RINGS.inner_box(TRACT).area_deg2 * DENSITY
 
 
 def drawn_truths(population: Population) -> tuple[Sample, float]:

@@ -14,7 +14,7 @@ from photoz_archive.adql.geometry import macro
 Builder = Callable[[exp.Anonymous], exp.Expr]
 
 
-class Kind(Enum):
+class FunctionKind(Enum):
     """Where a function comes from, which decides how it is declared."""
 
     AGGREGATE = auto()
@@ -33,7 +33,7 @@ class Function:
     """
 
     signature: str
-    kind: Kind
+    kind: FunctionKind
     arguments: range
     build: Builder | None
     predicate: bool = False
@@ -47,7 +47,7 @@ class Function:
     @property
     def is_aggregate(self) -> bool:
         """True where the function takes a group of rows."""
-        return self.kind is Kind.AGGREGATE
+        return self.kind is FunctionKind.AGGREGATE
 
     def accepts(self, count: int) -> bool:
         """Return whether the function can be called with ``count`` arguments."""
@@ -61,7 +61,9 @@ def _native(name: str) -> Builder:
     return lambda call: macro(name, *call.expressions)
 
 
-def _simple(signature: str, kind: Kind, duckdb_name: str, least: int = 1, most: int | None = None) -> Function:
+def _simple(
+    signature: str, kind: FunctionKind, duckdb_name: str, least: int = 1, most: int | None = None
+) -> Function:
     most = least if most is None else most
     return Function(signature=signature, kind=kind, arguments=range(least, most + 1), build=_native(duckdb_name))
 
@@ -89,60 +91,65 @@ def _scisql_polygon(call: exp.Anonymous) -> exp.Expr:
 
 
 _AGGREGATES: Final = tuple(
-    _simple(f"{name}(expression)", Kind.AGGREGATE, name) for name in ("AVG", "COUNT", "MAX", "MIN", "SUM")
+    _simple(f"{name}(expression)", FunctionKind.AGGREGATE, name) for name in ("AVG", "COUNT", "MAX", "MIN", "SUM")
 )
 
 _STANDARD: Final = (
     *(
-        _simple(f"{name}(x)", Kind.STANDARD, name)
+        _simple(f"{name}(x)", FunctionKind.STANDARD, name)
         for name in ("ABS", "ATAN", "COS", "DEGREES", "EXP", "FLOOR", "RADIANS", "SIN", "TAN")
     ),
     *(
-        _simple(f"{name}(x)", Kind.STANDARD, f"adql_{name.lower()}")
+        _simple(f"{name}(x)", FunctionKind.STANDARD, f"adql_{name.lower()}")
         for name in ("ACOS", "ASIN", "COT", "LOG10", "SQRT")
     ),
-    _simple("LOG(x)", Kind.STANDARD, "adql_ln"),
-    _simple("CEILING(x)", Kind.STANDARD, "CEIL"),
-    _simple("ATAN2(y, x)", Kind.STANDARD, "ATAN2", 2),
-    _simple("MOD(x, y)", Kind.STANDARD, "MOD", 2),
-    _simple("POWER(x, y)", Kind.STANDARD, "POW", 2),
-    _simple("PI()", Kind.STANDARD, "PI", 0),
+    _simple("LOG(x)", FunctionKind.STANDARD, "adql_ln"),
+    _simple("CEILING(x)", FunctionKind.STANDARD, "CEIL"),
+    _simple("ATAN2(y, x)", FunctionKind.STANDARD, "ATAN2", 2),
+    _simple("MOD(x, y)", FunctionKind.STANDARD, "MOD", 2),
+    _simple("POWER(x, y)", FunctionKind.STANDARD, "POW", 2),
+    _simple("PI()", FunctionKind.STANDARD, "PI", 0),
     # The seed that ADQL lets a query give is taken, and has no meaning.
-    Function(signature="RAND(seed)", kind=Kind.STANDARD, arguments=range(2), build=lambda _: macro("RANDOM")),
-    _simple("ROUND(x, digits)", Kind.STANDARD, "ROUND", 1, 2),
-    Function(signature="TRUNCATE(x, digits)", kind=Kind.STANDARD, arguments=range(1, 3), build=_truncate),
-    _simple("COALESCE(value, ...)", Kind.STANDARD, "COALESCE", 1, _MANY),
+    Function(
+        signature="RAND(seed)", kind=FunctionKind.STANDARD, arguments=range(2), build=lambda _: macro("RANDOM")
+    ),
+    _simple("ROUND(x, digits)", FunctionKind.STANDARD, "ROUND", 1, 2),
+    Function(signature="TRUNCATE(x, digits)", kind=FunctionKind.STANDARD, arguments=range(1, 3), build=_truncate),
+    _simple("COALESCE(value, ...)", FunctionKind.STANDARD, "COALESCE", 1, _MANY),
 )
 
 _STRINGS: Final = (
-    _simple("LOWER(text)", Kind.STRING, "LOWER"),
-    _simple("UPPER(text)", Kind.STRING, "UPPER"),
-    _simple("CONCAT(text, ...)", Kind.STRING, "CONCAT", 1, _MANY),
+    _simple("LOWER(text)", FunctionKind.STRING, "LOWER"),
+    _simple("UPPER(text)", FunctionKind.STRING, "UPPER"),
+    _simple("CONCAT(text, ...)", FunctionKind.STRING, "CONCAT", 1, _MANY),
 )
 
 _GEOMETRY: Final = (
-    Function(signature="POINT(ra, dec)", kind=Kind.GEOMETRY, arguments=range(2, 4), build=None),
-    Function(signature="CIRCLE(ra, dec, radius)", kind=Kind.GEOMETRY, arguments=range(2, 5), build=None),
-    Function(signature="POLYGON(ra, dec, ...)", kind=Kind.GEOMETRY, arguments=range(3, _MANY), build=None),
+    Function(signature="POINT(ra, dec)", kind=FunctionKind.GEOMETRY, arguments=range(2, 4), build=None),
+    Function(signature="CIRCLE(ra, dec, radius)", kind=FunctionKind.GEOMETRY, arguments=range(2, 5), build=None),
+    Function(signature="POLYGON(ra, dec, ...)", kind=FunctionKind.GEOMETRY, arguments=range(3, _MANY), build=None),
     Function(
         signature="CONTAINS(point, region)",
-        kind=Kind.GEOMETRY,
+        kind=FunctionKind.GEOMETRY,
         arguments=range(2, 3),
         build=geometry.contains,
         predicate=True,
     ),
     Function(
         signature="INTERSECTS(region, region)",
-        kind=Kind.GEOMETRY,
+        kind=FunctionKind.GEOMETRY,
         arguments=range(2, 3),
         build=geometry.intersects,
         predicate=True,
     ),
     Function(
-        signature="DISTANCE(point, point)", kind=Kind.GEOMETRY, arguments=range(2, 5), build=geometry.distance
+        signature="DISTANCE(point, point)",
+        kind=FunctionKind.GEOMETRY,
+        arguments=range(2, 5),
+        build=geometry.distance,
     ),
-    Function(signature="COORD1(point)", kind=Kind.GEOMETRY, arguments=range(1, 2), build=_coordinate(0)),
-    Function(signature="COORD2(point)", kind=Kind.GEOMETRY, arguments=range(1, 2), build=_coordinate(1)),
+    Function(signature="COORD1(point)", kind=FunctionKind.GEOMETRY, arguments=range(1, 2), build=_coordinate(0)),
+    Function(signature="COORD2(point)", kind=FunctionKind.GEOMETRY, arguments=range(1, 2), build=_coordinate(1)),
 )
 
 
@@ -151,7 +158,7 @@ def _scisql(
 ) -> Function:
     return Function(
         signature=signature,
-        kind=Kind.SCISQL,
+        kind=FunctionKind.SCISQL,
         arguments=range(count, count + 1),
         build=_native(duckdb_name),
         predicate=predicate,
@@ -176,7 +183,7 @@ _SCISQL: Final = (
     ),
     Function(
         signature="scisql_s2PtInCPoly(lon DOUBLE, lat DOUBLE, vertexLon DOUBLE, vertexLat DOUBLE, ...)",
-        kind=Kind.SCISQL,
+        kind=FunctionKind.SCISQL,
         arguments=range(8, _MANY),
         build=_scisql_polygon,
         predicate=True,

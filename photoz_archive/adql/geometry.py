@@ -113,14 +113,14 @@ def distance(node: exp.Anonymous) -> exp.Expr:
 
 def in_convex_polygon(lon: exp.Expr, lat: exp.Expr, vertices: list[exp.Expr], node: exp.Expr) -> exp.Expr:
     """Build 'inside or on the edge of a convex polygon': on the inner side of every edge's great circle."""
-    terms: list[exp.Expr] = []
+    limits: list[exp.Expr] = []
     for x, y, z in polygon_normals(vertices, node).tolist():
         template = (
             f"{x!r} * COS(RADIANS(lat)) * COS(RADIANS(lon)) + {y!r} * COS(RADIANS(lat)) * SIN(RADIANS(lon))"
             f" + {z!r} * SIN(RADIANS(lat)) >= 0"
         )
-        terms.append(exp.maybe_parse(template))
-    predicate = exp.and_(*terms)
+        limits.append(exp.maybe_parse(template))
+    predicate = exp.and_(*limits)
     for column in list(predicate.find_all(exp.Column)):
         column.replace((lon if column.name == "lon" else lat).copy())
     return predicate

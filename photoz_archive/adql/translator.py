@@ -8,7 +8,7 @@ from sqlglot import exp
 from photoz_archive.adql import allowlist, grammar
 from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.errors import AdqlError
-from photoz_archive.adql.functions import FUNCTIONS, Kind
+from photoz_archive.adql.functions import FUNCTIONS, FunctionKind
 from photoz_archive.adql.resolver import Resolver
 from photoz_archive.adql.rewriter import rewrite
 from photoz_archive.adql.scopes import OutputColumn, Scan
@@ -85,7 +85,7 @@ def translate(
 
 def _refuse_scisql(query: exp.Query) -> None:
     for call in query.find_all(exp.Anonymous):
-        if FUNCTIONS[call.name.upper()].kind is Kind.SCISQL:
+        if FUNCTIONS[call.name.upper()].kind is FunctionKind.SCISQL:
             raise AdqlError.at(call, f"Unknown function {call.name}")
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import MATCHED_DATASET, OBJECT_DATASET
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 if TYPE_CHECKING:
     from lsst.daf.butler import Butler
@@ -109,14 +109,14 @@ def _register(butler: "Butler", tracts: list[int]) -> None:
         "physical_filter",
         *({"instrument": _INSTRUMENT, "name": f"{band}_sim_1.4", "band": band} for band in BANDS),
     )
-    side = DC2.patches_per_side
+    side = DC2_RINGS.patches_per_side
     insert(
         "skymap",
         {
             "name": SKYMAP,
             # The stack's digest of its own object, which is not at hand.
             "hash": bytes(20),
-            "tract_max": DC2.num_tracts,
+            "tract_max": DC2_RINGS.num_tracts,
             "patch_nx_max": side,
             "patch_ny_max": side,
         },
@@ -127,16 +127,16 @@ def _register(butler: "Butler", tracts: list[int]) -> None:
 
 def _tract_record(tract: int) -> dict[str, Any]:
     """Give a tract as a dimension record, with the outline of all its patches as its region."""
-    side = DC2.patches_per_side
+    side = DC2_RINGS.patches_per_side
     corners = [0, side - 1, side**2 - 1, side * (side - 1)]
-    outline = DC2.patch_polygons(tract, corners, outer=True)[range(4), range(4)]
+    outline = DC2_RINGS.patch_polygons(tract, corners, outer=True)[range(4), range(4)]
     return {"skymap": SKYMAP, "id": tract, "region": _region(outline)}
 
 
 def _patch_records(tract: int) -> list[dict[str, Any]]:
     """Give a tract's patches as dimension records, with their outer regions."""
-    side = DC2.patches_per_side
-    outlines = DC2.patch_polygons(tract, np.arange(side**2), outer=True)
+    side = DC2_RINGS.patches_per_side
+    outlines = DC2_RINGS.patch_polygons(tract, np.arange(side**2), outer=True)
     return [
         {
             "skymap": SKYMAP,
@@ -177,7 +177,8 @@ def _matches(store: SkyStore, tract: int) -> pd.DataFrame:
     columns = ["o.objectId", "o.patch", "o.coord_ra", "o.coord_dec", "t.ra", "t.dec", "m.match_candidate"]
     frame: pd.DataFrame = joined.project(", ".join([*columns, *measured, *true])).order("objectId").df()
     (x, y), (true_x, true_y) = (
-        DC2.sky_to_pixel(tract, frame[ra], frame[dec]) for ra, dec in (("coord_ra", "coord_dec"), ("ra", "dec"))
+        DC2_RINGS.sky_to_pixel(tract, frame[ra], frame[dec])
+        for ra, dec in (("coord_ra", "coord_dec"), ("ra", "dec"))
     )
     frame["match_distance"] = np.hypot(x - true_x, y - true_y)
     return frame.set_index("objectId")

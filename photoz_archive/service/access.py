@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from photoz_archive.service.query_service import Archive
+from photoz_archive.service.query_service import QueryService
 
 _WINDOW_SECONDS: Final = 60
 # Results lie here for a service that redirects to them: open to all, and to no token.
@@ -24,7 +24,7 @@ class AccessMiddleware:
     The capabilities and the availability need no token.
     """
 
-    def __init__(self, app: ASGIApp, *, archive: Archive, token: str | None, root: str) -> None:
+    def __init__(self, app: ASGIApp, *, archive: QueryService, token: str | None, root: str) -> None:
         self._app = app
         self._archive = archive
         self._token = token

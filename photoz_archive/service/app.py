@@ -25,9 +25,9 @@ from photoz_archive.service.errors import (
     ServiceError,
 )
 from photoz_archive.service.examples import examples_document
-from photoz_archive.service.jobs import FINAL, Job
+from photoz_archive.service.jobs import FINAL, UwsJob
 from photoz_archive.service.parameters import collect, parse_query
-from photoz_archive.service.query_service import Archive
+from photoz_archive.service.query_service import QueryService
 from photoz_archive.service.votable import error_document
 
 _XML: Final = "text/xml"
@@ -40,7 +40,7 @@ _DISCONNECT_POLL_SECONDS: Final = 1
 class TapApplication:
     """TAP over one archive."""
 
-    def __init__(self, archive: Archive, token: str | None) -> None:
+    def __init__(self, archive: QueryService, token: str | None) -> None:
         self._archive = archive
         self._profile = archive.profile
         self._up_since = datetime.now(UTC)
@@ -150,7 +150,7 @@ class TapApplication:
             await self._wait(job, asked["WAIT"], asked.get("PHASE"))
         return Response(uws.job_document(job, self._url(request, job), self._profile), media_type=_XML)
 
-    async def _wait(self, job: Job, wait: str, phase: str | None) -> None:
+    async def _wait(self, job: UwsJob, wait: str, phase: str | None) -> None:
         """Block until the phase changes or the time is over (UWS 1.1 sec. 2.2.1.1)."""
         limit = self._profile.wait_limit_seconds
         seconds = float(wait) if wait.lstrip("-").isdecimal() else limit
@@ -219,7 +219,7 @@ class TapApplication:
     async def _bucket(self, request: Request) -> Response:
         return self._file(self._find(request))
 
-    def _file(self, job: Job) -> Response:
+    def _file(self, job: UwsJob) -> Response:
         path = self._archive.jobs.result(job)
         # RFC 9530; a job of an older archive has none.
         headers = {"Repr-Digest": f"sha-256=:{job.sha256}:"} if job.sha256 else None
@@ -228,7 +228,7 @@ class TapApplication:
     async def _error(self, request: Request) -> Response:
         job = self._find(request)
         if job.error is None:
-            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no error")
+            raise NotFoundError(f"UwsJob {job.id!r} is {job.phase.value} and has no error")
         return Response(error_document(job.error), media_type=_VOTABLE)
 
     async def _part(self, request: Request) -> Response:
@@ -250,13 +250,13 @@ class TapApplication:
             return Response(uws.results_document(job, url, self._profile), media_type=_XML)
         raise NotFoundError(f"A job has no {part!r}")
 
-    def _find(self, request: Request) -> Job:
+    def _find(self, request: Request) -> UwsJob:
         return self._archive.jobs.get(request.path_params["job_id"])
 
-    def _url(self, request: Request, job: Job) -> str:
+    def _url(self, request: Request, job: UwsJob) -> str:
         return f"{_absolute(request, self._jobs_path)}/{job.id}"
 
-    def _see(self, request: Request, job: Job) -> Response:
+    def _see(self, request: Request, job: UwsJob) -> Response:
         return RedirectResponse(self._url(request, job), status_code=303)
 
     async def _refuse(self, request: Request, error: Exception) -> Response:

@@ -24,7 +24,7 @@ from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLar
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.fields import result_fields
 from photoz_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema
-from photoz_archive.service.stream import ResultStream
+from photoz_archive.service.stream import ResultWriter
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Engine:
         interruption: Interruption,
         limit_seconds: float,
         faults: Faults,
-    ) -> ResultStream:
+    ) -> ResultWriter:
         """Start a query and return its result when the first rows are there.
 
         Raises
@@ -252,17 +252,17 @@ def _open_stream(
     facts: list[ColumnFacts | None],
     max_rows: int,
     faults: Faults,
-) -> ResultStream:
+) -> ResultWriter:
     """Read the first batch, so that a query which fails at once fails before its answer has begun."""
     batches = source if faults.rewrite is None else map(faults.rewrite, source)
     if faults.most_rows is not None:
         batches = _refusing(batches, faults.most_rows)
     first = next(batches, None)
     if first is None:
-        return ResultStream(result_fields(schema, facts), iter(()), max_rows)
+        return ResultWriter(result_fields(schema, facts), iter(()), max_rows)
     by_field = dict(zip(schema, facts, strict=True))
     kept = [by_field.get(field) for field in first.schema]
-    return ResultStream(result_fields(first.schema, kept), chain([first], batches), max_rows)
+    return ResultWriter(result_fields(first.schema, kept), chain([first], batches), max_rows)
 
 
 def _refusing(batches: Iterator[pa.RecordBatch], most_rows: int) -> Iterator[pa.RecordBatch]:

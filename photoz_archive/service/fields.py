@@ -35,7 +35,7 @@ PRIMITIVES: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class VOTableField:
     """A column of a result."""
 
     name: str
@@ -71,7 +71,7 @@ class Field:
         return {key: value for key, value in known.items() if value}
 
     @property
-    def arrow(self) -> "pa.Field[pa.DataType]":
+    def arrow(self) -> "pa.VOTableField[pa.DataType]":
         """The Arrow field, with unit, UCD and description as metadata."""
         facts = self.facts
         known = {
@@ -97,10 +97,10 @@ def primitive_of(arrow_type: pa.DataType) -> Primitive:
     return PRIMITIVES[found]
 
 
-def result_fields(schema: pa.Schema, facts: Sequence[ColumnFacts | None]) -> tuple[Field, ...]:
+def result_fields(schema: pa.Schema, facts: Sequence[ColumnFacts | None]) -> tuple[VOTableField, ...]:
     """Describe a result: by what the catalog says of a plain column, else by the type that DuckDB gave it."""
     return tuple(
-        Field(
+        VOTableField(
             name=arrow.name,
             primitive=PRIMITIVES[known.datatype] if known else primitive_of(arrow.type),
             facts=known,
@@ -109,7 +109,7 @@ def result_fields(schema: pa.Schema, facts: Sequence[ColumnFacts | None]) -> tup
     )
 
 
-def conform(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.RecordBatch:
+def conform(batch: pa.RecordBatch, fields: Sequence[VOTableField]) -> pa.RecordBatch:
     """Bring a batch to the fields' types and names.
 
     Raises

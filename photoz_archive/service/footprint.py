@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from photoz_archive.adql.tract_pruning import Tracts
-from photoz_assets.survey.skymap import DC2, SkyBox
+from photoz_assets.survey.skymap import DC2_RINGS, SkyBox
 
 # Primary rows lie in their tract's inner region, to the scatter of a measured position.
 _PRIMARY_MARGIN_DEG: Final = 2 / 3600
@@ -32,14 +32,14 @@ class SkyFootprint:
         if not all(map(math.isfinite, (lon, lat, radius))):
             return frozenset()
         widened = radius + _margin(primary=primary)
-        return frozenset(t for t in self.tracts if DC2.inner_box(t).meets_cone(lon, lat, widened))
+        return frozenset(t for t in self.tracts if DC2_RINGS.inner_box(t).meets_cone(lon, lat, widened))
 
     def in_box(self, lon_min: float, lat_min: float, lon_max: float, lat_max: float, *, primary: bool) -> Tracts:
         """Return the tracts that can have rows in a box; ``lon_max`` may be the smaller, across RA 0."""
         margin = _margin(primary=primary)
         width = lon_max - lon_min if lon_max - lon_min >= _FULL_CIRCLE_DEG else (lon_max - lon_min) % 360
         asked = SkyBox(lon_min, lon_min + width, lat_min, lat_max)
-        return frozenset(tract for tract in self.tracts if _meets(DC2.inner_box(tract), asked, margin))
+        return frozenset(tract for tract in self.tracts if _meets(DC2_RINGS.inner_box(tract), asked, margin))
 
 
 def _margin(*, primary: bool) -> float:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from photoz_archive.service import votable
 from photoz_archive.service.errors import BadRequestError
 from photoz_archive.service.profile import Profile
-from photoz_archive.service.stream import ResultStream
+from photoz_archive.service.stream import ResultWriter
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -32,14 +32,14 @@ class Format:
     content_type: str
     extension: str
     ivo_id: str | None
-    write: Callable[[ResultStream, Profile], Iterator[bytes]]
+    write: Callable[[ResultWriter, Profile], Iterator[bytes]]
 
 
-def _binary2(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+def _binary2(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     return votable.write_binary2(stream, numbered=profile.numbered_field_ids)
 
 
-def _tabledata(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+def _tabledata(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     return votable.write_tabledata(stream, numbered=profile.numbered_field_ids)
 
 
@@ -64,8 +64,8 @@ class _Chunks(io.RawIOBase):
         return taken
 
 
-def _delimited(delimiter: str) -> Callable[[ResultStream, Profile], Iterator[bytes]]:
-    def write(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+def _delimited(delimiter: str) -> Callable[[ResultWriter, Profile], Iterator[bytes]]:
+    def write(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
         del profile
         chunks = _Chunks()
         schema = pa.schema([field.arrow for field in stream.fields])
@@ -82,7 +82,7 @@ def _delimited(delimiter: str) -> Callable[[ResultStream, Profile], Iterator[byt
     return write
 
 
-def _parquet(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
+def _parquet(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     """Write Parquet with the VOTable header that VOParquet 1.0 puts into the file's metadata."""
     chunks = _Chunks()
     schema = pa.schema([_parquet_field(field.arrow, profile) for field in stream.fields])
@@ -110,7 +110,7 @@ def _parquet(stream: ResultStream, profile: Profile) -> Iterator[bytes]:
     yield chunks.take()
 
 
-def _parquet_field(field: "pa.Field[pa.DataType]", profile: Profile) -> "pa.Field[pa.DataType]":
+def _parquet_field(field: "pa.VOTableField[pa.DataType]", profile: Profile) -> "pa.VOTableField[pa.DataType]":
     if profile.parquet_string_lists and pa.types.is_string(field.type):
         return field.with_type(pa.list_(pa.string()))
     return field

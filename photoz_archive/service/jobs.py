@@ -32,7 +32,7 @@ _NEXT: Final = {
 
 
 @dataclass
-class Job:
+class UwsJob:
     """One job. Times are UTC; ``execution_duration`` is in seconds, ``sha256`` the result's digest in base64."""
 
     id: str
@@ -73,23 +73,23 @@ class JobStore:
         self._execution_duration = execution_duration
         self._now = now
         self._lock = threading.RLock()
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, UwsJob] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for job_folder in sorted(folder.iterdir()):
             self._load(job_folder)
 
-    def create(self, parameters: dict[str, str]) -> Job:
+    def create(self, parameters: dict[str, str]) -> UwsJob:
         """Make a job in phase PENDING."""
         self.sweep()
         now = self._now()
-        job = Job(uuid4().hex[:16], parameters, now, now + RETENTION, self._execution_duration)
+        job = UwsJob(uuid4().hex[:16], parameters, now, now + RETENTION, self._execution_duration)
         with self._lock:
             self._jobs[job.id] = job
             self.folder(job).mkdir()
             self._save(job)
         return job
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> UwsJob:
         """Return a job.
 
         Raises
@@ -104,17 +104,17 @@ class JobStore:
             raise NotFoundError(f"There is no job {job_id!r}")
         return job
 
-    def all(self) -> list[Job]:
+    def all(self) -> list[UwsJob]:
         """Return all jobs, the newest first."""
         self.sweep()
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: job.creation_time, reverse=True)
 
-    def folder(self, job: Job) -> Path:
+    def folder(self, job: UwsJob) -> Path:
         """Return where a job's result lies."""
         return self._folder / job.id
 
-    def result(self, job: Job) -> Path:
+    def result(self, job: UwsJob) -> Path:
         """Return the file of a job's result.
 
         Raises
@@ -123,10 +123,10 @@ class JobStore:
             The job has none.
         """
         if job.phase is not Phase.COMPLETED or job.result_file is None:
-            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no result")
+            raise NotFoundError(f"UwsJob {job.id!r} is {job.phase.value} and has no result")
         return self.folder(job) / job.result_file
 
-    def move(self, job: Job, phase: Phase, **changes: object) -> bool:
+    def move(self, job: UwsJob, phase: Phase, **changes: object) -> bool:
         """Bring a job into ``phase`` with ``changes`` to its record; return whether its phase allowed that."""
         with self._lock:
             if phase not in _NEXT.get(job.phase, ()):
@@ -142,7 +142,7 @@ class JobStore:
             self._save(job)
             return True
 
-    def change(self, job: Job, *, only_pending: bool = False, **changes: object) -> None:
+    def change(self, job: UwsJob, *, only_pending: bool = False, **changes: object) -> None:
         """Change a job's record.
 
         Raises
@@ -153,13 +153,13 @@ class JobStore:
         with self._lock:
             if only_pending and job.phase is not Phase.PENDING:
                 raise ConflictError(
-                    f"Job {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
+                    f"UwsJob {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
                 )
             for name, value in changes.items():
                 setattr(job, name, value)
             self._save(job)
 
-    def delete(self, job: Job) -> None:
+    def delete(self, job: UwsJob) -> None:
         """Forget a job and its result."""
         with self._lock:
             self._jobs.pop(job.id, None)
@@ -174,7 +174,7 @@ class JobStore:
         for job in passed:
             self.delete(job)
 
-    def _save(self, job: Job) -> None:
+    def _save(self, job: UwsJob) -> None:
         if job.forgotten:
             return
         staged = self.folder(job) / "job.json.part"
@@ -196,17 +196,17 @@ class JobStore:
             self.delete(job)
 
 
-def _record(job: Job) -> Iterator[tuple[str, Any]]:
+def _record(job: UwsJob) -> Iterator[tuple[str, Any]]:
     for name, value in asdict(job).items():
         yield name, value.isoformat() if isinstance(value, datetime) else value
 
 
-def _job(record: dict[str, Any]) -> Job:
+def _job(record: dict[str, Any]) -> UwsJob:
     times = {"creation_time", "destruction", "start_time", "end_time"}
-    known = {entry.name for entry in fields(Job)}
+    known = {entry.name for entry in fields(UwsJob)}
     values: dict[str, Any] = {
         name: datetime.fromisoformat(value) if name in times and value else value
         for name, value in record.items()
         if name in known
     }
-    return Job(**{**values, "phase": Phase(record["phase"])})
+    return UwsJob(**{**values, "phase": Phase(record["phase"])})

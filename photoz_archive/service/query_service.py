@@ -17,11 +17,11 @@ from photoz_archive.service.cancellation import Interruption
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.errors import BadRequestError, ConflictError, ServiceError
 from photoz_archive.service.faults import Faults
-from photoz_archive.service.jobs import ACTIVE, Job, JobStore
+from photoz_archive.service.jobs import ACTIVE, JobStore, UwsJob
 from photoz_archive.service.parameters import QueryRequest, parse_query
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.schema import ArchiveSchema
-from photoz_archive.service.stream import ResultStream
+from photoz_archive.service.stream import ResultWriter
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _ABORTED: Final = "The query was aborted"
 _CHUNKS_PER_TRACT: Final = 9
 
 
-class Archive:
+class QueryService:
     """Runs queries, at once or as jobs, a few at a time."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Archive:
         self._running: dict[str, Interruption] = {}
         self._threads: set[threading.Thread] = set()
 
-    def open(self, request: QueryRequest, interruption: Interruption, limit_seconds: float) -> ResultStream:
+    def open(self, request: QueryRequest, interruption: Interruption, limit_seconds: float) -> ResultWriter:
         """Run a query to its first rows.
 
         Raises
@@ -67,7 +67,7 @@ class Archive:
             return f"{kind}:{error}"
         return str(error)
 
-    def write(self, stream: ResultStream, request: QueryRequest) -> Iterator[bytes]:
+    def write(self, stream: ResultWriter, request: QueryRequest) -> Iterator[bytes]:
         """Yield a result in the format that was asked for."""
         chunks = request.format.write(stream, self.profile)
         left = stream.truncate_after_bytes
@@ -78,7 +78,7 @@ class Archive:
                 yield chunk[:left]
                 left -= min(left, len(chunk))
 
-    def start(self, job: Job) -> None:
+    def start(self, job: UwsJob) -> None:
         """Run a job, now or when there is room.
 
         Raises
@@ -87,7 +87,7 @@ class Archive:
             The job has run already.
         """
         if not self.jobs.move(job, Phase.QUEUED):
-            raise ConflictError(f"Job {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
+            raise ConflictError(f"UwsJob {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
         quota = self.profile.concurrent_queries
         with self._lock:
             running = len(self._running)
@@ -105,12 +105,12 @@ class Archive:
             self._threads.add(thread)
         thread.start()
 
-    def abort(self, job: Job) -> None:
+    def abort(self, job: UwsJob) -> None:
         """Stop a job that is not done; a job that is done stays as it is."""
         self.jobs.move(job, Phase.ABORTED, error=_ABORTED)
         self._stop(job, _ABORTED)
 
-    def delete(self, job: Job) -> None:
+    def delete(self, job: UwsJob) -> None:
         """Forget a job and its result; a running query stops where the profile says so."""
         if self.profile.delete_cancels:
             self.abort(job)
@@ -126,13 +126,13 @@ class Archive:
             thread.join(timeout=5)
         self._engine.close()
 
-    def _stop(self, job: Job, reason: str) -> None:
+    def _stop(self, job: UwsJob, reason: str) -> None:
         with self._lock:
             interruption = self._running.get(job.id)
         if interruption is not None:
             interruption.stop(reason)
 
-    def _run(self, job: Job, interruption: Interruption) -> None:
+    def _run(self, job: UwsJob, interruption: Interruption) -> None:
         """Take a queued job to its end."""
         try:
             with self._slots:
@@ -153,7 +153,7 @@ class Archive:
                 self._running.pop(job.id, None)
                 self._threads.discard(threading.current_thread())
 
-    def _execute(self, job: Job, interruption: Interruption) -> None:
+    def _execute(self, job: UwsJob, interruption: Interruption) -> None:
         request = parse_query(job.parameters, self.profile)
         stream = self._open(request, interruption, job.execution_duration or 10**9, job)
         name = f"result.{request.format.extension}"
@@ -179,8 +179,8 @@ class Archive:
         )
 
     def _open(
-        self, request: QueryRequest, interruption: Interruption, limit_seconds: float, job: Job | None
-    ) -> ResultStream:
+        self, request: QueryRequest, interruption: Interruption, limit_seconds: float, job: UwsJob | None
+    ) -> ResultWriter:
         translation = translate(
             request.query,
             self.schema.catalog,
@@ -201,7 +201,7 @@ class Archive:
             faults=self.faults,
         )
 
-    def _plan(self, job: Job, translation: Translation) -> None:
+    def _plan(self, job: UwsJob, translation: Translation) -> None:
         """Show what a job of Rubin's shows once it is planned: chunks in total, and the phase HELD."""
         if self.profile.progress_in_job:
             whole = self.profile.one_area_only and not translation.one_area

@@ -14,7 +14,7 @@ from photoz_archive.service.faults import Faults
 from photoz_archive.service.footprint import SkyFootprint
 from photoz_archive.service.jobs import JobStore
 from photoz_archive.service.profile import Profile
-from photoz_archive.service.query_service import Archive
+from photoz_archive.service.query_service import QueryService
 from photoz_archive.service.schema import load_schema
 from photoz_archive.service.server_folder import ServerPlace
 from photoz_archive.sky.coadds import coadd_patches
@@ -68,7 +68,7 @@ class ArchiveServer:
         self._faults = faults
         self._tracts = tracts
         self._token = token
-        self._archive: Archive | None = None
+        self._archive: QueryService | None = None
         self._place: ServerPlace | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -140,7 +140,7 @@ class ArchiveServer:
         """Stop."""
         self.stop()
 
-    def _open_archive(self) -> Archive:
+    def _open_archive(self) -> QueryService:
         sky_folder = self._data_dir / "sky"
         sky_folder.mkdir(parents=True, exist_ok=True)
         sky = SkyStore(sky_folder, density=self._density, tracts=self._tracts)
@@ -158,7 +158,7 @@ class ArchiveServer:
         engine = Engine(schema, sky, patches, sky_folder=sky_folder, scratch_folder=place.scratch_folder)
         footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
         jobs = JobStore(place.jobs_folder, execution_duration=self._profile.execution_limit_seconds)
-        archive = Archive(engine, schema, footprint, jobs, self._profile)
+        archive = QueryService(engine, schema, footprint, jobs, self._profile)
         archive.faults = self._faults
         return archive
 

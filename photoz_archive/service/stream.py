@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from photoz_archive.service.errors import ServiceError
-from photoz_archive.service.fields import Field, conform
+from photoz_archive.service.fields import VOTableField, conform
 
 
 @dataclass
-class ResultStream:
+class ResultWriter:
     """A result that can be read once.
 
     ``overflow``, ``rows`` and ``failure`` hold when the batches have all been read. A failure after the first
@@ -18,7 +18,7 @@ class ResultStream:
     ``truncate_after_bytes`` is a fault: the length at which the encoded result ends.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[VOTableField, ...]
     source: Iterator[pa.RecordBatch]
     max_rows: int
     overflow: bool = False

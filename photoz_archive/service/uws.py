@@ -17,7 +17,7 @@ from vo_models.uws.types import ErrorType, UWSVersion
 from vo_models.uws.types import ExecutionPhase as Phase
 from vo_models.voresource.types import UTCTimestamp
 
-from photoz_archive.service.jobs import Job
+from photoz_archive.service.jobs import UwsJob
 from photoz_archive.service.profile import Profile
 
 
@@ -37,7 +37,7 @@ class _JobDocument(JobSummary[JobParameters], tag="job", ns="uws", nsmap=NSMAP):
     progress: _Progress | None = element(tag="jobInfo", ns="uws", default=None)
 
 
-def job_document(job: Job, url: str, profile: Profile) -> bytes:
+def job_document(job: UwsJob, url: str, profile: Profile) -> bytes:
     """Write a job's document; ``url`` is the job's own."""
     progress = None
     if profile.progress_in_job and job.chunks_total:
@@ -68,17 +68,17 @@ def job_document(job: Job, url: str, profile: Profile) -> bytes:
     return _bytes(document)
 
 
-def parameters_document(job: Job) -> bytes:
+def parameters_document(job: UwsJob) -> bytes:
     """Write a job's parameters alone."""
     return _bytes(_parameters(job))
 
 
-def results_document(job: Job, url: str, profile: Profile) -> bytes:
+def results_document(job: UwsJob, url: str, profile: Profile) -> bytes:
     """Write the list of a job's results alone."""
     return _bytes(_results(job, url, profile))
 
 
-def job_list_document(jobs: list[tuple[Job, str]]) -> bytes:
+def job_list_document(jobs: list[tuple[UwsJob, str]]) -> bytes:
     """Write a list of jobs, each with its URL."""
     references = [
         ShortJobDescription(
@@ -93,11 +93,11 @@ def job_list_document(jobs: list[tuple[Job, str]]) -> bytes:
     return _bytes(Jobs(version=UWSVersion.V1_1, jobref=references))
 
 
-def _parameters(job: Job) -> JobParameters:
+def _parameters(job: UwsJob) -> JobParameters:
     return JobParameters(parameters=[Parameter(id=name, value=value) for name, value in job.parameters.items()])
 
 
-def _results(job: Job, url: str, profile: Profile) -> Results:
+def _results(job: UwsJob, url: str, profile: Profile) -> Results:
     if job.phase is not Phase.COMPLETED:
         return Results()
     references = [ResultReference(id="result", href=f"{url}/results/result", mime_type=job.content_type)]

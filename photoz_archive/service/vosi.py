@@ -29,7 +29,7 @@ from vo_models.vosi.capabilities.models import VOSICapabilities
 from vo_models.vosi.tables.models import VOSITable, VOSITableSet
 
 from photoz_archive.adql.catalog import ColumnFacts, TableFacts
-from photoz_archive.adql.functions import FUNCTIONS, Function, Kind
+from photoz_archive.adql.functions import FUNCTIONS, Function, FunctionKind
 from photoz_archive.service.formats import FORMATS
 from photoz_archive.service.jobs import RETENTION
 from photoz_archive.service.profile import Profile
@@ -125,18 +125,18 @@ def _language_features(profile: Profile) -> list[LanguageFeatureList]:
         LanguageFeatureList(type=f"{_FEATURES}{name}", feature=[LanguageFeature(form=form) for form in forms])
         for name, forms in syntax.items()
     ]
-    geometry = [LanguageFeature(form=f.name) for f in _functions(Kind.GEOMETRY)]
+    geometry = [LanguageFeature(form=f.name) for f in _functions(FunctionKind.GEOMETRY)]
     features.insert(0, LanguageFeatureList(type=f"{_FEATURES}adqlgeo", feature=geometry))
     if profile.scisql:
         declared = [
             LanguageFeature(form=f"{f.signature} -> {_result_type(f)}", description=f.description)
-            for f in _functions(Kind.SCISQL)
+            for f in _functions(FunctionKind.SCISQL)
         ]
         features.insert(0, LanguageFeatureList(type=f"{_FEATURES}udf", feature=declared))
     return features
 
 
-def _functions(kind: Kind) -> Iterable[Function]:
+def _functions(kind: FunctionKind) -> Iterable[Function]:
     return (function for function in FUNCTIONS.values() if function.kind is kind)
 
 

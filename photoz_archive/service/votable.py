@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 import pybase64
 from numpy.typing import NDArray
 
-from photoz_archive.service.fields import Field, xml_text
-from photoz_archive.service.stream import ResultStream
+from photoz_archive.service.fields import VOTableField, xml_text
+from photoz_archive.service.stream import ResultWriter
 
 NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
 _LINE_CHARACTERS: Final = 64
 _LINE_BYTES: Final = 48  # what 64 characters of base64 hold
 
 Bytes = NDArray[np.uint8]
-_Body = Callable[[ResultStream], Iterator[bytes]]
+_Body = Callable[[ResultWriter], Iterator[bytes]]
 
 
 class _Document:
@@ -53,7 +53,7 @@ class _Document:
     def status(self, value: str, text: str = "") -> None:
         self.element("INFO", {"name": "QUERY_STATUS", "value": value}, text)
 
-    def fields(self, fields: Sequence[Field], *, numbered: bool) -> None:
+    def fields(self, fields: Sequence[VOTableField], *, numbered: bool) -> None:
         for index, field in enumerate(fields):
             identity = {"ID": f"col_{index}"} if numbered else {}
             self.start("FIELD", identity | field.attributes)
@@ -86,7 +86,7 @@ def error_document(message: str) -> bytes:
     return document.take()
 
 
-def header_document(fields: Sequence[Field], *, numbered: bool, overflow: bool) -> bytes:
+def header_document(fields: Sequence[VOTableField], *, numbered: bool, overflow: bool) -> bytes:
     """Write a VOTable that describes the fields and holds no rows, as VOParquet files carry it."""
     document = _Document()
     document.begin()
@@ -101,17 +101,17 @@ def header_document(fields: Sequence[Field], *, numbered: bool, overflow: bool) 
     return document.take()
 
 
-def write_binary2(stream: ResultStream, *, numbered: bool) -> Iterator[bytes]:
+def write_binary2(stream: ResultWriter, *, numbered: bool) -> Iterator[bytes]:
     """Yield a VOTable in BINARY2, rows in base64 lines of 64 characters."""
     yield from _write(stream, ("BINARY2", "STREAM"), _base64_lines, numbered=numbered)
 
 
-def write_tabledata(stream: ResultStream, *, numbered: bool) -> Iterator[bytes]:
+def write_tabledata(stream: ResultWriter, *, numbered: bool) -> Iterator[bytes]:
     """Yield a VOTable in TABLEDATA."""
     yield from _write(stream, ("TABLEDATA",), _table_rows, numbered=numbered)
 
 
-def _write(stream: ResultStream, containers: tuple[str, ...], body: _Body, *, numbered: bool) -> Iterator[bytes]:
+def _write(stream: ResultWriter, containers: tuple[str, ...], body: _Body, *, numbered: bool) -> Iterator[bytes]:
     document = _Document()
     document.begin()
     document.status("OK")
@@ -135,7 +135,7 @@ def _write(stream: ResultStream, containers: tuple[str, ...], body: _Body, *, nu
     yield document.take()
 
 
-def _base64_lines(stream: ResultStream) -> Iterator[bytes]:
+def _base64_lines(stream: ResultWriter) -> Iterator[bytes]:
     carry = b""
     for batch in stream.batches():
         data = carry + encode_rows(batch, stream.fields)
@@ -151,7 +151,7 @@ def _base64_lines(stream: ResultStream) -> Iterator[bytes]:
         yield pybase64.b64encode(carry) + b"\n"
 
 
-def encode_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
+def encode_rows(batch: pa.RecordBatch, fields: Sequence[VOTableField]) -> bytes:
     """Encode a batch as BINARY2 rows, without base64.
 
     Each row starts with a bit per column, most significant first, set where the value is NULL
@@ -200,7 +200,7 @@ def _variable_rows(blocks: Sequence[Bytes], texts: Sequence[tuple[NDArray[np.int
     return out.tobytes()
 
 
-def _fixed_cells(column: pa.Array, field: Field) -> Bytes:
+def _fixed_cells(column: pa.Array, field: VOTableField) -> Bytes:
     """Return a column's values as big-endian bytes, shape (rows, width); NULL is 0, NaN or NUL."""
     width = field.fixed_bytes
     if width is not None:
@@ -243,7 +243,7 @@ def _padded_text(column: pa.Array, width: int) -> Bytes:
     return out
 
 
-def _table_rows(stream: ResultStream) -> Iterator[bytes]:
+def _table_rows(stream: ResultWriter) -> Iterator[bytes]:
     for batch in stream.batches():
         if not batch.num_rows:
             continue

@@ -11,7 +11,7 @@ from photoz_archive.sky.photometry import flux_error
 from photoz_archive.sky.random_streams import Recipe, Stage
 from photoz_archive.sky.truth import Sources
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -52,7 +52,7 @@ def blend(recipe: Recipe, sources: Sources) -> Blobs:
     x, y = _centroids(recipe, sources, into, brightness)
     snr = np.max(flux / flux_error(flux), axis=1)
     seen = np.flatnonzero((into == np.arange(len(into))) & (snr > _HOPELESS_SNR))
-    scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / DC2.pixel_scale_arcsec
+    scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / DC2_RINGS.pixel_scale_arcsec
     shift_x, shift_y = scatter * recipe.generator(Stage.CENTROIDS).standard_normal((2, len(seen)))
     x, y, flux = x[seen] + shift_x, y[seen] + shift_y, flux[seen]
     group = absorbers(x, y, flux[:, I_BAND], _pixels(recipe, _BLENDING_ARCSEC))
@@ -61,7 +61,7 @@ def blend(recipe: Recipe, sources: Sources) -> Blobs:
 
 def _pixels(recipe: Recipe, distance_arcsec: float) -> float:
     """Give a distance of crowded sources in pixels; in a thinner sky it grows so that as many are blended."""
-    return distance_arcsec / DC2.pixel_scale_arcsec * recipe.crowding_scale
+    return distance_arcsec / DC2_RINGS.pixel_scale_arcsec * recipe.crowding_scale
 
 
 def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
@@ -82,7 +82,7 @@ def _centroids(
     lost = np.flatnonzero(into != np.arange(len(into)))
     winner = into[lost]
     offsets = [(p[lost] - p[winner]) / recipe.crowding_scale for p in (sources.x, sources.y)]
-    width = _CENTROID_WIDTH_ARCSEC / DC2.pixel_scale_arcsec
+    width = _CENTROID_WIDTH_ARCSEC / DC2_RINGS.pixel_scale_arcsec
     pull = brightness[lost] * np.exp(-0.5 * (offsets[0] ** 2 + offsets[1] ** 2) / width**2)
     total = brightness + np.bincount(winner, weights=pull, minlength=len(into))
     centres = []

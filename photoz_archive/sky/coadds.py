@@ -5,16 +5,16 @@ import pyarrow as pa
 
 from photoz_archive.sky.columns import COADD_PATCHES
 from photoz_assets.survey.dp02 import TRACTS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 
 def coadd_patches() -> pa.Table:
     """Make the table: a row a patch, its centre in degrees and its polygon as Rubin writes it."""
     tract, patch = (
-        grid.ravel() for grid in np.meshgrid(TRACTS, np.arange(DC2.patches_per_side**2), indexing="ij")
+        grid.ravel() for grid in np.meshgrid(TRACTS, np.arange(DC2_RINGS.patches_per_side**2), indexing="ij")
     )
-    corners = DC2.patch_polygons(tract, patch, outer=True)
-    x, y = DC2.sky_to_pixel(tract[:, None], corners[..., 0], corners[..., 1])
-    ra_deg, dec_deg = DC2.pixel_to_sky(tract, x.mean(axis=1), y.mean(axis=1))
+    corners = DC2_RINGS.patch_polygons(tract, patch, outer=True)
+    x, y = DC2_RINGS.sky_to_pixel(tract[:, None], corners[..., 0], corners[..., 1])
+    ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(tract, x.mean(axis=1), y.mean(axis=1))
     regions = ["POLYGON ICRS " + " ".join(f"{angle:.6f}" for angle in polygon.ravel()) for polygon in corners]
     return pa.table([tract, patch, ra_deg, dec_deg, regions], schema=COADD_PATCHES)

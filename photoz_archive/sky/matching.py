@@ -22,7 +22,7 @@ from photoz_archive.sky.random_streams import Recipe, Stage
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded
 from photoz_archive.sky.truth import GALAXY, NO_HOST, Sources
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -60,7 +60,7 @@ def match(recipe: Recipe, truths: Sources, objects: Objects) -> Matches:
     eligible = objects.is_primary & ~objects.is_missing.all(axis=1)
     rows = np.flatnonzero(eligible & (found.source != NO_ROW) & (found.source < len(truths)))
     source = found.source[rows]
-    offsets_arcsec = DC2.pixel_scale_arcsec * np.stack(
+    offsets_arcsec = DC2_RINGS.pixel_scale_arcsec * np.stack(
         [found.x[rows] - truths.x[source], found.y[rows] - truths.y[source]], axis=1
     )
     near = is_candidate[source] & (np.hypot(*offsets_arcsec.T) < _MATCH_RADIUS_ARCSEC)
@@ -96,7 +96,7 @@ def _neighbours(truths: Sources, objects: Objects) -> IntArray:
         np.concatenate([true, measured[objects.is_primary]])
         for true, measured in ((truths.x, found.x), (truths.y, found.y))
     )
-    first, second = close_pairs(x, y, _MATCH_RADIUS_ARCSEC / DC2.pixel_scale_arcsec)
+    first, second = close_pairs(x, y, _MATCH_RADIUS_ARCSEC / DC2_RINGS.pixel_scale_arcsec)
     lower, upper = np.minimum(first, second), np.maximum(first, second)
     mixed = (lower < len(truths)) & (upper >= len(truths))
     return np.bincount(lower[mixed], minlength=len(truths))

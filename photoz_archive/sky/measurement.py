@@ -14,7 +14,7 @@ from photoz_archive.sky.blending import I_BAND, Blobs, blend
 from photoz_archive.sky.photometry import DETECTION_SNR, flux_error
 from photoz_archive.sky.random_streams import Recipe, Stage
 from photoz_archive.sky.truth import GALAXY, Sources
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -93,7 +93,7 @@ def _concatenate(*parts: Detections) -> Detections:
 
 def _views(x: FloatArray, y: FloatArray) -> tuple[IntArray, IntArray]:
     """List in which patches positions are seen, as indices of the positions and the patches."""
-    size, side, border = DC2.patch_inner_pixels, DC2.patches_per_side, DC2.patch_border_pixels
+    size, side, border = DC2_RINGS.patch_inner_pixels, DC2_RINGS.patches_per_side, DC2_RINGS.patch_border_pixels
     pixel_x, pixel_y = np.floor(x + 0.5), np.floor(y + 0.5)
     inside = (pixel_x >= 0) & (pixel_x < side * size) & (pixel_y >= 0) & (pixel_y < side * size)
     column, row = (pixel_x // size).astype(np.int64), (pixel_y // size).astype(np.int64)
@@ -147,7 +147,7 @@ def _measure_blobs(recipe: Recipe, sources: Sources, blobs: Blobs, blob: IntArra
 
 def _with_parents(children: Detections, group: IntArray) -> Detections:
     """Add a parent for each group with more than one member in a patch; it has the light of all of them."""
-    num_patches = DC2.patches_per_side**2
+    num_patches = DC2_RINGS.patches_per_side**2
     keys, family, sizes = np.unique(group * num_patches + children.patch, return_inverse=True, return_counts=True)
     number = np.cumsum(sizes > 1) - 1
     member = np.flatnonzero(sizes[family] > 1)
@@ -184,10 +184,10 @@ def _with_parents(children: Detections, group: IntArray) -> Detections:
 def _measure_sky(recipe: Recipe) -> Detections:
     """Measure places without sources, as many in each patch on average."""
     rng = recipe.generator(Stage.SKY_OBJECTS)
-    side = DC2.patches_per_side
+    side = DC2_RINGS.patches_per_side
     count = int(rng.poisson(_SKY_OBJECTS_PER_PATCH * recipe.density * side**2))
-    x, y = rng.uniform(-0.5, side * DC2.patch_inner_pixels - 0.5, (2, count))
-    column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2.patch_inner_pixels for pixel in (x, y))
+    x, y = rng.uniform(-0.5, side * DC2_RINGS.patch_inner_pixels - 0.5, (2, count))
+    column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2_RINGS.patch_inner_pixels for pixel in (x, y))
     nothing = np.zeros((count, 6))
     error = flux_error(nothing)
     noise = error * rng.standard_normal(nothing.shape)

@@ -14,7 +14,7 @@ from photoz_archive.sky.photometry import DETECTION_SNR
 from photoz_archive.sky.random_streams import Recipe, Stage
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -59,10 +59,10 @@ def describe(recipe: Recipe, detections: Detections) -> Objects:
     """Complete the detections of a tract."""
     rng = recipe.generator(Stage.FLAGS)
     count = len(detections)
-    ra_deg, dec_deg = map(rounded_angles, DC2.pixel_to_sky(recipe.tract, detections.x, detections.y))
+    ra_deg, dec_deg = map(rounded_angles, DC2_RINGS.pixel_to_sky(recipe.tract, detections.x, detections.y))
     object_id = object_ids(recipe.tract, detections.patch, np.arange(count))
-    is_patch_inner = DC2.patch_of(recipe.tract, ra_deg, dec_deg) == detections.patch
-    is_tract_inner = DC2.tract_of(ra_deg, dec_deg) == recipe.tract
+    is_patch_inner = DC2_RINGS.patch_of(recipe.tract, ra_deg, dec_deg) == detections.patch
+    is_tract_inner = DC2_RINGS.tract_of(ra_deg, dec_deg) == recipe.tract
     missing_all = rng.random(count) < _MISSING_ALL_SHARE
     missing_psf = rng.random(count) < _MISSING_PSF_SHARE
     detected = detections.cmodel_flux > DETECTION_SNR * detections.cmodel_error

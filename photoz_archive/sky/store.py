@@ -47,7 +47,7 @@ class SkyStore:
     folder
         Where the rows of all skies lie; made when the first tract is.
     density
-        The share of the source density of DC2, in (0, 1].
+        The share of the source density of DC2_RINGS, in (0, 1].
     seed
         The same seed gives the same rows.
     tracts

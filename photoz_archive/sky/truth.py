@@ -16,7 +16,7 @@ from photoz_archive.sky.population import magnitudes_of_colours, packaged_popula
 from photoz_archive.sky.random_streams import Recipe, Stage
 from photoz_archive.sky.rounding import FLUX_BITS, rounded, rounded_angles
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -115,9 +115,9 @@ def draw_truths(recipe: Recipe) -> Sources:
 
 def _draw_block(recipe: Recipe, block: int) -> Sources:
     """Draw the sources that belong to a block of patches: they lie in it and in its tract's inner region."""
-    box = DC2.inner_box(recipe.tract)
+    box = DC2_RINGS.inner_box(recipe.tract)
     [left, right], [low, high] = _block_pixels(np.array(block))
-    area_deg2 = (right - left) * (high - low) * (DC2.pixel_scale_arcsec / 3600) ** 2
+    area_deg2 = (right - left) * (high - low) * (DC2_RINGS.pixel_scale_arcsec / 3600) ** 2
     parts = []
     for draw, per_deg2, positions, kinds in (
         (_galaxies, packaged_population().per_deg2, Stage.GALAXY_POSITIONS, Stage.GALAXIES),
@@ -127,7 +127,7 @@ def _draw_block(recipe: Recipe, block: int) -> Sources:
         count = rng.poisson(per_deg2 * recipe.density * area_deg2)
         # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
         x, y = rng.uniform(left, right, count), rng.uniform(low, high, count)
-        ra_deg, dec_deg = DC2.pixel_to_sky(recipe.tract, x, y)
+        ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(recipe.tract, x, y)
         inside = box.contains(ra_deg, dec_deg)
         kind = draw(int(inside.sum()), recipe.generator(kinds, block))
         parts.append(_place(recipe, ra_deg[inside], dec_deg[inside], kind))
@@ -137,7 +137,7 @@ def _draw_block(recipe: Recipe, block: int) -> Sources:
 
 def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
     """Give where blocks begin and end in x and in y, in pixels of their tract, each of shape (..., 2)."""
-    size, end = DC2.patch_inner_pixels, DC2.patches_per_side * DC2.patch_inner_pixels
+    size, end = DC2_RINGS.patch_inner_pixels, DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels
     limits = np.array([[0, size], [size, end - size], [end - size, end]]) + _FIRST_EDGE
     row, column = np.divmod(block, _BLOCKS_PER_SIDE)
     return limits[column], limits[row]
@@ -146,7 +146,7 @@ def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
 def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
     """Sort the sources of a tract by patch."""
     # Few values of few bits: the stable sort of those is a fast one.
-    patch = DC2.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
+    patch = DC2_RINGS.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
     order = np.argsort(patch, kind="stable")
     place = np.empty(len(order) + 1, np.int64)
     place[order] = np.arange(len(order))
@@ -160,7 +160,7 @@ def draw_overlap(recipe: Recipe) -> Sources:
     parts = []
     for tract, block in _bordering_blocks(recipe.tract):
         theirs = _draw_block(replace(recipe, tract=tract), block)
-        x, y = DC2.sky_to_pixel(recipe.tract, theirs.ra_deg, theirs.dec_deg)
+        x, y = DC2_RINGS.sky_to_pixel(recipe.tract, theirs.ra_deg, theirs.dec_deg)
         seen = np.flatnonzero((x >= _FIRST_EDGE) & (x < _last_edge()) & (y >= _FIRST_EDGE) & (y < _last_edge()))
         parts.append(replace(theirs, x=x, y=y, host=np.full(len(theirs), NO_HOST)).take(seen))
     return Sources.concatenate(*parts)
@@ -171,12 +171,12 @@ def _bordering_blocks(tract: int) -> list[tuple[int, int]]:
     along = np.linspace(_FIRST_EDGE, _last_edge(), _POINTS_ALONG_EDGE)
     low, high = np.full_like(along, _FIRST_EDGE), np.full_like(along, _last_edge())
     x, y = np.concatenate([along, along, low, high]), np.concatenate([low, high, along, along])
-    neighbours = np.unique(DC2.tract_of(*DC2.pixel_to_sky(tract, x, y)))
+    neighbours = np.unique(DC2_RINGS.tract_of(*DC2_RINGS.pixel_to_sky(tract, x, y)))
     tracts, blocks = np.meshgrid(neighbours[neighbours != tract], np.arange(_BLOCKS_PER_SIDE**2), indexing="ij")
     columns, rows = _block_pixels(blocks)
     # Great circles are straight on the plane of any tract: a block lies within its corners.
-    corners = DC2.pixel_to_sky(tracts[..., None], columns[..., [0, 1, 1, 0]], rows[..., [0, 0, 1, 1]])
-    x, y = DC2.sky_to_pixel(tract, *corners)
+    corners = DC2_RINGS.pixel_to_sky(tracts[..., None], columns[..., [0, 1, 1, 0]], rows[..., [0, 0, 1, 1]])
+    x, y = DC2_RINGS.sky_to_pixel(tract, *corners)
     reaches = (x.max(-1) >= _FIRST_EDGE) & (x.min(-1) < _last_edge())
     reaches &= (y.max(-1) >= _FIRST_EDGE) & (y.min(-1) < _last_edge())
     return list(zip(tracts[reaches].tolist(), blocks[reaches].tolist(), strict=True))
@@ -184,7 +184,7 @@ def _bordering_blocks(tract: int) -> list[tuple[int, int]]:
 
 def _last_edge() -> float:
     """Give where the last pixel of a tract ends, in x and in y."""
-    return DC2.patches_per_side * DC2.patch_inner_pixels + _FIRST_EDGE
+    return DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels + _FIRST_EDGE
 
 
 def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
@@ -197,7 +197,7 @@ def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
 def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
     extinction = reddening_mag(ra_deg, dec_deg)[:, None] * np.array(_EXTINCTION)
     ra_deg, dec_deg = rounded_angles(ra_deg), rounded_angles(dec_deg)
-    x, y = DC2.sky_to_pixel(recipe.tract, ra_deg, dec_deg)
+    x, y = DC2_RINGS.sky_to_pixel(recipe.tract, ra_deg, dec_deg)
     bare = flux_of_magnitude(kind.magnitudes)
     return Sources(
         ra_deg=ra_deg,
@@ -260,7 +260,7 @@ def _supernovae(recipe: Recipe, block: int, galaxies: Sources) -> Sources:
     )
     dec_deg = galaxies.dec_deg[host] + distance_deg * np.sin(angle)
     ra_deg = galaxies.ra_deg[host] + distance_deg * np.cos(angle) / np.cos(np.radians(dec_deg))
-    inside = DC2.inner_box(recipe.tract).contains(ra_deg, dec_deg)
+    inside = DC2_RINGS.inner_box(recipe.tract).contains(ra_deg, dec_deg)
     host, ra_deg, dec_deg = host[inside], np.mod(ra_deg[inside], 360.0), dec_deg[inside]
     dark = _Kind(
         truth_type=SUPERNOVA,

@@ -9,7 +9,7 @@ from photoz_archive.adql.translator import translate
 from photoz_archive.service.footprint import SkyFootprint
 from photoz_archive.service.schema import load_schema
 from photoz_assets.survey.dp02 import TRACTS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 SCHEMA = "dp02_dc2_catalogs"
 ALL = frozenset(TRACTS)
@@ -192,14 +192,14 @@ def test_circle_and_box_reach_every_tract_that_can_hold_a_row(
     decs = dec + distance * np.sin(angle)
     ras = ra + distance * np.cos(angle) / np.cos(np.radians(decs)) * 0.999
     inside = FOOTPRINT.in_circle(ra, dec, radius, primary=True)
-    assert {int(t) for t in DC2.tract_of(ras, decs)} & ALL <= inside
+    assert {int(t) for t in DC2_RINGS.tract_of(ras, decs)} & ALL <= inside
     box = FOOTPRINT.in_box(float(ras.min()), float(decs.min()), float(ras.max()), float(decs.max()), primary=False)
-    holders = {t for t in sorted(ALL) if (np.asarray(DC2.patch_of(np.full(200, t), ras, decs)) >= 0).any()}
+    holders = {t for t in sorted(ALL) if (np.asarray(DC2_RINGS.patch_of(np.full(200, t), ras, decs)) >= 0).any()}
     assert holders <= box
     assert holders <= FOOTPRINT.in_circle(ra, dec, radius, primary=False)
 
 
 def test_box_across_right_ascension_zero_is_small() -> None:
-    sky = SkyFootprint(frozenset(range(DC2.num_tracts)), lambda object_id: object_id)
+    sky = SkyFootprint(frozenset(range(DC2_RINGS.num_tracts)), lambda object_id: object_id)
     found = sky.in_box(359.5, 10.0, 0.5, 10.3, primary=True)
-    assert found == {int(t) for t in DC2.tract_of([359.6, 0.4, 359.6, 0.4], [10.1, 10.1, 10.2, 10.2])}
+    assert found == {int(t) for t in DC2_RINGS.tract_of([359.6, 0.4, 359.6, 0.4], [10.1, 10.1, 10.2, 10.2])}

@@ -13,11 +13,11 @@ import requests
 from astropy.table import Table
 
 from photoz_archive.adql.catalog import ColumnFacts
-from photoz_archive.service.fields import Field, primitive_of
+from photoz_archive.service.fields import VOTableField, primitive_of
 from photoz_archive.service.formats import FORMATS
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.server import ArchiveServer
-from photoz_archive.service.stream import ResultStream
+from photoz_archive.service.stream import ResultWriter
 
 QUERY = (
     "SELECT o.objectId, o.coord_ra, o.refBand, o.detect_isPrimary, o.refExtendedness, o.u_cModelFlux, m.id_truth_type, "
@@ -96,14 +96,14 @@ EDGES = {
 ALONE = [*([name] for name in EDGES), list(EDGES), [n for n in EDGES if n != "free"]]
 
 
-def stream_of(names: list[str], *, batches: int = 1, max_rows: int = 10**6) -> ResultStream:
+def stream_of(names: list[str], *, batches: int = 1, max_rows: int = 10**6) -> ResultWriter:
     fixed = ColumnFacts(name="fixed", datatype="char", arraysize="6")
     fields = tuple(
-        Field(name=name, primitive=primitive_of(EDGES[name].type), facts=fixed if name == "fixed" else None)
+        VOTableField(name=name, primitive=primitive_of(EDGES[name].type), facts=fixed if name == "fixed" else None)
         for name in names
     )
     batch = pa.RecordBatch.from_arrays([EDGES[name] for name in names], names=names)
-    return ResultStream(fields, iter([batch] * batches), max_rows)
+    return ResultWriter(fields, iter([batch] * batches), max_rows)
 
 
 @pytest.mark.parametrize("names", ALONE, ids="+".join)

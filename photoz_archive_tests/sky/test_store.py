@@ -12,7 +12,7 @@ import pytest
 
 from photoz_archive.sky.identifiers import tract_of_object_id
 from photoz_archive.sky.store import TABLES, SkyStore
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 TRACTS = (3637, 3638, 3831)
 
@@ -114,7 +114,7 @@ def test_primary_objects_lie_in_their_tract_and_patch(field: duckdb.DuckDBPyConn
     rows = field.execute(
         "SELECT coord_ra, coord_dec, tract, patch FROM Object WHERE detect_isPrimary USING SAMPLE 2000 ROWS"
     ).fetchnumpy()
-    tract, patch = DC2.tract_and_patch(np.asarray(rows["coord_ra"]), np.asarray(rows["coord_dec"]))
+    tract, patch = DC2_RINGS.tract_and_patch(np.asarray(rows["coord_ra"]), np.asarray(rows["coord_dec"]))
     assert (tract == rows["tract"]).all()
     assert (patch == rows["patch"]).all()
 
@@ -129,7 +129,7 @@ def test_the_notebooks_field_has_the_notebooks_density_of_galaxies(field: duckdb
         f"JOIN Object o ON m.match_objectId = o.objectId WHERE t.truth_type = 1 AND o.detect_isPrimary AND {cuts} "
         "AND o.refExtendedness IS NOT NULL",
     )
-    area_deg2 = sum(DC2.inner_box(tract).area_deg2 for tract in TRACTS)
+    area_deg2 = sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in TRACTS)
     # 132,588 galaxies in a cone of 0.5 deg; the tracts hold enough of them for a tolerance of 5 %.
     assert galaxies / area_deg2 / 0.1 == pytest.approx(132_588 / 0.7854, rel=0.05)
 

@@ -13,7 +13,7 @@ import yaml
 
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.store import TABLES, SkyStore
-from photoz_assets.survey.skymap import DC2, angular_separation_deg
+from photoz_assets.survey.skymap import DC2_RINGS, angular_separation_deg
 
 # The means of the tracts that the notebook prints.
 SEED_MEANS = {
@@ -91,7 +91,7 @@ def test_mean_position_of_a_tract_is_the_notebooks(
 
 def test_truths_lie_in_the_inner_region_of_their_tract(store: SkyStore) -> None:
     truths = pq.read_table(store.files("TruthSummary", (2897,))[0], columns=["ra", "dec"])
-    assert (DC2.tract_of(truths["ra"], truths["dec"]) == 2897).all()
+    assert (DC2_RINGS.tract_of(truths["ra"], truths["dec"]) == 2897).all()
 
 
 def test_truth_identifiers_are_unique_and_fit_their_columns(sky: duckdb.DuckDBPyConnection) -> None:
@@ -157,7 +157,7 @@ def test_objects_in_the_border_of_two_tracts_are_of_the_same_sources(sky: duckdb
         .fetchnumpy()
         .values()
     )
-    of_neighbour = DC2.tract_of(ra, dec) == 2897
+    of_neighbour = DC2_RINGS.tract_of(ra, dec) == 2897
     truth_ra, truth_dec = (
         sky.sql("SELECT ra, dec FROM TruthSummary WHERE starts_with(id, '2897')").fetchnumpy().values()
     )
@@ -271,7 +271,7 @@ def test_galaxies_are_as_many_as_in_the_fitted_sample(sky: duckdb.DuckDBPyConnec
     [[bright]] = sky.execute(
         "SELECT count(*) FROM TruthSummary WHERE truth_type = 1 AND 31.4 - 2.5 * log10(flux_i_noMW) < 25.3"
     ).fetchall()
-    area_deg2 = sum(DC2.inner_box(tract).area_deg2 for tract in SEED_MEANS)
+    area_deg2 = sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in SEED_MEANS)
     # Twice the Poisson error of these tracts is 1.4 %.
     assert bright / (0.01 * area_deg2) == pytest.approx(188_830, rel=0.014)
 

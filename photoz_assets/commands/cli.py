@@ -205,7 +205,7 @@ def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool)
             home = _settle_environment()
             _make_writable_for_runs()
             shown = (workspace or environment.checkout_root() / "workspace.yaml").resolve()
-            serve(host=host, port=port, workspace=shown, home=home, with_parent=until_parent_ends, say=click.echo)
+            serve(host=host, port=port, workspace=shown, home=home, with_parent=until_parent_ends, log=click.echo)
     except UiError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

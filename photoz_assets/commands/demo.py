@@ -20,7 +20,7 @@ from photoz_assets.orchestration.assets.support import CONTACT_SHEET
 from photoz_assets.survey.contracts import CONTRACTS
 from photoz_assets.survey.dp02 import TRACTS
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _ARCHIVE: Final = ("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
 _TRACT: Final = ("matched_galaxies", "diagnostics")
@@ -60,7 +60,7 @@ def parts(field: FieldConfig) -> list[Part]:
     ]
 
 
-def run_demo(instance: dg.DagsterInstance, say: Say) -> list[str]:
+def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
     """Materialize every asset, the tracts that the field touches, and say how it goes.
 
     Returns
@@ -73,7 +73,7 @@ def run_demo(instance: dg.DagsterInstance, say: Say) -> list[str]:
     problems: list[str] = []
     runs: dict[Part, str] = {}
     for number, part in enumerate(listed, start=1):
-        say(f"[{number}/{len(listed)}] {part.title}: {', '.join(part.assets)}")
+        log(f"[{number}/{len(listed)}] {part.title}: {', '.join(part.assets)}")
         result = job.execute_in_process(
             run_config=_run_config(part),
             instance=instance,
@@ -83,7 +83,7 @@ def run_demo(instance: dg.DagsterInstance, say: Say) -> list[str]:
             tags={"photoz/demo": part.title},
         )
         runs[part] = result.run_id
-        problems += _problems(result, part, say)
+        problems += _problems(result, part, log)
         if not result.success:
             # What follows is made of this.
             return problems
@@ -114,20 +114,20 @@ def _run_config(part: Part) -> dict[str, Any]:
     return config
 
 
-def _problems(result: dg.ExecuteInProcessResult, part: Part, say: Say) -> list[str]:
+def _problems(result: dg.ExecuteInProcessResult, part: Part, log: Log) -> list[str]:
     """Say what a run's checks found, and list what failed."""
     found = []
     for evaluation in result.get_asset_check_evaluations():
         mark = "ok  " if evaluation.passed else "FAIL"
-        say(f"    {mark} {evaluation.check_name}: {evaluation.description}")
+        log(f"    {mark} {evaluation.check_name}: {evaluation.description}")
         if not evaluation.passed:
             found.append(f"{part.title}: check {evaluation.check_name}: {evaluation.description}")
     for event in result.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data
-        told = failure.user_failure_data.description if failure.user_failure_data else None
+        reported = failure.user_failure_data.description if failure.user_failure_data else None
         # Dagster's own error only says that there was one.
         error = failure.error and (failure.error.cause or failure.error)
-        reason = told or (error.message.strip() if error else "unknown")
+        reason = reported or (error.message.strip() if error else "unknown")
         found.append(f"{part.title}: {event.step_key} failed: {reason}")
     if not result.success and not found:
         found.append(f"{part.title}: run {result.run_id} failed")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from photoz_assets import environment
-from photoz_assets.lake.locks import Claim
+from photoz_assets.lake.locks import FileLock
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -24,7 +24,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 @contextmanager
-def setting_up(home: Path, say: Callable[[str], None]) -> Iterator[None]:
+def setting_up(home: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Lay an instance's folder out, and keep other processes from doing so for the time of a block.
 
     Whoever opens the instance for what may be the first time does it in this block.
@@ -33,42 +33,42 @@ def setting_up(home: Path, say: Callable[[str], None]) -> Iterator[None]:
     ----------
     home
         The folder, which is there.
-    say
+    log
         Is told for whom this waits, if it takes more than a moment.
     """
-    claim = _claim(home, say)
+    lock = _lock(home, log)
     try:
-        claim.write(f"process {os.getpid()}")
+        lock.write(f"process {os.getpid()}")
         settings = environment.checkout_root() / "deploy" / "dagster.yaml"
         if settings.is_file() and not (home / "dagster.yaml").exists():
             shutil.copyfile(settings, home / "dagster.yaml")
         yield
     finally:
-        claim.release()
+        lock.release()
 
 
-def _claim(home: Path, say: Callable[[str], None]) -> Claim:
-    """Claim the right to set a folder up, waiting for whoever has it."""
+def _lock(home: Path, log: Callable[[str], None]) -> FileLock:
+    """FileLock the right to set a folder up, waiting for whoever has it."""
     path = home / ".setting-up"
-    told_at = time.monotonic() + _PATIENCE_SECONDS
-    told = False
-    while (claim := Claim.take(path)) is None:
-        if not told and time.monotonic() > told_at:
-            told = True
-            say(
+    reported_at = time.monotonic() + _PATIENCE_SECONDS
+    reported = False
+    while (lock := FileLock.acquire(path)) is None:
+        if not reported and time.monotonic() > reported_at:
+            reported = True
+            log(
                 f"Waiting for {path.read_text() or 'another process'}, which is setting up {home}: a `photoz ui` "
                 "that starts does so until its page answers."
             )
         time.sleep(_POLL_SECONDS)
-    return claim
+    return lock
 
 
 @contextmanager
-def opened(home: Path, say: Callable[[str], None]) -> Iterator["dg.DagsterInstance"]:
-    """Open the instance of ``DAGSTER_HOME``, which is this folder; ``say`` as in ``setting_up``."""
+def opened(home: Path, log: Callable[[str], None]) -> Iterator["dg.DagsterInstance"]:
+    """Open the instance of ``DAGSTER_HOME``, which is this folder; ``log`` as in ``setting_up``."""
     import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
 
-    with setting_up(home, say):
+    with setting_up(home, log):
         instance = dg.DagsterInstance.get()
     with instance:
         yield instance

@@ -11,7 +11,7 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import ForeignFileError, read_provenance
+from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance
 from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
 from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.orchestration.tract_status import (
@@ -110,7 +110,7 @@ def status(
         assets=tuple(assets),
         damaged=tuple(damaged),
         tracts=counted(states),
-        reasons=by_reason(state for state in states if state.word != "fresh"),
+        reasons=by_reason(state for state in states if state.status != "fresh"),
         failed_checks=tuple(_failed_checks(instance, definitions)),
         refresh=latest_refresh(instance),
     )
@@ -132,7 +132,7 @@ def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[l
         for path in stored:
             try:
                 created.append(str(read_provenance(path).created))
-            except ForeignFileError as error:
+            except InvalidTableFileError as error:
                 damaged.append(str(error))
             else:
                 rows += pq.read_metadata(path).num_rows

@@ -24,7 +24,7 @@ import requests
 from photoz_assets import environment
 from photoz_assets.commands.instance import setting_up
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _READY_SECONDS: Final = 120.0
 # For all parts together, and for each at least.
@@ -68,8 +68,8 @@ class Part:
 class Parts:
     """The processes of the UI; a context manager that ends them all, the last started first."""
 
-    def __init__(self, say: Say, folder: Path) -> None:
-        self._say = say
+    def __init__(self, log: Log, folder: Path) -> None:
+        self._log = log
         # Not where a `.env` lies: Dagster would let it win over what the caller has set.
         self._folder = folder
         self._running: list[Part] = []
@@ -141,10 +141,10 @@ class Parts:
             part.last.append(line.rstrip())
             if part.first_url is None and (found := _URL.search(line)):
                 part.first_url = found[0]
-            self._say(f"[{part.name}] {line.rstrip()}")
+            self._log(f"[{part.name}] {line.rstrip()}")
 
 
-def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: bool, say: Say) -> None:
+def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: bool, log: Log) -> None:
     """Run the UI until it is interrupted or a part of it ends.
 
     Parameters
@@ -157,7 +157,7 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         Dagster's folder; the processes run there.
     with_parent
         Whether to end with the process that started this one too.
-    say
+    log
         Is told each line that the processes print.
 
     Raises
@@ -171,7 +171,7 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         signal.signal(number, _interrupt)
     url = f"http://{host}:{port}"
     parent = os.getppid()
-    with Parts(say, home) as parts:
+    with Parts(log, home) as parts:
         variables = dict(os.environ)
         if environment.tap_url() is None:
             # A token is for the archive that it was made for, and the embedded one asks for none.
@@ -179,11 +179,11 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
                 variables.pop(name, None)
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
         named = ["-w", str(workspace)]
-        with setting_up(home, say):
+        with setting_up(home, log):
             parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
             parts.wait_for("the page", lambda: _answers(url))
         parts.start("daemon", ["dagster-daemon", "run", *named], variables)
-        say(f"The Dagster UI is at {url} - Ctrl-C ends it.")
+        log(f"The Dagster UI is at {url} - Ctrl-C ends it.")
         while not (with_parent and os.getppid() != parent):
             parts.check()
             time.sleep(_POLL_SECONDS)

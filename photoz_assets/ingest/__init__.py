@@ -3,7 +3,7 @@
 Which questions there are stands in ``queries``; what is made of the answers, in ``assets``.
 """
 
-from photoz_assets.ingest.table_query import Question, Terms
-from photoz_assets.ingest.tap_ingest import BROKEN, BUSY, Inquirer
+from photoz_assets.ingest.table_query import QueryLimits, TableQuery
+from photoz_assets.ingest.tap_ingest import BUSY_RETRY, TRANSIENT_RETRY, TapIngest
 
-__all__ = ["BROKEN", "BUSY", "Inquirer", "Question", "Terms"]
+__all__ = ["BUSY_RETRY", "TRANSIENT_RETRY", "QueryLimits", "TableQuery", "TapIngest"]

@@ -1,4 +1,4 @@
-"""What is asked of the archive, for which table, and on which terms."""
+"""What is asked of the archive, for which table, and on which limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def _as_it_is(provenance: Provenance) -> Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class TableQuery:
     """What is asked of the archive, and for which table.
 
     ``complete`` makes the contract's columns of those that were selected. ``count_adql`` gives the number of
@@ -36,7 +36,7 @@ class Question:
     selection: Selection | None = None
     annotate: Callable[[Provenance], Provenance] = _as_it_is
     part: str | None = None
-    halves: Callable[[], tuple["Question", ...]] = tuple
+    halves: Callable[[], tuple["TableQuery", ...]] = tuple
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class QueryLimits:
     """How politely and for how long to ask.
 
     ``queries`` bounds the concurrent ones of this machine, ``deadline_seconds`` a query's life at the archive and

@@ -10,15 +10,15 @@ from typing import Any, Final
 import pyarrow as pa
 
 from photoz_assets.ingest.jobs import JobRunner
-from photoz_assets.ingest.table_query import Question, Terms
-from photoz_assets.lake.derivation import circumstances
+from photoz_assets.ingest.table_query import QueryLimits, TableQuery
+from photoz_assets.lake.derivation import run_versions
 from photoz_assets.lake.job_records import JobRecord, job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.slots import slot
-from photoz_assets.lake.staging import StagedTable, spool, stage
+from photoz_assets.lake.staging import StagedTable, stage, temp_file
 from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, Contract
-from photoz_assets.tap.client import Archive
+from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import (
     ContractViolation,
     Missing,
@@ -34,12 +34,14 @@ log: Final = logging.getLogger(__name__)
 
 # Each attempt may be a query that the archive runs, so they are few. A full quota is waited for, since it fills
 # with queries that end.
-BROKEN: Final = RetryPolicy(attempts=5, total_seconds=600.0, first_delay_seconds=5.0)
-BUSY: Final = RetryPolicy(attempts=15, total_seconds=3600.0, first_delay_seconds=30.0, longest_delay_seconds=600.0)
+TRANSIENT_RETRY: Final = RetryPolicy(attempts=5, total_seconds=600.0, first_delay_seconds=5.0)
+BUSY_RETRY: Final = RetryPolicy(
+    attempts=15, total_seconds=3600.0, first_delay_seconds=30.0, longest_delay_seconds=600.0
+)
 _ROWS_BETWEEN_WORDS: Final = 500_000
 
 
-def identify(archive: Archive) -> ArchiveIdentity:
+def identify(archive: TapClient) -> ArchiveIdentity:
     """Ask an archive which release it holds, by what it declares in TAP_SCHEMA.
 
     Raises
@@ -47,30 +49,30 @@ def identify(archive: Archive) -> ArchiveIdentity:
     ArchiveError
         It cannot be asked, or does not list the schema.
     """
-    declaration = archive.declared(ARCHIVE_SCHEMA)
+    schema = archive.schema_info(ARCHIVE_SCHEMA)
     used = [table.rpartition(".")[2].lower() for table in TABLE_ALIASES.values()]
-    tables = {name: table.description for name, table in declaration.tables.items() if name in used}
-    return ArchiveIdentity.declared(ARCHIVE_SCHEMA, declaration.description, tables)
+    tables = {name: table.description for name, table in schema.tables.items() if name in used}
+    return ArchiveIdentity.declared(ARCHIVE_SCHEMA, schema.description, tables)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inquirer:
+class TapIngest:
     """Asks one archive for the tables of one lake, in the name of one run.
 
-    ``say`` is told, a line each, what happens; ``clock`` and ``sleep`` are monotonic seconds and how to let them
-    pass.
+    ``log`` takes a line on each thing that happens; ``clock`` and ``sleep`` are monotonic seconds and how to let
+    them pass.
     """
 
-    archive: Archive
+    archive: TapClient
     lake: Lake
     run_id: str
-    terms: Terms = field(default_factory=Terms)
-    say: Callable[[str], None] = log.info
+    limits: QueryLimits = field(default_factory=QueryLimits)
+    log: Callable[[str], None] = log.info
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
     @contextmanager
-    def ask(self, question: Question) -> Iterator[StagedTable]:
+    def fetch_table(self, question: TableQuery) -> Iterator[StagedTable]:
         """Ask a question by an asynchronous job, or more; give its answer staged, whole and counted.
 
         Jobs and their records live as long as the block, which publishes or refuses the answer; then the jobs
@@ -87,7 +89,7 @@ class Inquirer:
         with ExitStack() as stack:
             yield self._answer(question, identity, stack)
 
-    def ask_now(self, contract: Contract, adql: str, *, code_version: str) -> StagedTable:
+    def fetch_table_sync(self, contract: Contract, adql: str, *, code_version: str) -> StagedTable:
         """Ask a small question by a synchronous query; give its answer staged.
 
         Raises
@@ -103,7 +105,7 @@ class Inquirer:
             archive=self._identity(),
             run_id=self.run_id,
             adql=adql,
-            **circumstances(),
+            **run_versions(),
         )
         batches = self.archive.query(adql, contract.selected_schema)
         return stage(self.lake, contract, batches, lambda: provenance)
@@ -111,14 +113,14 @@ class Inquirer:
     def _identity(self) -> ArchiveIdentity:
         """Give the archive's identity; refuse it if the lake is of another."""
         identity = identify(self.archive)
-        self.lake.refuse_foreign(identity)
+        self.lake.require_same_archive(identity)
         return identity
 
     @property
     def _jobs(self) -> JobRunner:
-        return JobRunner(archive=self.archive, terms=self.terms, say=self.say, clock=self.clock)
+        return JobRunner(archive=self.archive, limits=self.limits, log=self.log, clock=self.clock)
 
-    def _record(self, question: Question) -> AbstractContextManager[JobRecord]:
+    def _record(self, question: TableQuery) -> AbstractContextManager[JobRecord]:
         return job_record(
             self.lake.jobs,
             name=question.name,
@@ -127,13 +129,13 @@ class Inquirer:
             run_id=self.run_id,
         )
 
-    def _slot(self, question: Question) -> AbstractContextManager[None]:
+    def _slot(self, question: TableQuery) -> AbstractContextManager[None]:
         holder = f"run {self.run_id} for {question.name}"
         return slot(
             self.lake.slots,
-            count=self.terms.queries,
+            count=self.limits.queries,
             holder=holder,
-            say=self.say,
+            log=self.log,
             clock=self.clock,
             sleep=self.sleep,
         )
@@ -141,15 +143,17 @@ class Inquirer:
     @property
     def _retrying(self) -> Retrying:
         """How whole jobs and downloads are tried again; single requests are, in ``tap``."""
-        return Retrying(policy=BROKEN, busy=BUSY, clock=self.clock, sleep=self.sleep, on_event=self.say)
+        return Retrying(
+            policy=TRANSIENT_RETRY, busy=BUSY_RETRY, clock=self.clock, sleep=self.sleep, on_event=self.log
+        )
 
-    def _answer(self, question: Question, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable:
+    def _answer(self, question: TableQuery, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable:
         """Stage a question's answer; the stack gets what has to last until it is published."""
         started = self.clock()
         try:
             staged = self._whole(question, identity, stack)
         except Missing as error:
-            self.say(f"{question.name}: asked anew, since the archive has lost the job: {error}")
+            self.log(f"{question.name}: asked anew, since the archive has lost the job: {error}")
             staged = self._whole(question, identity, stack)
         if staged is None:
             halves = [self._answer(half, identity, stack) for half in question.halves()]
@@ -157,7 +161,7 @@ class Inquirer:
         stack.callback(staged.discard)
         return staged
 
-    def _whole(self, question: Question, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable | None:
+    def _whole(self, question: TableQuery, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable | None:
         """Stage the answer of one job; give None if the archive finds it too large, and it can be split."""
         started = self.clock()
         with ExitStack() as held:
@@ -168,7 +172,7 @@ class Inquirer:
                 except TooLarge as error:
                     if not question.halves():
                         raise
-                    self.say(f"{question.name}: asked again in two halves: {error.message}")
+                    self.log(f"{question.name}: asked again in two halves: {error.message}")
                     return None
                 held.callback(self._jobs.part_with, job, record)
                 expected = self._retrying(lambda: self._jobs.expected_rows(question, job))
@@ -183,7 +187,7 @@ class Inquirer:
             stack.enter_context(held.pop_all())
         return staged
 
-    def _joined(self, question: Question, parts: Sequence[StagedTable], started: float) -> StagedTable:
+    def _joined(self, question: TableQuery, parts: Sequence[StagedTable], started: float) -> StagedTable:
         """Put an answer together from its parts, in their order; no row lies in two of them."""
 
         def total(name: str) -> int:
@@ -203,19 +207,19 @@ class Inquirer:
         return stage(self.lake, question.contract, batches, lambda: provenance)
 
     def _receive(
-        self, question: Question, job: Job, expected: int, identity: ArchiveIdentity, started: float
+        self, question: TableQuery, job: Job, expected: int, identity: ArchiveIdentity, started: float
     ) -> StagedTable:
         """Stream a job's result into a staged table."""
-        with spool(self.lake) as file:
+        with temp_file(self.lake) as file:
             stream = job.fetch(
                 question.contract.selected_schema,
                 expected_rows=expected,
                 spool=file,
-                deadline_seconds=self.terms.deadline_seconds,
+                deadline_seconds=self.limits.deadline_seconds,
             )
 
-            def provenance() -> Provenance:
-                told = Provenance(
+            def finished() -> Provenance:
+                provenance = Provenance(
                     table=question.contract.table,
                     code_version=question.code_version,
                     archive=identity,
@@ -228,22 +232,22 @@ class Inquirer:
                     rows_received=stream.rows,
                     bytes_received=stream.bytes,
                     seconds=round(self.clock() - started, 3),
-                    **circumstances(),
+                    **run_versions(),
                 )
-                return question.annotate(told)
+                return question.annotate(provenance)
 
             batches = map(question.complete, self._told(stream, question, expected))
-            return stage(self.lake, question.contract, batches, provenance)
+            return stage(self.lake, question.contract, batches, finished)
 
-    def _told(self, stream: ResultStream, question: Question, expected: int) -> Iterator[pa.RecordBatch]:
+    def _told(self, stream: ResultStream, question: TableQuery, expected: int) -> Iterator[pa.RecordBatch]:
         """Pass batches on; say now and then how many rows have come."""
-        told = 0
+        reported = 0
         for batch in stream:
             yield batch
-            if stream.rows - told >= _ROWS_BETWEEN_WORDS:
-                told = stream.rows
-                self.say(f"{question.name}: {stream.rows:,} of {expected:,} rows received")
-        self.say(f"{question.name}: {stream.rows:,} rows received, {stream.bytes / 1e6:.1f} MB")
+            if stream.rows - reported >= _ROWS_BETWEEN_WORDS:
+                reported = stream.rows
+                self.log(f"{question.name}: {stream.rows:,} of {expected:,} rows received")
+        self.log(f"{question.name}: {stream.rows:,} rows received, {stream.bytes / 1e6:.1f} MB")
 
 
 def _part(provenance: Provenance) -> dict[str, Any]:

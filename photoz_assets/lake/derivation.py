@@ -32,7 +32,7 @@ def derived_provenance(
         region=region,
         run_id=run_id,
         inputs=tuple(each.identity for each in inputs),
-        **circumstances(),
+        **run_versions(),
     )
 
 
@@ -49,11 +49,11 @@ def repository_provenance(
         repository=repository,
         tract=tract,
         run_id=run_id,
-        **circumstances(),
+        **run_versions(),
     )
 
 
-def circumstances() -> dict[str, Any]:
+def run_versions() -> dict[str, Any]:
     """Say when and with what a table is made."""
     versions = {name: version(name) for name in _VERSIONED} | {"python": platform.python_version()}
     return {"created": datetime.now(UTC).isoformat(timespec="milliseconds"), "versions": versions}

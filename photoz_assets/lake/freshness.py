@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import ForeignFileError, Provenance, reading
+from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, damage_errors
 from photoz_assets.survey.selection import Selection
 
 _Counts = dict[tuple[int, int], int]
@@ -23,7 +23,7 @@ _Counts = dict[tuple[int, int], int]
 _COUNTED: Final = ("tract", "patch", "num")
 
 
-class Standing(StrEnum):
+class StaleReason(StrEnum):
     """How a tract's stored galaxies stand; the value is the reason in words."""
 
     CURRENT = "current"
@@ -47,7 +47,7 @@ class Listing:
         self._seen: dict[str, str] = {}
         if path.exists():
             self._seen = dict(lake.provenance("skyinfo").changes_seen)
-            with reading(path):
+            with damage_errors(path):
                 self._before = _counts(pq.read_table(path, columns=list(_COUNTED)))
         self._now: _Counts = {}
 
@@ -75,9 +75,9 @@ def _counts(rows: pa.Table | pa.RecordBatch) -> _Counts:
     return {(tract, patch): number for tract, patch, number in zip(*columns, strict=True)}
 
 
-def standings(
+def stale_reasons(
     lake: Lake, tracts: Iterable[int], *, selection: Selection, code_version: str
-) -> dict[int, Standing]:
+) -> dict[int, StaleReason]:
     """Tell how the stored galaxies of tracts stand.
 
     Parameters
@@ -92,30 +92,30 @@ def standings(
     """
     listed: Mapping[str, str] = {}
     # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
-    with suppress(ForeignFileError):
+    with suppress(InvalidTableFileError):
         listed = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
     held = set(lake.tracts("matched_galaxies"))
     return {
         tract: _standing(lake, tract, selection, code_version, listed.get(str(tract)))
         if tract in held
-        else Standing.MISSING
+        else StaleReason.MISSING
         for tract in tracts
     }
 
 
-def _standing(lake: Lake, tract: int, selection: Selection, code_version: str, changed: str | None) -> Standing:
+def _standing(lake: Lake, tract: int, selection: Selection, code_version: str, changed: str | None) -> StaleReason:
     try:
         stored = lake.provenance("matched_galaxies", tract)
-    except ForeignFileError:
+    except InvalidTableFileError:
         # One bad file must not keep the other tracts from being refreshed.
-        return Standing.UNREADABLE
+        return StaleReason.UNREADABLE
     if stored.selection != selection:
-        return Standing.OTHER_SELECTION
+        return StaleReason.OTHER_SELECTION
     if stored.code_version != code_version:
-        return Standing.OTHER_CODE
+        return StaleReason.OTHER_CODE
     if changed is not None and stored.created is not None and datetime.fromisoformat(changed) > _asked(stored):
-        return Standing.CHANGED
-    return Standing.CURRENT
+        return StaleReason.CHANGED
+    return StaleReason.CURRENT
 
 
 def _asked(stored: Provenance) -> datetime:

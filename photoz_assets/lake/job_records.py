@@ -1,6 +1,6 @@
 """Records of the archive jobs that are under way, so that a restarted run need not pay for a query twice.
 
-A record is a claim: its owner holds it while it lives. Only a record whose owner is dead can be taken over,
+A record is a lock: its owner holds it while it lives. Only a record whose owner is dead can be taken over,
 and only for the same query at the same service. It holds no token.
 """
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from photoz_assets.lake.locks import Claim
+from photoz_assets.lake.locks import FileLock
 
 _SUFFIX: Final = ".json"
 
@@ -20,8 +20,8 @@ _SUFFIX: Final = ".json"
 class JobRecord:
     """The record of one job, owned by this process."""
 
-    def __init__(self, claim: Claim, *, archive_url: str, run_id: str, job_url: str | None = None) -> None:
-        self._claim = claim
+    def __init__(self, lock: FileLock, *, archive_url: str, run_id: str, job_url: str | None = None) -> None:
+        self._lock = lock
         self._archive_url = archive_url
         self._run_id = run_id
         self.job_url = job_url
@@ -30,7 +30,7 @@ class JobRecord:
         """Write down which job is owned; None where there is none yet."""
         self.job_url = job_url
         facts = {"archive_url": self._archive_url, "run_id": self._run_id, "job_url": job_url}
-        self._claim.write(json.dumps(facts))
+        self._lock.write(json.dumps(facts))
 
 
 @contextmanager
@@ -57,33 +57,33 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(f"{archive_url}\n{adql}".encode()).hexdigest()[:16]
-    claim, job_url = _inherit(folder, f"{name}-{digest}-*{_SUFFIX}")
+    lock, job_url = _inherit(folder, f"{name}-{digest}-*{_SUFFIX}")
     path = folder / f"{name}-{digest}-{uuid.uuid4().hex}{_SUFFIX}"
-    if claim is None:
-        while (claim := Claim.take(path)) is None:
+    if lock is None:
+        while (lock := FileLock.acquire(path)) is None:
             pass
     else:
-        claim.rename(path)
-    record = JobRecord(claim, archive_url=archive_url, run_id=run_id, job_url=job_url)
+        lock.rename(path)
+    record = JobRecord(lock, archive_url=archive_url, run_id=run_id, job_url=job_url)
     try:
         record.note(job_url)
         yield record
     except BaseException:
-        claim.release(remove=record.job_url is None)
+        lock.release(remove=record.job_url is None)
         raise
-    claim.release(remove=True)
+    lock.release(remove=True)
 
 
-def _inherit(folder: Path, pattern: str) -> tuple[Claim | None, str | None]:
-    """Claim the record of a dead owner, with its job's URL; records that were never filled are removed."""
+def _inherit(folder: Path, pattern: str) -> tuple[FileLock | None, str | None]:
+    """FileLock the record of a dead owner, with its job's URL; records that were never filled are removed."""
     for path in sorted(folder.glob(pattern)):
-        if (claim := Claim.take(path, create=False)) is None:
+        if (lock := FileLock.acquire(path, create=False)) is None:
             continue
         try:
-            job_url = json.loads(claim.path.read_text())["job_url"]
+            job_url = json.loads(lock.path.read_text())["job_url"]
         except (ValueError, KeyError, TypeError):
             job_url = None
         if job_url is not None:
-            return claim, str(job_url)
-        claim.release(remove=True)
+            return lock, str(job_url)
+        lock.release(remove=True)
     return None, None

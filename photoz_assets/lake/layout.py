@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
-from photoz_assets.lake.provenance import ArchiveIdentity, ForeignFileError, Provenance, read_provenance
+from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_provenance
 
 TRACT_KEY: Final = "tract"
 
@@ -77,7 +77,7 @@ class Lake:
         """The file that whoever publishes a table holds for that moment."""
         return self.work / "publishing"
 
-    def refuse_foreign(self, archive: ArchiveIdentity) -> None:
+    def require_same_archive(self, archive: ArchiveIdentity) -> None:
         """Refuse an archive other than the one whose tables the lake holds.
 
         Raises
@@ -96,7 +96,7 @@ class Lake:
         """Tell of which archive the lake's tables are; None for a lake without tables; raises as ``assets``."""
         for path in self._published():
             # Files of others and broken ones may lie here too; they say nothing.
-            with suppress(ForeignFileError, FileNotFoundError):
+            with suppress(InvalidTableFileError, FileNotFoundError):
                 if (archive := read_provenance(path).archive) is not None:
                     return archive
         return None

@@ -1,7 +1,7 @@
-"""Claims: files that a living process holds locked.
+"""File locks: files that a living process holds locked.
 
 The kernel drops the lock with the process, however it ends, so nothing that was killed ever blocks anybody.
-Claims bound the concurrent queries (``slots``), mark staged files as in use, and tell whose archive job is
+File locks bound the concurrent queries (``slots``), mark staged files as in use, and tell whose archive job is
 whose. The locks are ``flock(2)``: they hold between the processes of one machine.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 
-class Claim:
+class FileLock:
     """An exclusive hold on a file, given up by ``release`` or by the end of the process."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -21,8 +21,8 @@ class Claim:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, path: Path, *, create: bool = True, wait: bool = False) -> Self | None:
-        """Claim a file; give None if it is gone and not to be made, or another's and not to be waited for.
+    def acquire(cls, path: Path, *, create: bool = True, wait: bool = False) -> Self | None:
+        """FileLock a file; give None if it is gone and not to be made, or another's and not to be waited for.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Claim:
         os.pwrite(descriptor, text.encode(), 0)
 
     def rename(self, path: Path) -> None:
-        """Move the file; the claim goes with it."""
+        """Move the file; the lock goes with it."""
         self._held()
         self.path = self.path.rename(path)
 
@@ -74,7 +74,7 @@ class Claim:
 
     def _held(self) -> int:
         if self._descriptor is None:
-            raise ValueError(f"{self.path} is no longer claimed")
+            raise ValueError(f"{self.path} is no longer locked")
         return self._descriptor
 
 
@@ -89,11 +89,11 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a file for the time of a block, waiting for whoever holds it."""
-    claim = Claim.take(path, wait=True)
+    lock = FileLock.acquire(path, wait=True)
     try:
         yield
     finally:
-        if claim is not None:
-            claim.release()
+        if lock is not None:
+            lock.release()

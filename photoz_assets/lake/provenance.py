@@ -38,7 +38,7 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
 }
 
 
-class ForeignFileError(ValueError):
+class InvalidTableFileError(ValueError):
     """A file in a table's place is damaged, or was not written by this project."""
 
 
@@ -146,28 +146,28 @@ def read_provenance(path: Path) -> Provenance:
     ------
     FileNotFoundError
         There is no such file.
-    ForeignFileError
+    InvalidTableFileError
         The file is damaged, or was not written by this project.
     """
-    with reading(path):
+    with damage_errors(path):
         metadata = pq.read_metadata(path).metadata or {}
     if PROVENANCE_KEY not in metadata:
-        raise ForeignFileError(
+        raise InvalidTableFileError(
             f"{path} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
         )
     try:
         return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ForeignFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
+        raise InvalidTableFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def damage_errors(path: Path) -> Iterator[None]:
     """Turn what Arrow says of a damaged Parquet file into an error that names the file and what to do.
 
     Raises
     ------
-    ForeignFileError
+    InvalidTableFileError
         The file is damaged. An error of the disk, which has a number, stays as it is.
     """
     try:
@@ -175,7 +175,7 @@ def reading(path: Path) -> Iterator[None]:
     except (pa.ArrowException, UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ForeignFileError(f"{path} is no whole Parquet file: {_ADVICE}") from error
+        raise InvalidTableFileError(f"{path} is no whole Parquet file: {_ADVICE}") from error
 
 
 def file_metadata(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Slots: how many queries the processes of one machine have at the archive at a time.
 
-A slot is a claim, so that of a killed run is free at once. (A Dagster pool's slot is not: a run that is killed
+A slot is a lock, so that of a killed run is free at once. (A Dagster pool's slot is not: a run that is killed
 with its process keeps it.)
 """
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from photoz_assets.lake.locks import Claim
+from photoz_assets.lake.locks import FileLock
 
 log: Final = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def slot(
     *,
     count: int,
     holder: str,
-    say: Callable[[str], None] = log.info,
+    log: Callable[[str], None] = log.info,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
@@ -41,31 +41,31 @@ def slot(
         The bound, at least 1.
     holder
         Who asks, in words for those who wait.
-    say
+    log
         Is told for whom this waits, each ``PATIENCE_SECONDS``.
     clock, sleep
         Time in seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"slot-{number}" for number in range(count)]
-    told = clock()
-    while (claim := _free_slot(paths)) is None:
-        if clock() - told >= PATIENCE_SECONDS:
-            told = clock()
-            say(f"{holder} waits for one of {count} archive slots, held by: {'; '.join(_holders(paths))}")
+    reported = clock()
+    while (lock := _free_slot(paths)) is None:
+        if clock() - reported >= PATIENCE_SECONDS:
+            reported = clock()
+            log(f"{holder} waits for one of {count} archive slots, held by: {'; '.join(_holders(paths))}")
         # Jitter keeps waiting processes from asking in step.
         sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret hangs on it
     try:
-        claim.write(holder)
+        lock.write(holder)
         yield
     finally:
-        claim.release()
+        lock.release()
 
 
-def _free_slot(paths: list[Path]) -> Claim | None:
+def _free_slot(paths: list[Path]) -> FileLock | None:
     for path in paths:
-        if claim := Claim.take(path):
-            return claim
+        if lock := FileLock.acquire(path):
+            return lock
     return None
 
 

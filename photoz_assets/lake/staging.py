@@ -1,6 +1,6 @@
 """Stage, publish: a table is written beside its place and comes there whole, by one rename, or not at all.
 
-Between the two lies the audit (``storage.audit``). A staged file is claimed by the process that writes it;
+Between the two lies the audit (``storage.audit``). A staged file is locked by the process that writes it;
 what a killed process left is swept by the next that stages.
 """
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import Claim, claimed
+from photoz_assets.lake.locks import FileLock, locked
 from photoz_assets.lake.provenance import Provenance, file_metadata
 from photoz_assets.survey.contracts import Contract
 
@@ -38,7 +38,7 @@ class StagedTable:
     provenance: Provenance
     path: Path
     rows: int
-    claim: Claim
+    lock: FileLock
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the rows back, a batch at a time."""
@@ -47,7 +47,7 @@ class StagedTable:
 
     def discard(self) -> None:
         """Remove the staged file, if it was not published; a second call does nothing."""
-        self.claim.release(remove=True)
+        self.lock.release(remove=True)
 
 
 class TableWriter:
@@ -55,13 +55,13 @@ class TableWriter:
 
     def __init__(self, lake: Lake, contract: Contract) -> None:
         self._contract = contract
-        self._claim = _new_file(lake.staging, contract.table)
+        self._lock = _new_file(lake.staging, contract.table)
         self._rows = 0
         self._gathered = contract.schema.empty_table()
         self._lengths = {column.name: 0 for column in contract if column.type == pa.string()}
         try:
             self._writer = pq.ParquetWriter(
-                self._claim.path,
+                self._lock.path,
                 contract.schema,
                 compression="zstd",
                 compression_level=1,
@@ -70,7 +70,7 @@ class TableWriter:
                 use_byte_stream_split=_floats(contract) or False,
             )
         except BaseException:
-            self._claim.release(remove=True)
+            self._lock.release(remove=True)
             raise
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -104,13 +104,13 @@ class TableWriter:
         provenance = provenance.with_rows(self._rows)
         self._writer.add_key_value_metadata(file_metadata(self._contract, provenance, self._lengths))
         self._writer.close()
-        _flush(self._claim.path)
+        _flush(self._lock.path)
         return StagedTable(
             contract=self._contract,
             provenance=provenance,
-            path=self._claim.path,
+            path=self._lock.path,
             rows=self._rows,
-            claim=self._claim,
+            lock=self._lock,
         )
 
     def abandon(self) -> None:
@@ -118,7 +118,7 @@ class TableWriter:
         # The disk may be full: a footer that cannot be written is no loss here.
         with suppress(OSError):
             self._writer.close()
-        self._claim.release(remove=True)
+        self._lock.release(remove=True)
 
 
 def stage(
@@ -149,17 +149,17 @@ def stage(
 
 
 @contextmanager
-def spool(lake: Lake) -> Iterator[Path]:
+def temp_file(lake: Lake) -> Iterator[Path]:
     """Lend a file for what must be on the disk before it can be read; swept like a staged file after a kill."""
-    claim = _new_file(lake.staging, "spool")
+    lock = _new_file(lake.staging, "spool")
     try:
-        yield claim.path
+        yield lock.path
     finally:
-        claim.release(remove=True)
+        lock.release(remove=True)
 
 
 @contextmanager
-def whole_file(lake: Lake, destination: Path) -> Iterator[Path]:
+def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
     """Lend a file that comes into its place when the block has filled it, over a former one, or not at all.
 
     Raises
@@ -167,7 +167,7 @@ def whole_file(lake: Lake, destination: Path) -> Iterator[Path]:
     OSError
         The disk is full or fails; what was there stays.
     """
-    with spool(lake) as written:
+    with temp_file(lake) as written:
         yield written
         destination.parent.mkdir(parents=True, exist_ok=True)
         written.replace(destination)
@@ -191,10 +191,10 @@ def publish(lake: Lake, staged: StagedTable) -> Path:
     destination = lake.table(staged.contract.table, staged.provenance.tract)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with claimed(lake.publishing):
+        with locked(lake.publishing):
             if staged.provenance.archive is not None:
-                lake.refuse_foreign(staged.provenance.archive)
-            # The claim keeps the staged name: whatever stops us from here on, what it removes is not the table.
+                lake.require_same_archive(staged.provenance.archive)
+            # The lock keeps the staged name: whatever stops us from here on, what it removes is not the table.
             staged.path.replace(destination)
         _flush(destination.parent)
     finally:
@@ -202,16 +202,16 @@ def publish(lake: Lake, staged: StagedTable) -> Path:
     return destination
 
 
-def _new_file(folder: Path, table: str) -> Claim:
-    """Make and claim a staged file of its own; sweep what dead processes left."""
+def _new_file(folder: Path, table: str) -> FileLock:
+    """Make and lock a staged file of its own; sweep what dead processes left."""
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"*{_SUFFIX}"):
-        if claim := Claim.take(leftover, create=False):
+        if lock := FileLock.acquire(leftover, create=False):
             shutil.rmtree(spill_folder(leftover), ignore_errors=True)
-            claim.release(remove=True)
-    while (claim := Claim.take(folder / f"{table}-{uuid.uuid4().hex}{_SUFFIX}")) is None:
+            lock.release(remove=True)
+    while (lock := FileLock.acquire(folder / f"{table}-{uuid.uuid4().hex}{_SUFFIX}")) is None:
         pass
-    return claim
+    return lock
 
 
 def _floats(contract: Contract) -> list[str]:

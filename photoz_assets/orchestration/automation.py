@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.lake.freshness import Standing
+from photoz_assets.lake.freshness import StaleReason
 from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
 from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.orchestration.assets.survey import survey_state
@@ -71,7 +71,7 @@ def refresh_tracts_daily(
     """Request a run for each tract that is wanted; say of the others why they are passed over."""
     wanted = selection.selection()
     states = tract_states(
-        lake.lake, context.instance, selection=wanted, code_version=MATCHED_GALAXIES_CODE_VERSION
+        lake.open(), context.instance, selection=wanted, code_version=MATCHED_GALAXIES_CODE_VERSION
     )
     day = context.scheduled_execution_time.date().isoformat()
     for state in states:
@@ -91,7 +91,7 @@ def refresh_tracts_daily(
 
 def _named(reason: str, tracts: list[int]) -> str:
     """Give a reason with the tracts that it holds for; those that are simply current need no names."""
-    return reason if reason == Standing.CURRENT else f"{reason} (tract {', '.join(map(str, tracts))})"
+    return reason if reason == StaleReason.CURRENT else f"{reason} (tract {', '.join(map(str, tracts))})"
 
 
 JOBS: Final = (refresh_archive, refresh_tracts, refresh_butler, demo)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from photoz_assets.environment import data_dir
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import ForeignFileError, read_provenance, reading
+from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.lake.staging import StagedTable, publish
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.text import code_span, fenced, one_line
@@ -34,9 +34,8 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         default=None, description="Folder of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout"
     )
 
-    @property
-    def lake(self) -> Lake:
-        """The lake, resolved now."""
+    def open(self) -> Lake:
+        """Return the lake, resolved now."""
         return Lake(Path(self.data_dir) if self.data_dir else data_dir())
 
 
@@ -49,7 +48,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """Publish what an asset staged, if it has a table; report where it lies and what it holds."""
         if obj is None:
             return
-        path = publish(self.lake.lake, obj)
+        path = publish(self.lake.open(), obj)
         # The asset's own, not the output's: the event of a handled output would hold it all once more.
         context.step_context.add_asset_metadata(
             _published_metadata(obj, path, partitioned=context.has_asset_partitions), context.asset_key
@@ -82,13 +81,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
             for path in files:
                 read_provenance(path)
             return read(files)
-        except ForeignFileError as error:
+        except InvalidTableFileError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
     def _files(self, context: dg.InputContext) -> list[Path]:
         asset = context.asset_key.path[-1]
         tracts = [int(key) for key in context.asset_partition_keys] if context.has_asset_partitions else [None]
-        files = [self.lake.lake.table(asset, tract) for tract in tracts]
+        files = [self.lake.open().table(asset, tract) for tract in tracts]
         if missing := [str(path) for path in files if not path.exists()]:
             raise dg.Failure(
                 f"{asset} is not in the lake: no {', '.join(missing)}. Materialize {asset} first",
@@ -106,7 +105,7 @@ def _table(files: list[Path]) -> pa.Table:
     if len(files) > 1:
         return _relation(files).to_arrow_table()
     # Of one file, not through DuckDB: its schema with units and provenance stays.
-    with reading(files[0]):
+    with damage_errors(files[0]):
         return pq.ParquetFile(files[0]).read()
 
 

@@ -1,6 +1,7 @@
 """What runs are given: the archive, the lake (in ``storage.io_manager``), the selection and the Butler.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
+from photoz_assets.tap.client import TapClient
 from the environment alone, so that no page of the UI and no run record holds it.
 """
 
@@ -12,10 +13,10 @@ from pydantic import Field, PrivateAttr
 
 from photoz_assets import environment
 from photoz_assets.butler.repository import Repository
-from photoz_assets.ingest import Inquirer, Terms
+from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
 from photoz_assets.survey.selection import Selection
-from photoz_assets.tap.client import Archive
+from photoz_assets.tap.client import TapClient
 
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
@@ -40,14 +41,14 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     _embedded: Any = PrivateAttr(default=None)
 
     @property
-    def _terms(self) -> Terms:
-        return Terms(
+    def _limits(self) -> QueryLimits:
+        return QueryLimits(
             queries=self.max_concurrent_queries,
             deadline_seconds=self.deadline_hours * 3600,
             max_rows=self.max_rows,
         )
 
-    def inquirer(self, lake: Lake, *, run_id: str, say: Callable[[str], None]) -> Inquirer:
+    def ingest(self, lake: Lake, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
         """Give what asks the archive for a lake's tables, in the name of a run.
 
         Raises
@@ -56,14 +57,14 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
             The environment's settings of the embedded archive make no sense.
         """
         url = self.url or environment.tap_url()
-        archive = Archive(
+        archive = TapClient(
             url or self._embedded_url(),
             token=environment.tap_token() if url else None,
             run_id=run_id,
-            on_event=say,
+            on_event=log,
             prefer_parquet=self.result_format == "parquet",
         )
-        return Inquirer(archive=archive, lake=lake, run_id=run_id, terms=self._terms, say=say)
+        return TapIngest(archive=archive, lake=lake, run_id=run_id, limits=self._limits, log=log)
 
     def _embedded_url(self) -> str:
         """Start the embedded archive in this process, once, and give its URL."""

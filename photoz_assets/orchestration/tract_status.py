@@ -11,7 +11,7 @@ from typing import Final
 import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
-from photoz_assets.lake.freshness import Standing, standings
+from photoz_assets.lake.freshness import StaleReason, stale_reasons
 from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
 from photoz_assets.survey.dp02 import TRACTS
@@ -42,7 +42,7 @@ class TractState:
     """
 
     tract: int
-    standing: Standing
+    standing: StaleReason
     failed: bool = False
     failures: int = 0
     under_way: bool = False
@@ -50,7 +50,7 @@ class TractState:
     @property
     def wanted(self) -> bool:
         """Whether a refresh asks for it."""
-        needed = self.failed or self.standing is not Standing.CURRENT
+        needed = self.failed or self.standing is not StaleReason.CURRENT
         return needed and not self.under_way and self.failures < MAX_FAILURES
 
     @property
@@ -65,13 +65,13 @@ class TractState:
         return f"{self.standing}, failed {self.failures} times in {FAILURE_WINDOW.days} days: see its last run"
 
     @property
-    def word(self) -> str:
+    def status(self) -> str:
         """The state in one word, for maps and counts: fresh, stale, failed, missing or running."""
         if self.under_way:
             return "running"
         if self.failed:
             return "failed"
-        return {Standing.CURRENT: "fresh", Standing.MISSING: "missing"}.get(self.standing, "stale")
+        return {StaleReason.CURRENT: "fresh", StaleReason.MISSING: "missing"}.get(self.standing, "stale")
 
 
 def tract_states(
@@ -88,12 +88,12 @@ def tract_states(
     """
     keys = [str(tract) for tract in TRACTS]
     attempts = instance.get_status_by_partition(_ASSET, keys, TRACT_PARTITIONS) or {}
-    found = standings(lake, TRACTS, selection=selection, code_version=code_version)
+    found = stale_reasons(lake, TRACTS, selection=selection, code_version=code_version)
     return [_state(instance, tract, found[tract], attempts.get(str(tract))) for tract in TRACTS]
 
 
 def _state(
-    instance: dg.DagsterInstance, tract: int, standing: Standing, attempt: AssetPartitionStatus | None
+    instance: dg.DagsterInstance, tract: int, standing: StaleReason, attempt: AssetPartitionStatus | None
 ) -> TractState:
     failed = attempt is AssetPartitionStatus.FAILED
     return TractState(
@@ -199,7 +199,7 @@ def counted(states: Iterable[TractState]) -> Mapping[str, int]:
     """Count the tracts in each state, by its word; states without tracts count zero."""
     counts = dict.fromkeys(("fresh", "stale", "failed", "missing", "running"), 0)
     for state in states:
-        counts[state.word] += 1
+        counts[state.status] += 1
     return counts
 
 

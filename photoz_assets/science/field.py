@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 # A galaxy belongs to the field by its true position and to a tract by its measured one; matches lie closer.
 MATCH_MARGIN_ARCSEC: Final = 2.0
@@ -30,7 +30,7 @@ class Field:
         return tuple(
             tract
             for tract in sorted(survey)
-            if DC2.inner_box(tract).meets_cone(self.ra_deg, self.dec_deg, radius_deg)
+            if DC2_RINGS.inner_box(tract).meets_cone(self.ra_deg, self.dec_deg, radius_deg)
         )
 
     def cut(self, galaxies: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from photoz_assets.survey.contracts import PATCHES, TRACTS
-from photoz_assets.survey.skymap import DC2, FloatArray, IntArray, angular_separation_deg
+from photoz_assets.survey.skymap import DC2_RINGS, FloatArray, IntArray, angular_separation_deg
 
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
@@ -31,8 +31,8 @@ def tract_table(skyinfo: pa.Table) -> pa.Table:
     )
     held = grouped.sort_by("tract")
     tracts = held.column("tract").to_numpy().tolist()
-    centres = [DC2.centre(tract) for tract in tracts]
-    boxes = [DC2.inner_box(tract) for tract in tracts]
+    centres = [DC2_RINGS.centre(tract) for tract in tracts]
+    boxes = [DC2_RINGS.inner_box(tract) for tract in tracts]
     columns: dict[str, Any] = {
         "tract": tracts,
         "centre_ra": [ra for ra, _ in centres],
@@ -64,7 +64,7 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
         In the columns of the contract ``PATCHES``, by tract and patch.
     """
     held = skyinfo.sort_by([("tract", "ascending"), ("patch", "ascending")])
-    polygons = DC2.patch_polygons(held.column("tract").to_numpy(), held.column("patch").to_numpy())
+    polygons = DC2_RINGS.patch_polygons(held.column("tract").to_numpy(), held.column("patch").to_numpy())
     columns: dict[str, Any] = {
         "tract": held.column("tract"),
         "patch": held.column("patch"),
@@ -92,14 +92,16 @@ def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequenc
         The largest distance in arcsec of a corner from the nearest one of the other polygon, shape (n,); infinite
         for what is no polygon of four corners, or no patch of the skymap.
     """
-    side = DC2.patches_per_side
-    known = (tracts >= 0) & (tracts < DC2.num_tracts) & (patches >= 0) & (patches < side**2)
+    side = DC2_RINGS.patches_per_side
+    known = (tracts >= 0) & (tracts < DC2_RINGS.num_tracts) & (patches >= 0) & (patches < side**2)
     published = np.full((len(regions), 4, 2), np.nan)
     for row, region in enumerate(regions):
         angles = [float(number) for number in _NUMBER.findall(region)]
         if len(angles) == published[row].size:
             published[row] = np.reshape(angles, published[row].shape)
-    ours = DC2.patch_polygons(np.where(known, tracts, 0), np.where(known, patches, 0), outer=True)[:, :, None]
+    ours = DC2_RINGS.patch_polygons(np.where(known, tracts, 0), np.where(known, patches, 0), outer=True)[
+        :, :, None
+    ]
     theirs = published[:, None]
     apart = angular_separation_deg(ours[..., 0], ours[..., 1], theirs[..., 0], theirs[..., 1])
     farthest = np.maximum(apart.min(axis=1).max(axis=1), apart.min(axis=2).max(axis=1)) * 3600

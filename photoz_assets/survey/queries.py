@@ -20,7 +20,7 @@ from photoz_assets.survey.contracts import (
     Contract,
 )
 from photoz_assets.survey.selection import Condition, Selection
-from photoz_assets.survey.skymap import DC2, SkyBox
+from photoz_assets.survey.skymap import DC2_RINGS, SkyBox
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
 
@@ -152,7 +152,7 @@ def _triple_join(tract: int, selection: Selection, dialect: Dialect, strip: Stri
     matches, truth, objects = (f"{TABLE_ALIASES[alias]} AS {alias}" for alias in ("mt", "ts", "obj"))
     conditions = [
         _area(tract, strip, box_function=dialect.box_function),
-        *strip.conditions(DC2.inner_box(tract)),
+        *strip.conditions(DC2_RINGS.inner_box(tract)),
         f"obj.tract = {tract:d}",
         *(_condition(condition, dialect) for condition in (*selection.sample, *selection.fluxes)),
     ]
@@ -171,11 +171,11 @@ def _condition(condition: Condition, dialect: Dialect) -> str:
 def _area(tract: int, strip: Strip, *, box_function: bool) -> str:
     """Restrict to a strip of the tract's inner region, or to a circle around that; limits are rounded outwards."""
     if box_function:
-        box = strip.within(DC2.inner_box(tract))
+        box = strip.within(DC2_RINGS.inner_box(tract))
         low = ", ".join(_rounded(edge, up=False) for edge in (box.ra_min, box.dec_min))
         high = ", ".join(_rounded(edge, up=True) for edge in (box.ra_max, box.dec_max))
         return f"{BOX_FUNCTION}(obj.coord_ra, obj.coord_dec, {low}, {high}) = 1"
-    ra, dec = DC2.centre(tract)
+    ra, dec = DC2_RINGS.centre(tract)
     circle = f"CIRCLE('ICRS', {ra:.{_BOX_DIGITS}f}, {dec:.{_BOX_DIGITS}f}, {TRACT_RADIUS_DEG})"
     return f"CONTAINS(POINT('ICRS', obj.coord_ra, obj.coord_dec), {circle}) = 1"
 

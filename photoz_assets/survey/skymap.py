@@ -293,5 +293,5 @@ class RingsSkyMap:
         return tuple(sorted(met.union(candidates[near].tolist())))
 
 
-DC2: Final = RingsSkyMap()
-CELLS: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=200)
+DC2_RINGS: Final = RingsSkyMap()
+LSST_CELLS_V1: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=200)

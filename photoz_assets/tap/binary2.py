@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pybase64
 
-from photoz_assets.tap.columns import Array, Cell, Kind
+from photoz_assets.tap.columns import Array, VOTableType, WireField
 from photoz_assets.tap.errors import Protocol, TooLarge
 
 _LINE_END: Final = b"\n"
@@ -80,7 +80,7 @@ def _without_white_space(text: bytes) -> bytes:
     return text
 
 
-def decode(data: Iterable[bytes], cells: Sequence[Cell], *, batch_rows: int) -> Iterator[list[Array]]:
+def decode(data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int) -> Iterator[list[Array]]:
     """Decode rows.
 
     Parameters
@@ -120,7 +120,7 @@ def decode(data: Iterable[bytes], cells: Sequence[Cell], *, batch_rows: int) -> 
         raise Protocol(f"the rows end within a row: {len(rest)} bytes are left over")
 
 
-def _cut(cells: Sequence[Cell]) -> list[_Segment]:
+def _cut(cells: Sequence[WireField]) -> list[_Segment]:
     """Describe a row as segments; the first begins with the null bits, one for each column."""
     segments: list[_Segment] = []
     form: list[tuple[str, np.dtype[Any], tuple[int, ...]]]
@@ -141,7 +141,7 @@ def _cut(cells: Sequence[Cell]) -> list[_Segment]:
 class _Rows:
     """Cuts a buffer into rows and rows into columns."""
 
-    def __init__(self, cells: Sequence[Cell], batch_rows: int) -> None:
+    def __init__(self, cells: Sequence[WireField], batch_rows: int) -> None:
         self._cells = cells
         self._segments = _cut(cells)
         size = sum(segment.form.itemsize for segment in self._segments)
@@ -228,13 +228,13 @@ class _Rows:
         return np.ascontiguousarray(windows[starts]).view(segment.form)[:, 0]
 
 
-def _fixed(cell: Cell, values: Numbers, nulls: Flags) -> Array:
+def _fixed(cell: WireField, values: Numbers, nulls: Flags) -> Array:
     """Make the column of a cell that has the same form in every row."""
-    if cell.kind is Kind.UNICODE_CHAR:
+    if cell.kind is VOTableType.UNICODE_CHAR:
         return _varying_texts(cell, [row.tobytes() for row in values], nulls)
-    if cell.kind is Kind.CHAR:
+    if cell.kind is VOTableType.CHAR:
         return _fixed_texts(cell, values, nulls)
-    if cell.kind is Kind.BOOLEAN:
+    if cell.kind is VOTableType.BOOLEAN:
         odd = values[~nulls & ~_BOOLEAN[values]]
         if len(odd):
             raise Protocol(f"column {cell.name}: the byte {int(odd[0])} is no boolean")
@@ -250,7 +250,7 @@ def _array(values: Numbers, nulls: Flags) -> Array:
     return column
 
 
-def _fixed_texts(cell: Cell, characters: Numbers, nulls: Flags) -> Array:
+def _fixed_texts(cell: WireField, characters: Numbers, nulls: Flags) -> Array:
     """Make a column of texts of fixed length, shape (rows, length), each ended by its first NUL if it has one."""
     used = characters != 0
     if (used[:, 1:] > used[:, :-1]).any():
@@ -261,9 +261,9 @@ def _fixed_texts(cell: Cell, characters: Numbers, nulls: Flags) -> Array:
     return _texts(cell, offsets, characters[used].tobytes(), nulls)
 
 
-def _varying_texts(cell: Cell, texts: list[bytes], nulls: Flags) -> Array:
+def _varying_texts(cell: WireField, texts: list[bytes], nulls: Flags) -> Array:
     """Make a column of texts of varying length, each ended by its first NUL if it has one."""
-    if cell.kind is Kind.UNICODE_CHAR:
+    if cell.kind is VOTableType.UNICODE_CHAR:
         try:
             texts = [text.decode("utf-16-be").encode() for text in texts]
         except UnicodeError as error:
@@ -274,7 +274,7 @@ def _varying_texts(cell: Cell, texts: list[bytes], nulls: Flags) -> Array:
     return _texts(cell, offsets, b"".join(texts), nulls)
 
 
-def _texts(cell: Cell, offsets: npt.NDArray[np.int32], characters: bytes, nulls: Flags) -> Array:
+def _texts(cell: WireField, offsets: npt.NDArray[np.int32], characters: bytes, nulls: Flags) -> Array:
     """Make an Arrow column of texts, which must be UTF-8 as ASCII, the standard's own charset, is."""
     validity: pa.Buffer | None = pa.py_buffer(np.packbits(~nulls, bitorder="little").tobytes())
     buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(characters)]

@@ -1,6 +1,6 @@
 """The archive: a TAP service with what it offers and declares, asked once, and the ways to query it.
 
-`Archive` wires session, retries and jobs together. The queries' text and the schema of their answers are the
+`TapClient` wires session, retries and jobs together. The queries' text and the schema of their answers are the
 caller's.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from photoz_assets.tap import documents
-from photoz_assets.tap.documents import Offer
+from photoz_assets.tap.documents import Capabilities
 from photoz_assets.tap.errors import Rejected, TooLarge
-from photoz_assets.tap.jobs import PATIENCE, Job
+from photoz_assets.tap.jobs import OUTAGE_RETRY, Job
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession, origin_of
@@ -38,7 +38,7 @@ _COLUMNS: Final = pa.schema([("table_name", pa.string()), ("column_name", pa.str
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeclaredTable:
+class TableInfo:
     """A table as TAP_SCHEMA has it, in the service's spelling: its full name, description, and columns.
 
     ``columns`` gives the datatype of each column by its name.
@@ -50,7 +50,7 @@ class DeclaredTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declaration:
+class SchemaInfo:
     """A schema as TAP_SCHEMA has it.
 
     ``tables`` are found by their name in lower case, without the schema's.
@@ -58,10 +58,10 @@ class Declaration:
 
     schema: str
     description: str | None
-    tables: Mapping[str, DeclaredTable]
+    tables: Mapping[str, TableInfo]
 
 
-class Archive:
+class TapClient:
     """A TAP service.
 
     Nothing is asked before the first method is called. Every error is an `ArchiveError`.
@@ -99,7 +99,7 @@ class Archive:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         policy: RetryPolicy | None = None,
-        patience: RetryPolicy = PATIENCE,
+        patience: RetryPolicy = OUTAGE_RETRY,
         run_id: str | None = None,
         on_event: Callable[[str], None] = _LOGGER.info,
         prefer_parquet: bool = False,
@@ -110,12 +110,12 @@ class Archive:
         self._patience = patience
         self._run_id = run_id
         self._prefer_parquet = prefer_parquet
-        self._declarations: dict[str, Declaration] = {}
+        self._declarations: dict[str, SchemaInfo] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url})"
 
-    def offer(self) -> Offer:
+    def capabilities(self) -> Capabilities:
         """Ask, once, what the service can do.
 
         Raises
@@ -123,16 +123,16 @@ class Archive:
         ArchiveError
             `Protocol` if there is no TAP service at the URL.
         """
-        return self._offer
+        return self._capabilities
 
     @cached_property
-    def _offer(self) -> Offer:
+    def _capabilities(self) -> Capabilities:
         """Keep what the service can do."""
         url = f"{self.url}/capabilities"
-        with self._session.guarded(url):
+        with self._session.translate_errors(url):
             return documents.parse_capabilities(self._retrying(lambda: self._session.document(url)))
 
-    def declared(self, schema: str) -> Declaration:
+    def schema_info(self, schema: str) -> SchemaInfo:
         """Ask, once for each schema, what the service's TAP_SCHEMA tells of it.
 
         Parameters
@@ -148,7 +148,7 @@ class Archive:
             Anything else.
         """
         if schema.lower() not in self._declarations:
-            self._declarations[schema.lower()] = self._ask_tap_schema(schema)
+            self._declarations[schema.lower()] = self._read_tap_schema(schema)
         return self._declarations[schema.lower()]
 
     def query(self, adql: str, schema: pa.Schema, *, maxrec: int | None = None) -> Iterator[pa.RecordBatch]:
@@ -177,7 +177,9 @@ class Archive:
             `Truncated`, `ContractViolation`, `Rejected` and all others.
         """
         limit = maxrec or _SYNC_ROWS
-        query = self._formulate(adql, mode="sync", maxrec=limit, response_format=self.offer().response_format)
+        query = self._formulate(
+            adql, mode="sync", maxrec=limit, response_format=self.capabilities().response_format
+        )
 
         def ask() -> list[pa.RecordBatch]:
             stream = ResultStream(
@@ -217,14 +219,14 @@ class Archive:
         ArchiveError
             The archive does not create the job.
         """
-        offer = self.offer()
-        parquet = offer.parquet_format if self._prefer_parquet else None
+        capabilities = self.capabilities()
+        parquet = capabilities.parquet_format if self._prefer_parquet else None
         query = self._formulate(
-            adql, mode="async", maxrec=maxrec, response_format=parquet or offer.response_format
+            adql, mode="async", maxrec=maxrec, response_format=parquet or capabilities.response_format
         )
 
         def create() -> str:
-            with self._session.guarded(query.queryurl):
+            with self._session.translate_errors(query.queryurl):
                 response = query.submit()
                 documents.parse_job(self._session.body(response), url=response.url)
                 return str(response.url)
@@ -269,7 +271,7 @@ class Archive:
         parameters = {key: value for key, value in optional.items() if value}
         return service.create_query(adql, mode=mode, maxrec=maxrec, **parameters)
 
-    def _ask_tap_schema(self, schema: str) -> Declaration:
+    def _read_tap_schema(self, schema: str) -> SchemaInfo:
         """Read a schema's tables and columns from TAP_SCHEMA.
 
         Names are compared here, not by the service: whether it has LOWER cannot be relied on.
@@ -294,11 +296,11 @@ class Archive:
             for row in self._rows(adql, _COLUMNS):
                 listing = columns.setdefault(row["table_name"] or "", {})
                 listing[row["column_name"] or ""] = row["datatype"] or ""
-        return Declaration(
+        return SchemaInfo(
             schema=name,
             description=found["description"],
             tables={
-                (row["table_name"] or "").rpartition(".")[2].lower(): DeclaredTable(
+                (row["table_name"] or "").rpartition(".")[2].lower(): TableInfo(
                     name=row["table_name"] or "",
                     description=row["description"],
                     columns=columns[row["table_name"] or ""],

@@ -19,7 +19,7 @@ from photoz_assets.tap.errors import ContractViolation
 Array: TypeAlias = "pa.Array[Any]"  # generic in the stubs alone
 
 
-class Kind(Enum):
+class VOTableType(Enum):
     """A VOTable primitive: its name, its big-endian form in BINARY2 and its Arrow type (VOTable 1.5 sec. 2.1).
 
     The form of the two kinds of text is that of one character.
@@ -43,7 +43,7 @@ class Kind(Enum):
     @property
     def is_text(self) -> bool:
         """Whether its arrays are strings."""
-        return self in {Kind.CHAR, Kind.UNICODE_CHAR}
+        return self in {VOTableType.CHAR, VOTableType.UNICODE_CHAR}
 
     def integer(self, text: str) -> int | None:
         """Read a number of an integer kind; None if the text or the kind is none, or the number does not fit."""
@@ -53,24 +53,24 @@ class Kind(Enum):
         return number if limits.min <= number <= limits.max else None
 
 
-_INTEGERS: Final = (Kind.UNSIGNED_BYTE, Kind.SHORT, Kind.INT, Kind.LONG)
+_INTEGERS: Final = (VOTableType.UNSIGNED_BYTE, VOTableType.SHORT, VOTableType.INT, VOTableType.LONG)
 
 # What may arrive for a column of each Arrow type: the type itself or what widens to it without loss. A flag may
 # come as a small integer, as services without a boolean type send it; its values are checked as they come.
-_FITTING: Final[dict[pa.DataType, tuple[Kind, ...]]] = {
-    pa.bool_(): (Kind.BOOLEAN, *_INTEGERS[:3]),
+_FITTING: Final[dict[pa.DataType, tuple[VOTableType, ...]]] = {
+    pa.bool_(): (VOTableType.BOOLEAN, *_INTEGERS[:3]),
     pa.uint8(): _INTEGERS[:1],
     pa.int16(): _INTEGERS[:2],
     pa.int32(): _INTEGERS[:3],
     pa.int64(): _INTEGERS,
-    pa.float32(): (Kind.FLOAT,),
-    pa.float64(): (Kind.DOUBLE,),
-    pa.string(): (Kind.CHAR, Kind.UNICODE_CHAR),
+    pa.float32(): (VOTableType.FLOAT,),
+    pa.float64(): (VOTableType.DOUBLE,),
+    pa.string(): (VOTableType.CHAR, VOTableType.UNICODE_CHAR),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class WireField:
     """What a row of a VOTable holds for a column.
 
     ``length`` is the number of characters of a text, None where each row has its own; 1 for anything else.
@@ -78,21 +78,21 @@ class Cell:
     """
 
     name: str
-    kind: Kind
+    kind: VOTableType
     length: int | None = 1
     null: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arriving:
+class ReceivedColumn:
     """A column as the service announces it; ``kind`` is None for a type that no contract has a use for."""
 
     name: str
-    kind: Kind | None
+    kind: VOTableType | None
     announced: str
 
 
-def match(schema: pa.Schema, arriving: Sequence[Arriving]) -> tuple[int, ...]:
+def match(schema: pa.Schema, arriving: Sequence[ReceivedColumn]) -> tuple[int, ...]:
     """Find the arriving column of each column that was asked for.
 
     Names are compared without regard to case, as ADQL does: a service may answer in lower case. Where two arriving

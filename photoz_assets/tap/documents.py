@@ -199,7 +199,7 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class Capabilities:
     """What a TAP service declares that it can do (TAPRegExt 1.0).
 
     ``functions`` are the names of its user-defined functions in lower case, ``formats`` the media types and short
@@ -224,7 +224,7 @@ class Offer:
         return next((each for each in self.formats if each.lower() in _PARQUET_FORMATS), None)
 
 
-def parse_capabilities(body: bytes) -> Offer:
+def parse_capabilities(body: bytes) -> Capabilities:
     """Read a service's capabilities (VOSI 1.1).
 
     Raises
@@ -246,13 +246,13 @@ def parse_capabilities(body: bytes) -> Offer:
         access = next((each for each in capabilities if isinstance(each, TableAccess)), None)
         if access is None:
             raise Protocol("the service declares no TAP capability")
-        return _offer(access)
+        return _capabilities(access)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         # pyvo's ways to meet a document that is XML but not what its schema allows.
         raise Protocol(f"the service's capabilities cannot be read: {error}") from error
 
 
-def _offer(access: "TableAccess") -> Offer:
+def _capabilities(access: "TableAccess") -> Capabilities:
     """Pick what we use out of pyvo's tree of a TAP capability."""
     functions = {
         feature.form.partition("(")[0].strip().lower()
@@ -270,7 +270,7 @@ def _offer(access: "TableAccess") -> Offer:
         if binary2 is None and (named or output.ivo_id == _BINARY2_OUTPUT):
             binary2 = named or next(iter(names), None)
     limits = access.outputlimit
-    return Offer(
+    return Capabilities(
         functions=frozenset(functions),
         formats=tuple(formats),
         default_rows=_rows(limits.default) if limits else None,

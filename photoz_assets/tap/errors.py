@@ -31,7 +31,7 @@ from photoz_assets.text import one_line
 _TELLTALE: Final = 8  # characters of a secret by which a part of it is known
 
 
-def blotted(text: str, secret: str) -> str:
+def redact(text: str, secret: str) -> str:
     """Blot a secret out of a text; also its beginning alone, which is left where a quotation was cut short."""
     start = re.escape(secret[:_TELLTALE])
     return re.sub(rf"{start}(?:{re.escape(secret[_TELLTALE:])}|[^\s'\"<>]*)", "***", text)
@@ -84,12 +84,12 @@ class ArchiveError(Exception):
         self.url = self.url or (one_line(url) if url else None)
         return self
 
-    def without(self, secret: str) -> Self:
+    def redacted(self, secret: str) -> Self:
         """Blot a secret, or a beginning of it, out of everything that the error says; returns itself."""
-        self.message = blotted(self.message, secret)
+        self.message = redact(self.message, secret)
         self.args = (self.message,)
-        self.hint = blotted(self.hint, secret)
-        self.url = blotted(self.url, secret) if self.url else None
+        self.hint = redact(self.hint, secret)
+        self.url = redact(self.url, secret) if self.url else None
         return self
 
 
@@ -157,10 +157,10 @@ class ContractViolation(ArchiveError):
         super().__init__(f"the result breaks its contract: {'; '.join(problems)}")
         self.problems = tuple(map(one_line, problems))
 
-    def without(self, secret: str) -> Self:
+    def redacted(self, secret: str) -> Self:
         """Blot a secret out of everything that the error says; returns itself."""
-        self.problems = tuple(blotted(problem, secret) for problem in self.problems)
-        return super().without(secret)
+        self.problems = tuple(redact(problem, secret) for problem in self.problems)
+        return super().redacted(secret)
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, ...], dict[str, object]]:
         """Pickle by the problems, which are what the constructor takes."""

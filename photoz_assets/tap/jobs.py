@@ -35,11 +35,11 @@ _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _PAUSE_GROWTH: Final = 1.5
 # A run that is being stopped has seconds, not minutes, to tidy up.
-_FAREWELL: Final = RetryPolicy(attempts=2, total_seconds=10.0)
+_CLOSE_RETRY: Final = RetryPolicy(attempts=2, total_seconds=10.0)
 _GRACE_SECONDS: Final = 5.0
 # Asking again after a job that runs costs its archive nothing, and giving it up may cost hours: the archive may be
 # away for as long as a restart of it takes.
-PATIENCE: Final = RetryPolicy(attempts=1000, total_seconds=1800.0)
+OUTAGE_RETRY: Final = RetryPolicy(attempts=1000, total_seconds=1800.0)
 
 
 class Job:
@@ -69,7 +69,7 @@ class Job:
         retrying: Retrying,
         owned: bool,
         maxrec: int | None = None,
-        patience: RetryPolicy = PATIENCE,
+        patience: RetryPolicy = OUTAGE_RETRY,
     ) -> None:
         self.url = url
         self.owned = owned
@@ -263,8 +263,8 @@ class Job:
         """
         if not self.owned or self._is_gone:
             return
-        retrying = replace(self._retrying, policy=_FAREWELL)
-        timeout = self._session.no_longer_than(_FAREWELL.total_seconds)
+        retrying = replace(self._retrying, policy=_CLOSE_RETRY)
+        timeout = self._session.no_longer_than(_CLOSE_RETRY.total_seconds)
         try:
             if self._phase not in _ENDED:
                 retrying(lambda: self._set_phase("ABORT", timeout=timeout))
@@ -283,7 +283,7 @@ class Job:
 
     def _ask(self, *, within_seconds: float = math.inf, **parameters: str) -> JobSummary:
         """Ask for the job's document once."""
-        with self._session.guarded(self.url):
+        with self._session.translate_errors(self.url):
             body = self._session.document(self.url, within_seconds=within_seconds, **parameters)
             summary = documents.parse_job(body, url=self.url)
         self._phase = summary.phase
@@ -309,7 +309,7 @@ class Job:
 
     def _completed(self, summary: JobSummary) -> JobSummary:
         """Give back the summary of a completed job, raise what any other means."""
-        with self._session.guarded(self.url):
+        with self._session.translate_errors(self.url):
             match summary.phase:
                 case "COMPLETED":
                     return summary

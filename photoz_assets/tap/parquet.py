@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from photoz_assets.tap import columns
-from photoz_assets.tap.columns import Array, Arriving, Kind
+from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType
 from photoz_assets.tap.errors import Protocol, TooLarge, Truncated
 
 MAGIC: Final = b"PAR1"
 
 _LARGEST_ROW_GROUP_BYTES: Final = 1 << 30
-_KINDS: Final = {kind.arrow: kind for kind in Kind if kind is not Kind.UNICODE_CHAR}
+_KINDS: Final = {kind.arrow: kind for kind in VOTableType if kind is not VOTableType.UNICODE_CHAR}
 
 
 def read(path: Path, schema: pa.Schema, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -74,12 +74,12 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
             yield columns.batch(schema, [_unwrapped(batch.column(index), arriving[index].name) for index in order])
 
 
-def _arriving(field: "pa.Field[Any]") -> Arriving:
+def _arriving(field: "pa.Field[Any]") -> ReceivedColumn:
     """Describe a column for the comparison with the contract."""
     kind = field.type
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         kind = kind.value_type
-    return Arriving(name=field.name, kind=_KINDS.get(kind), announced=str(field.type))
+    return ReceivedColumn(name=field.name, kind=_KINDS.get(kind), announced=str(field.type))
 
 
 def _unwrapped(array: Array, name: str) -> Array:

@@ -102,7 +102,7 @@ class ResultStream:
         self._most_bytes = most_bytes
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        with self._session.guarded(self._url):
+        with self._session.translate_errors(self._url):
             for batch in self._batches():
                 self.rows += batch.num_rows
                 # A stream that never ends is not waited for.

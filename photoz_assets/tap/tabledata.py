@@ -11,7 +11,7 @@ from xml.etree.ElementTree import XMLParser
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photoz_assets.tap.columns import Array, Cell, Kind
+from photoz_assets.tap.columns import Array, VOTableType, WireField
 from photoz_assets.tap.documents import local_name
 from photoz_assets.tap.errors import Protocol, TooLarge
 from photoz_assets.tap.markup import Markup, close, feed
@@ -44,7 +44,7 @@ class TableRows(Markup):
         The most rows of a batch; wide tables get smaller ones.
     """
 
-    def __init__(self, cells: Sequence[Cell], *, batch_rows: int) -> None:
+    def __init__(self, cells: Sequence[WireField], *, batch_rows: int) -> None:
         super().__init__()
         self._cells = cells
         self._batch_rows = max(1, min(batch_rows, _LARGEST_BATCH_CELLS // len(cells)))
@@ -149,12 +149,12 @@ class TableRows(Markup):
         return [_column(cell, texts) for cell, texts in zip(self._cells, by_column, strict=True)]
 
 
-def _column(cell: Cell, texts: Sequence[str]) -> Array:
+def _column(cell: WireField, texts: Sequence[str]) -> Array:
     """Make a column of the text of its cells."""
     if cell.kind.is_text:
         return pa.array([text or None for text in texts], pa.string())
     words = [text.strip() for text in texts]
-    if cell.kind is Kind.BOOLEAN:
+    if cell.kind is VOTableType.BOOLEAN:
         odd = next((word for word in words if word.lower() not in _BOOLEANS), None)
         if odd is not None:
             raise Protocol(f"column {cell.name}: {odd!r} is no boolean")

@@ -93,7 +93,7 @@ class _BearerToken(AuthBase):
     def conceal(self, error: ArchiveError) -> None:
         """Blot the token out of an error, which may quote an answer that quotes it."""
         if self._token:
-            error.without(self._token)
+            error.redacted(self._token)
 
     def is_quoted_in(self, error: BaseException) -> bool:
         """Tell whether the failures beneath an error show the token."""
@@ -174,7 +174,7 @@ class ArchiveSession(requests.Session):
             Any failure, and any answer with a status from 400.
         """
         kwargs["timeout"] = kwargs.get("timeout") or self._timeout
-        with self.guarded(request.url):
+        with self.translate_errors(request.url):
             try:
                 response = super().send(request, **kwargs)
             except requests.RequestException:
@@ -186,7 +186,7 @@ class ArchiveSession(requests.Session):
             return response
 
     @contextmanager
-    def guarded(self, url: str | None) -> Iterator[None]:
+    def translate_errors(self, url: str | None) -> Iterator[None]:
         """Let nothing out but `ArchiveError`, which names the URL and never shows the token."""
         try:
             yield
@@ -210,7 +210,7 @@ class ArchiveSession(requests.Session):
         Protocol
             The body is not encoded as it says, or unpacks to nothing.
         """
-        with closing(response), self.guarded(response.url):
+        with closing(response), self.translate_errors(response.url):
             yield from pieces(response, clock=self._clock)
 
     def body(self, response: requests.Response, *, within_seconds: float = _LONGEST_DOCUMENT_SECONDS) -> bytes:
@@ -223,7 +223,7 @@ class ArchiveSession(requests.Session):
         """
         parts: list[bytes] = []
         started = self._clock()
-        with closing(self.chunks(response)) as chunks, self.guarded(response.url):
+        with closing(self.chunks(response)) as chunks, self.translate_errors(response.url):
             for chunk in chunks:
                 parts.append(chunk)
                 if sum(map(len, parts)) > _LONGEST_DOCUMENT_BYTES:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from defusedxml.ElementTree import DefusedXMLParser
 
 from photoz_assets.tap import binary2, columns
-from photoz_assets.tap.columns import Array, Arriving, Cell, Kind
+from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType, WireField
 from photoz_assets.tap.documents import excerpt, failure, looks_like_html
 from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge, Truncated
 from photoz_assets.tap.markup import Markup, close, feed
@@ -31,7 +31,7 @@ _LARGEST_TAIL_BYTES: Final = 1 << 20
 _EXCERPT_BYTES: Final = 200
 
 _STREAM_TAG: Final = re.compile(rb"""<(?:[\w.-]+:)?STREAM\b(?:"[^"]*"|'[^']*'|[^'">])*>""")
-_KINDS: Final = {kind.votable: kind for kind in Kind}
+_KINDS: Final = {kind.votable: kind for kind in VOTableType}
 
 
 def decode(chunks: Iterable[bytes], schema: pa.Schema, *, batch_rows: int = DEFAULT_BATCH_ROWS) -> "Decoding":
@@ -93,7 +93,9 @@ class Decoding:
             self.rows += batch.num_rows
             yield batch
 
-    def _rows(self, header: "_Header", pieces: Iterator[bytes], cells: Sequence[Cell]) -> Iterator[list[Array]]:
+    def _rows(
+        self, header: "_Header", pieces: Iterator[bytes], cells: Sequence[WireField]
+    ) -> Iterator[list[Array]]:
         """Decode the rows, then judge what the document says after them."""
         if header.rows_at is None:
             self._judge(header.markup)
@@ -228,7 +230,7 @@ def _name(attributes: dict[str, str]) -> str:
     return attributes.get("name") or attributes.get("ID", "")
 
 
-def _kind(attributes: dict[str, str]) -> Kind | None:
+def _kind(attributes: dict[str, str]) -> VOTableType | None:
     """Give a FIELD's kind, None for arrays of anything but characters and for types that nobody asks for."""
     kind = _KINDS.get(attributes.get("datatype", ""))
     arraysize = attributes.get("arraysize", "").strip()
@@ -237,20 +239,20 @@ def _kind(attributes: dict[str, str]) -> Kind | None:
     return kind if arraysize in {"", "1"} else None
 
 
-def _arriving(attributes: dict[str, str]) -> Arriving:
+def _arriving(attributes: dict[str, str]) -> ReceivedColumn:
     """Describe a FIELD for the comparison with the contract."""
     datatype, arraysize = attributes.get("datatype", "no datatype"), attributes.get("arraysize")
     announced = f"{datatype}[{arraysize}]" if arraysize else datatype
-    return Arriving(name=_name(attributes), kind=_kind(attributes), announced=announced)
+    return ReceivedColumn(name=_name(attributes), kind=_kind(attributes), announced=announced)
 
 
-def _cell(attributes: dict[str, str]) -> Cell:
+def _cell(attributes: dict[str, str]) -> WireField:
     """Describe what a row holds for a FIELD that fits its contract."""
     kind = _kind(attributes)
     if kind is None:
         raise Protocol(f"column {_name(attributes)} is of no type that can be read")
     arraysize = attributes.get("arraysize", "").strip() if kind.is_text else ""
-    return Cell(
+    return WireField(
         name=_name(attributes),
         kind=kind,
         length=None if arraysize.endswith("*") else int(arraysize or 1),

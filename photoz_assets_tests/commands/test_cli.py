@@ -77,13 +77,13 @@ def test_status_says_what_is_stale_and_why_and_exits_by_it() -> None:
 
 @pytest.mark.usefixtures("lake")
 def test_status_as_json_holds_the_same() -> None:
-    told = json.loads(_run("status", "--json").output)
-    assert told["tracts"] == {"fresh": 1, "stale": 1, "failed": 0, "missing": 155, "running": 0}
-    assert told["reasons"]["of another selection"] == [3638]
-    [stored] = [asset for asset in told["assets"] if asset["files"]]
+    reported = json.loads(_run("status", "--json").output)
+    assert reported["tracts"] == {"fresh": 1, "stale": 1, "failed": 0, "missing": 155, "running": 0}
+    assert reported["reasons"]["of another selection"] == [3638]
+    [stored] = [asset for asset in reported["assets"] if asset["files"]]
     assert (stored["asset"], stored["files"], stored["rows"]) == ("matched_galaxies", 2, 40)
-    assert told["refresh"] is None
-    assert not told["well"]
+    assert reported["refresh"] is None
+    assert not reported["well"]
 
 
 def test_status_lists_the_butlers_assets_once_a_repository_is_configured(

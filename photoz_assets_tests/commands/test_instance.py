@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.lake.locks import Claim
+from photoz_assets.lake.locks import FileLock
 
 # The command with everything loaded, so that several can be let go at the same moment.
 COMMAND = """
@@ -47,9 +47,9 @@ def test_commands_that_start_together_on_an_empty_folder_set_it_up_once(tmp_path
 
 
 def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
-    claim = Claim.take(tmp_path / ".setting-up")
-    assert claim is not None
-    claim.write("process 4711")
+    lock = FileLock.acquire(tmp_path / ".setting-up")
+    assert lock is not None
+    lock.write("process 4711")
     with subprocess.Popen(
         [sys.executable, "-c", "from photoz_assets.commands.cli import main; main(['status'])"],
         env=os.environ | {"DAGSTER_HOME": str(tmp_path)},
@@ -59,7 +59,7 @@ def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
     ) as waiting:
         assert waiting.stderr is not None
         said = waiting.stderr.readline()
-        claim.release()
+        lock.release()
         shown, more = waiting.communicate(timeout=120)
     assert "process 4711" in said
     assert str(tmp_path) in said

@@ -1,4 +1,4 @@
-"""Claims hold between processes and die with them."""
+"""File locks hold between processes and die with them."""
 
 import multiprocessing
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.lake.locks import Claim, claimed
+from photoz_assets.lake.locks import FileLock, locked
 
 
 def _hold(path: Path, ready: Connection) -> None:
-    claim = Claim.take(path)
-    ready.send(claim is not None)
+    lock = FileLock.acquire(path)
+    ready.send(lock is not None)
     signal.pause()
 
 
@@ -23,15 +23,15 @@ def spawn() -> multiprocessing.context.SpawnContext:
 
 
 def test_take_while_another_holds_gives_none(tmp_path: Path) -> None:
-    first = Claim.take(tmp_path / "a")
+    first = FileLock.acquire(tmp_path / "a")
     assert first is not None
-    assert Claim.take(tmp_path / "a") is None
+    assert FileLock.acquire(tmp_path / "a") is None
     first.release()
-    assert Claim.take(tmp_path / "a") is not None
+    assert FileLock.acquire(tmp_path / "a") is not None
 
 
 def test_take_of_a_missing_file_not_to_be_made_gives_none(tmp_path: Path) -> None:
-    assert Claim.take(tmp_path / "a", create=False) is None
+    assert FileLock.acquire(tmp_path / "a", create=False) is None
     assert not (tmp_path / "a").exists()
 
 
@@ -42,30 +42,30 @@ def test_claim_of_a_killed_process_is_free_at_once(
     process = spawn.Process(target=_hold, args=(tmp_path / "a", theirs))
     process.start()
     assert ours.recv()
-    assert Claim.take(tmp_path / "a") is None
+    assert FileLock.acquire(tmp_path / "a") is None
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert Claim.take(tmp_path / "a") is not None
+    assert FileLock.acquire(tmp_path / "a") is not None
 
 
-def test_rename_keeps_the_claim(tmp_path: Path) -> None:
-    claim = Claim.take(tmp_path / "a")
-    assert claim is not None
-    claim.rename(tmp_path / "b")
-    assert Claim.take(tmp_path / "b") is None
+def test_rename_keeps_the_lock(tmp_path: Path) -> None:
+    lock = FileLock.acquire(tmp_path / "a")
+    assert lock is not None
+    lock.rename(tmp_path / "b")
+    assert FileLock.acquire(tmp_path / "b") is None
     assert not (tmp_path / "a").exists()
 
 
 def test_release_with_removal_leaves_no_file_and_may_be_repeated(tmp_path: Path) -> None:
-    claim = Claim.take(tmp_path / "a")
-    assert claim is not None
-    claim.release(remove=True)
-    claim.release(remove=True)
+    lock = FileLock.acquire(tmp_path / "a")
+    assert lock is not None
+    lock.release(remove=True)
+    lock.release(remove=True)
     assert not (tmp_path / "a").exists()
 
 
 def test_claimed_is_free_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), claimed(tmp_path / "a"):
+    with pytest.raises(RuntimeError), locked(tmp_path / "a"):
         raise RuntimeError
-    assert Claim.take(tmp_path / "a") is not None
+    assert FileLock.acquire(tmp_path / "a") is not None

@@ -30,19 +30,19 @@ def test_slots_never_hold_more_than_their_count(tmp_path: Path) -> None:
 
 def test_waiting_over_a_minute_says_for_whom(tmp_path: Path) -> None:
     now = 0.0
-    told: list[str] = []
+    reported: list[str] = []
     with slot(tmp_path, count=1, holder="run A for matched_galaxies-3637"):
-        thread = threading.Thread(target=_wait, args=(tmp_path, told, lambda: now))
+        thread = threading.Thread(target=_wait, args=(tmp_path, reported, lambda: now))
         thread.start()
-        while not told:
+        while not reported:
             now += PATIENCE_SECONDS
     thread.join()
-    assert told[0].startswith("run B waits for one of 1 archive slots")
-    assert "run A for matched_galaxies-3637" in told[0]
+    assert reported[0].startswith("run B waits for one of 1 archive slots")
+    assert "run A for matched_galaxies-3637" in reported[0]
 
 
-def _wait(folder: Path, told: list[str], clock: Callable[[], float]) -> None:
-    with slot(folder, count=1, holder="run B", say=told.append, clock=clock, sleep=lambda _: None):
+def _wait(folder: Path, reported: list[str], clock: Callable[[], float]) -> None:
+    with slot(folder, count=1, holder="run B", log=reported.append, clock=clock, sleep=lambda _: None):
         pass
 
 

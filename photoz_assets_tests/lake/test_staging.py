@@ -16,7 +16,7 @@ import pytest
 
 from photoz_assets.lake import staging
 from photoz_assets.lake.layout import ForeignArchiveError, Lake, connect
-from photoz_assets.lake.provenance import ArchiveIdentity, ForeignFileError, Provenance
+from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
@@ -167,7 +167,7 @@ def test_file_carries_its_provenance_and_its_rows(lake: Lake) -> None:
 def test_damaged_footer_is_named_with_what_to_do(lake: Lake, damage: Callable[[bytes], bytes]) -> None:
     path = publish(lake, staged(lake, galaxies(20)))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ForeignFileError, match=f"^{re.escape(str(path))} .*materialize its asset again$"):
+    with pytest.raises(InvalidTableFileError, match=f"^{re.escape(str(path))} .*materialize its asset again$"):
         lake.provenance("matched_galaxies", 3638)
 
 

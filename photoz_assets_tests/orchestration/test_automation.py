@@ -19,7 +19,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.definitions import build_definitions
-from photoz_assets.lake.freshness import Listing, Standing
+from photoz_assets.lake.freshness import Listing, StaleReason
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
@@ -184,9 +184,12 @@ def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
 
 
 def test_missing_tracts_are_no_fault_of_the_survey() -> None:
-    states = [TractState(tract=3638, standing=Standing.CURRENT), TractState(tract=3639, standing=Standing.MISSING)]
+    states = [
+        TractState(tract=3638, standing=StaleReason.CURRENT),
+        TractState(tract=3639, standing=StaleReason.MISSING),
+    ]
     assert judged(states, None).passed
-    assert not judged([*states, TractState(tract=3640, standing=Standing.CURRENT, failed=True)], None).passed
+    assert not judged([*states, TractState(tract=3640, standing=StaleReason.CURRENT, failed=True)], None).passed
 
 
 def test_weekly_tick_asks_for_the_archives_listing_once() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from typing import Any, Final
 
-from photoz_assets.ingest import Inquirer
+from photoz_assets.ingest import TapIngest
 from photoz_assets.orchestration import io_manager
 from photoz_assets.orchestration.assets import diagnostics, galaxies
 from photoz_assets_tests.reliability import world
@@ -13,7 +13,7 @@ from photoz_assets_tests.reliability import world
 STAGES: Final = ("start", "ingest", "audit", "publication", "drawing", "writing of figures", "end")
 # Where a stage begins, for a refresh by hand and for one by Dagster.
 _ENTRANCES: Final[tuple[tuple[str, Any, str], ...]] = (
-    ("ingest", Inquirer, "ask"),
+    ("ingest", TapIngest, "ask"),
     ("audit", world, "_audited"),
     ("audit", galaxies, "_audited"),
     ("publication", world, "publish"),

@@ -18,7 +18,7 @@ import pytest
 
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
-from photoz_assets.ingest import BROKEN, BUSY, Terms
+from photoz_assets.ingest import BUSY_RETRY, TRANSIENT_RETRY, QueryLimits
 from photoz_assets_tests.reliability.cases import (
     BOMB,
     EXTERNAL,
@@ -128,7 +128,7 @@ def _silent(world: World, _: ArchiveServer) -> None:
 
 
 def _limited(world: World, _: ArchiveServer) -> None:
-    world.terms = Terms(max_rows=world.rows().num_rows)
+    world.limits = QueryLimits(max_rows=world.rows().num_rows)
 
 
 def _on_its_way(change: Callable[[World, bytes], bytes], times: float = math.inf) -> Arrange:
@@ -171,7 +171,7 @@ def _garbled(_: World, body: bytes) -> bytes:
 
 
 def _impatient(world: World, _: ArchiveServer) -> None:
-    world.terms = Terms(deadline_seconds=60)
+    world.limits = QueryLimits(deadline_seconds=60)
     struck(Fault(POLL, rewritten(b"COMPLETED|QUEUED", b"EXECUTING")))(world, _)
 
 
@@ -316,7 +316,7 @@ SERVICE = [
     Case("Service", "phase ERROR that passes", "the job says 'Qserv request failed', once",
          in_the_middle(Fault(POLL, _first_fails("Qserv request failed"), times=1)), RECOVERS, 2),
     Case("Service", "phase ERROR that does not pass", "each job says 'Qserv request failed'",
-         broken(error_text="Qserv request failed"), "Qserv request failed", BROKEN.attempts),
+         broken(error_text="Qserv request failed"), "Qserv request failed", TRANSIENT_RETRY.attempts),
     Case("Service", "phase ABORTED", "somebody else stops the job", in_the_middle(Fault(POLL, _phases(b"ABORTED")[0].answer)),
          "the job was aborted", 1),
     Case("Service", "phases HELD, SUSPENDED and UNKNOWN", "one after the other",
@@ -326,7 +326,7 @@ SERVICE = [
     Case("Service", "'Maximum running queries reached', once", "the job says so",
          in_the_middle(Fault(POLL, _first_fails("Maximum running queries reached (12 running)"), times=1)), RECOVERS, 2),
     Case("Service", "'Maximum running queries reached', for ever", "each job says so",
-         broken(error_text="Maximum running queries reached (12 running, maximum 12)"), "Maximum running", BUSY.attempts),
+         broken(error_text="Maximum running queries reached (12 running, maximum 12)"), "Maximum running", BUSY_RETRY.attempts),
     Case("Service", "'results are too large'", "the archive gives out a third of the tract at most", _too_large, RECOVERS, 7),
     Case("Service", "'results are too large' to whatever is asked", "the archive gives out no row", broken(most_rows=0),
          "results are too large", 5),

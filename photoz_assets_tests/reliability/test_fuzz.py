@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from photoz_assets.ingest import BROKEN
+from photoz_assets.ingest import TRANSIENT_RETRY
 from photoz_assets.tap import documents, parquet
 from photoz_assets.tap.errors import ArchiveError
 from photoz_assets_tests.effort import Progress, effort
@@ -184,8 +184,8 @@ def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
         if number % 100 == 99:
             tell(f"{number + 1} of {REFRESHES} damaged results, seed {SEED}: {dict(found)}")
     assert found["refused"]
-    told = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
-    note_soak(SoakRecord("damaged results, to publication", f"{REFRESHES} (seed {SEED})", told), started)
+    reported = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
+    note_soak(SoakRecord("damaged results, to publication", f"{REFRESHES} (seed {SEED})", reported), started)
 
 
 @pytest.mark.slow
@@ -207,12 +207,14 @@ def test_damaged_result_whose_digest_is_stated_is_never_published(
         outcome = _refresh_through(world, hurt)
         assert (outcome.error is None) == came[-1]
         assert outcome.error is None or "not those of the digest that the archive states" in outcome.error
-        assert len(came) == (1 if outcome.error is None else BROKEN.attempts)
+        assert len(came) == (1 if outcome.error is None else TRANSIENT_RETRY.attempts)
         assert lost_and_wrong(world.rows(), truth) == (0, 0)
         found["refused" if outcome.error else "published, since nothing was changed"] += 1
         if number % 100 == 99:
             tell(f"{number + 1} of {STATED_REFRESHES} damaged results with a digest, seed {SEED}: {dict(found)}")
     assert found["refused"]
-    told = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
+    reported = "; ".join(f"{times} {what}" for what, times in sorted(found.items()))
     part = "damaged results with a stated digest, to publication"
-    note_soak(SoakRecord(part, f"{STATED_REFRESHES} (seed {SEED})", f"{told}; none with a wrong value"), started)
+    note_soak(
+        SoakRecord(part, f"{STATED_REFRESHES} (seed {SEED})", f"{reported}; none with a wrong value"), started
+    )

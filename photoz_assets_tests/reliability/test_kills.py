@@ -96,9 +96,9 @@ def test_run_that_is_killed_at_a_random_moment_harms_nothing(
         assert leftovers(lake) == []
         if number % 10 == 9:
             tell(f"{number + 1} of {KILLS} kills, seed {SEED}, {time.monotonic() - started:.0f} s: {dict(hits)}")
-    told = ", ".join(f"{hits[stage]} in {stage}" for stage in STAGES if hits[stage])
+    reported = ", ".join(f"{hits[stage]} in {stage}" for stage in STAGES if hits[stage])
     note(KILLED)
     note_soak(
-        SoakRecord("kills", f"{KILLS} (seed {SEED})", f"every lake whole, every next run completed; {told}"),
+        SoakRecord("kills", f"{KILLS} (seed {SEED})", f"every lake whole, every next run completed; {reported}"),
         started,
     )

@@ -10,7 +10,7 @@ import pytest
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.staging import publish, spool, whole_file
+from photoz_assets.lake.staging import atomic_write, publish, temp_file
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
@@ -80,14 +80,14 @@ def test_staged_file_is_swept_when_its_process_is_dead_and_not_before(lake: Lake
     assert {path.name for path in lake.staging.glob("*.staged")} == {theirs.name, in_use.path.name}
     process.kill()
     process.join()
-    with spool(lake) as spooled:
+    with temp_file(lake) as spooled:
         assert not theirs.exists()
         spooled.write_bytes(b"PAR1")
         staged_table(lake, 10).discard()
         assert spooled.exists()
     assert not spooled.exists()
     figure = lake.figure("diagnostics", "redshifts", TRACT)
-    with whole_file(lake, figure) as drawn:
+    with atomic_write(lake, figure) as drawn:
         drawn.write_bytes(b"PNG")
         staged_table(lake, 10).discard()
         assert not figure.exists()

@@ -74,8 +74,8 @@ def test_run_that_is_told_to_end_aborts_and_deletes_its_job(
     assert [request.method for request in world.proxy.requests][-1] == "DELETE"
     assert world.digest() == before
     assert world.leftovers() == []
-    told = (tmp_path / "output").read_bytes()
-    assert told
+    reported = (tmp_path / "output").read_bytes()
+    assert reported
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in written if CANARY.encode() in path.read_bytes()] == []
     note(STOPPED)

@@ -21,7 +21,7 @@ import photoz_assets.definitions  # noqa: F401 - as above
 from photoz_assets.lake import staging
 from photoz_assets.lake.audit import audit
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import claimed
+from photoz_assets.lake.locks import locked
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.staging import StagedTable, publish, spill_folder, stage
 from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
@@ -130,11 +130,11 @@ def _publish_timed(root: Path, seed: int, tracts: int, waited: Seconds) -> None:
     @contextmanager
     def timed(path: Path) -> Iterator[None]:
         begun = time.monotonic()
-        with claimed(path):
+        with locked(path):
             waited[seed] = max(waited[seed], time.monotonic() - begun)
             yield
 
-    with patch.object(staging, "claimed", timed):
+    with patch.object(staging, "locked", timed):
         _publish(Lake(root), seed, tracts)
 
 

@@ -12,13 +12,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.ingest import Inquirer, Terms
+from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.staging import publish
 from photoz_assets.orchestration.assets.galaxies import _audited, _question
-from photoz_assets.orchestration.assets.support import failing_in_one_line, refuse_failed
+from photoz_assets.orchestration.assets.support import as_dagster_failure, raise_for_blocking
 from photoz_assets.survey.selection import Selection
-from photoz_assets.tap.client import Archive
+from photoz_assets.tap.client import TapClient
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.tap.faulty_server import Clock
 
@@ -70,10 +70,10 @@ class World:
     proxy: FaultyProxy
     lake: Lake
     clock: Clock = field(default_factory=Clock)
-    terms: Terms = field(default_factory=Terms)
+    limits: QueryLimits = field(default_factory=QueryLimits)
     selection: Selection = field(default_factory=Selection)
     url: str | None = None
-    archive: Archive | None = None
+    archive: TapClient | None = None
     read_seconds: float | None = None
     prefer_parquet: bool = False
     held: ExitStack = field(default_factory=ExitStack)
@@ -101,14 +101,14 @@ class World:
         """Ask for the tract, audit and publish it, as the asset does."""
         said: list[str] = []
         try:
-            with failing_in_one_line():
+            with as_dagster_failure():
                 self._refresh(said)
         except dg.Failure as failure:
             return Outcome(failure.description, tuple(said))
         return Outcome(None, tuple(said))
 
     def _refresh(self, said: list[str]) -> None:
-        archive = Archive(
+        archive = TapClient(
             self.url or f"{self.proxy.base}/tap",
             token=CANARY,
             clock=self.clock,
@@ -118,18 +118,18 @@ class World:
         )
         self.archive = archive
         self.allow(self.read_seconds)
-        inquirer = Inquirer(
+        ingest = TapIngest(
             archive=archive,
             lake=self.lake,
             run_id="run",
-            terms=self.terms,
-            say=said.append,
+            limits=self.limits,
+            log=said.append,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
-        with inquirer.ask(_question(archive, TRACT, self.selection)) as staged:
+        with ingest.fetch_table(_question(archive, TRACT, self.selection)) as staged:
             verdicts = _audited(staged, self.selection, TRACT)
-            refuse_failed(f"matched_galaxies of tract {TRACT}", verdicts)
+            raise_for_blocking(f"matched_galaxies of tract {TRACT}", verdicts)
             publish(self.lake, staged)
 
     def leftovers(self) -> list[str]:

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.staging import whole_file
+from photoz_assets.lake.staging import atomic_write
 from photoz_assets.science.bins import Axis, Scale, counts
 from photoz_assets.science.figures import (
     GALAXY_FIGURES,
@@ -36,7 +36,7 @@ from photoz_assets.science.statistics import band_statistics, sample_summary, su
 from photoz_assets.science.tessellation import patch_table, tract_table
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import DIAGNOSTICS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 from photoz_assets_tests.samples import galaxies
 
 TRACTS = (3637, 3638, 3831)
@@ -80,7 +80,7 @@ def _filled_bins(mesh: QuadMesh) -> list[tuple[float, float]]:
 def skyinfo() -> pa.Table:
     rows = []
     for tract in TRACTS:
-        ra, dec = DC2.centre(tract)
+        ra, dec = DC2_RINGS.centre(tract)
         rows += [
             {"tract": tract, "patch": patch, "meanRA": ra, "meanDEC": dec, "num": 100 + patch}
             for patch in range(49)
@@ -293,7 +293,7 @@ def test_number_counts_are_per_magnitude_and_square_degree(skyinfo: pa.Table) ->
     measured, statistics = _survey(galaxies(8, obj_z_cModelMag=[20.6] * 8), skyinfo)
     (axes,) = SURVEY_FIGURES["number_counts"](measured, statistics, CAPTION).axes
     (curve,) = [line for line in axes.lines if line.get_label() == "z"]
-    area_deg2 = DC2.inner_box(3638).area_deg2
+    area_deg2 = DC2_RINGS.inner_box(3638).area_deg2
     assert curve.get_xdata() == pytest.approx([20.625])
     assert curve.get_ydata() == pytest.approx([8 / 0.25 / area_deg2])
 
@@ -303,7 +303,7 @@ def test_survey_redshifts_integrate_to_the_density(skyinfo: pa.Table) -> None:
     (axes,) = SURVEY_FIGURES["redshifts"](measured, statistics, CAPTION).axes
     (histogram,) = axes.patches
     heights, edges, _ = histogram.get_data()  # type: ignore[attr-defined] # axes.patches is typed as plain patches
-    assert (heights * np.diff(edges)).sum() == pytest.approx(500 / DC2.inner_box(3638).area_deg2)
+    assert (heights * np.diff(edges)).sum() == pytest.approx(500 / DC2_RINGS.inner_box(3638).area_deg2)
 
 
 def test_state_of_the_survey_counts_each_state() -> None:
@@ -357,7 +357,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_former_one(tmp_path: Path) -> 
     figure = _draw("redshifts", galaxies(3), CAPTION)
     figure.text(0.5, 0.5, r"$\nosuchsymbol$")
     lake = Lake(tmp_path / "lake")
-    with pytest.raises(ValueError, match="nosuchsymbol"), whole_file(lake, path) as file:
+    with pytest.raises(ValueError, match="nosuchsymbol"), atomic_write(lake, path) as file:
         save(figure, file)
     assert list(lake.staging.iterdir()) == []
     assert path.read_bytes() == b"a former figure"

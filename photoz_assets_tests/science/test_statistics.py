@@ -11,7 +11,7 @@ from photoz_assets.science.quantiles import quantiles
 from photoz_assets.science.statistics import band_statistics, sample_summary, summed_counts, survey_statistics
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 from photoz_assets_tests.samples import galaxies
 
 NUMBERS = [name for name in DIAGNOSTICS.names if name.startswith("num_")]
@@ -42,7 +42,7 @@ def _statistics(table: pa.Table, contract: Contract) -> pa.Table:
 
 
 def _survey(*tracts: int) -> pa.Table:
-    boxes = [DC2.inner_box(tract) for tract in tracts]
+    boxes = [DC2_RINGS.inner_box(tract) for tract in tracts]
     return pa.table({"tract": tracts, "area_deg2": [box.area_deg2 for box in boxes]})
 
 
@@ -149,7 +149,7 @@ def test_survey_statistics_of_held_tracts_agree_with_pandas() -> None:
             "tract": tract,
             "held": True,
             "num_galaxies": count,
-            "density_per_deg2": count / DC2.inner_box(tract).area_deg2,
+            "density_per_deg2": count / DC2_RINGS.inner_box(tract).area_deg2,
             "median_redshift": in_r["median_redshift"],
             "median_ra_offset_arcsec": in_r["median_ra_offset_arcsec"],
             "median_dec_offset_arcsec": in_r["median_dec_offset_arcsec"],

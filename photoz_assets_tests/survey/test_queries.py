@@ -10,7 +10,7 @@ from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.queries import WHOLE, Dialect, Strip, matched_galaxies_query, tap_columns_query
 from photoz_assets.survey.selection import Selection
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 
 @pytest.mark.parametrize("box_function", [True, False])
@@ -58,7 +58,7 @@ def leaves(strip: Strip) -> list[Strip]:
 
 @pytest.mark.parametrize("tract", TRACTS[::20])
 def test_strips_of_a_tract_touch_and_together_have_no_outer_limit(tract: int) -> None:
-    box = DC2.inner_box(tract)
+    box = DC2_RINGS.inner_box(tract)
     strips = [*leaves(Strip(0, 2)), *Strip(1, 2).halves]
     limits = [strip.conditions(box) for strip in strips]
     for southern, northern in pairwise(limits):

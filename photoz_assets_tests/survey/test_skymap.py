@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skymap_convert import ConvertedSkymapReader
 
 from photoz_assets.survey.dp02 import TRACTS
-from photoz_assets.survey.skymap import CELLS, DC2, RingsSkyMap, SkyBox, angular_separation_deg
+from photoz_assets.survey.skymap import DC2_RINGS, LSST_CELLS_V1, RingsSkyMap, SkyBox, angular_separation_deg
 
 FloatArray = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def _unit_vectors(ra: FloatArray, dec: FloatArray) -> FloatArray:
 def test_position_of_a_dp02_tutorial_has_its_tract_and_patch(
     ra: float, dec: float, tract: int, patch: int
 ) -> None:
-    found = DC2.tract_and_patch(ra, dec)
+    found = DC2_RINGS.tract_and_patch(ra, dec)
     assert (int(found[0]), int(found[1])) == (tract, patch)
 
 
@@ -48,17 +48,17 @@ def test_position_of_a_dp02_tutorial_has_its_tract_and_patch(
     ("tract", "ra", "dec"), [(2897, 50.84746, -43.88430), (4226, 54.70588, -33.47107), (4431, 55.65217, -31.98347)]
 )
 def test_centre_of_a_dc2_tract_is_that_of_rubins_skymap(tract: int, ra: float, dec: float) -> None:
-    assert DC2.centre(tract) == pytest.approx((ra, dec), abs=1e-5)
+    assert DC2_RINGS.centre(tract) == pytest.approx((ra, dec), abs=1e-5)
 
 
 def test_inner_box_of_tract_2897_is_that_of_rubins_skymap() -> None:
-    box = DC2.inner_box(2897)
+    box = DC2_RINGS.inner_box(2897)
     assert (box.ra_min, box.ra_max, box.dec_min, box.dec_max) == pytest.approx(
         (49.83050847, 51.86440679, -44.62809918, -43.14049586), abs=2e-8
     )
 
 
-@pytest.mark.parametrize(("skymap", "side"), [(DC2, 7), (CELLS, 10)])
+@pytest.mark.parametrize(("skymap", "side"), [(DC2_RINGS, 7), (LSST_CELLS_V1, 10)])
 def test_skymap_has_the_tracts_and_patches_of_its_configuration(skymap: RingsSkyMap, side: int) -> None:
     assert skymap.num_tracts == 18_938
     assert skymap.patches_per_side == side
@@ -66,7 +66,7 @@ def test_skymap_has_the_tracts_and_patches_of_its_configuration(skymap: RingsSky
 
 def _fits_plane(tract: int) -> WCS:
     """The tangent plane of a DC2 tract as astropy has it."""
-    ra0, dec0 = DC2.centre(tract)
+    ra0, dec0 = DC2_RINGS.centre(tract)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [ra0, dec0]
@@ -78,12 +78,12 @@ def _fits_plane(tract: int) -> WCS:
 
 @pytest.mark.parametrize("tract", [0, 2897, 9500, 18_937])
 def test_pixels_are_those_of_a_tangent_plane_of_fits(tract: int) -> None:
-    ra, dec = _within_cone(*DC2.centre(tract), 1.05, 1000)
+    ra, dec = _within_cone(*DC2_RINGS.centre(tract), 1.05, 1000)
     expected_x, expected_y = _fits_plane(tract).all_world2pix(ra, dec, 0)
-    x, y = DC2.sky_to_pixel(tract, ra, dec)
+    x, y = DC2_RINGS.sky_to_pixel(tract, ra, dec)
     np.testing.assert_allclose(x, expected_x, atol=1e-6)
     np.testing.assert_allclose(y, expected_y, atol=1e-6)
-    back_ra, back_dec = DC2.pixel_to_sky(tract, x, y)
+    back_ra, back_dec = DC2_RINGS.pixel_to_sky(tract, x, y)
     assert angular_separation_deg(back_ra, back_dec, ra, dec).max() < 1e-10
 
 
@@ -91,10 +91,10 @@ def test_corners_of_patch_4431_17_are_its_pixels_on_the_plane_of_fits() -> None:
     # The third column and row: 100 pixels of border around 4000, pixel centres at whole numbers.
     x, y = np.array([11_900, 16_100, 16_100, 11_900]) - 0.5, np.array([7_900, 7_900, 12_100, 12_100]) - 0.5
     expected = np.column_stack(_fits_plane(4431).all_pix2world(x, y, 0))
-    np.testing.assert_allclose(DC2.patch_polygons(4431, 17, outer=True), expected, atol=1e-10)
+    np.testing.assert_allclose(DC2_RINGS.patch_polygons(4431, 17, outer=True), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("skymap", [DC2, CELLS], ids=["DC2", "cells"])
+@pytest.mark.parametrize("skymap", [DC2_RINGS, LSST_CELLS_V1], ids=["DC2", "cells"])
 def test_a_million_random_positions_lie_in_the_inner_regions_of_their_tract_and_patch(skymap: RingsSkyMap) -> None:
     ra, dec = _random_sky(1_000_000, seed=1)
     # The poles, and both sides of the seam of right ascension, are where formulas fail first.
@@ -117,7 +117,7 @@ def test_a_million_random_positions_lie_in_the_inner_regions_of_their_tract_and_
 
 
 def test_inner_boxes_cover_the_sphere_exactly_once() -> None:
-    boxes = [DC2.inner_box(tract) for tract in range(DC2.num_tracts)]
+    boxes = [DC2_RINGS.inner_box(tract) for tract in range(DC2_RINGS.num_tracts)]
     assert sum(box.area_deg2 for box in boxes) == pytest.approx(129_600 / np.pi, rel=1e-12)
     first = boxes[1]
     for here, there in pairwise(boxes[1:]):
@@ -130,7 +130,7 @@ def test_inner_boxes_cover_the_sphere_exactly_once() -> None:
             first = there
 
 
-@pytest.mark.parametrize("skymap", [DC2, CELLS], ids=["DC2", "cells"])
+@pytest.mark.parametrize("skymap", [DC2_RINGS, LSST_CELLS_V1], ids=["DC2", "cells"])
 @pytest.mark.parametrize("tract", [0, 1, 4431, 9500, 18_936, 18_937])
 def test_neighbouring_patches_share_their_corners_to_the_last_digit(skymap: RingsSkyMap, tract: int) -> None:
     side = skymap.patches_per_side
@@ -143,14 +143,14 @@ def test_cells_are_those_of_an_independent_implementation() -> None:
     """skymap-convert carries the tracts and patches that the LSST stack makes of its cells skymap."""
     reader = ConvertedSkymapReader(preset="lsst_skymap")
     try:
-        assert reader.n_tracts == CELLS.num_tracts
-        tracts = np.arange(CELLS.num_tracts)
-        boxes = [CELLS.inner_box(int(tract)) for tract in tracts]
+        assert reader.n_tracts == LSST_CELLS_V1.num_tracts
+        tracts = np.arange(LSST_CELLS_V1.num_tracts)
+        boxes = [LSST_CELLS_V1.inner_box(int(tract)) for tract in tracts]
         corners = [[(b.ra_min, b.dec_min), (b.ra_max, b.dec_min), (b.ra_max, b.dec_max)] for b in boxes]
         assert _farthest_deg(np.array(corners)[1:-1], np.asarray(reader.tracts)[1:-1, :3]) < 1e-10
         for some in np.array_split(tracts, 10):
             # Their corners start at the lower right one and go around clockwise.
-            ours = CELLS.patch_polygons(some[:, None], np.arange(100))[..., [1, 0, 3, 2], :]
+            ours = LSST_CELLS_V1.patch_polygons(some[:, None], np.arange(100))[..., [1, 0, 3, 2], :]
             assert _farthest_deg(ours, np.asarray(reader.patches[some])) < 1e-10
     finally:
         reader.cleanup()
@@ -163,19 +163,19 @@ def _farthest_deg(ours: FloatArray, theirs: FloatArray) -> float:
 
 
 def test_outer_polygon_is_wider_by_the_border_and_ends_with_the_tract() -> None:
-    inner, outer = DC2.patch_polygons(2897, 24), DC2.patch_polygons(2897, 24, outer=True)
+    inner, outer = DC2_RINGS.patch_polygons(2897, 24), DC2_RINGS.patch_polygons(2897, 24, outer=True)
     growth_arcsec = 3600 * angular_separation_deg(inner[:, 0], inner[:, 1], outer[:, 0], outer[:, 1])
     np.testing.assert_allclose(growth_arcsec, np.hypot(20, 20), rtol=1e-3)
     np.testing.assert_allclose(
-        DC2.patch_polygons(2897, 0)[0], DC2.patch_polygons(2897, 0, outer=True)[0], atol=1e-12
+        DC2_RINGS.patch_polygons(2897, 0)[0], DC2_RINGS.patch_polygons(2897, 0, outer=True)[0], atol=1e-12
     )
 
 
 @pytest.mark.parametrize("tract", TRACTS[::13])
 def test_inner_box_of_a_dc2_tract_lies_within_its_patches(tract: int) -> None:
-    box = DC2.inner_box(tract)
+    box = DC2_RINGS.inner_box(tract)
     ra, dec = np.meshgrid(np.linspace(box.ra_min, box.ra_max, 50), np.linspace(box.dec_min, box.dec_max, 50))
-    patch = DC2.patch_of(tract, ra, dec)
+    patch = DC2_RINGS.patch_of(tract, ra, dec)
     assert patch.shape == (50, 50)
     assert set(patch.ravel().tolist()) == set(range(49))
 
@@ -183,22 +183,22 @@ def test_inner_box_of_a_dc2_tract_lies_within_its_patches(tract: int) -> None:
 @pytest.mark.parametrize("dec", [-89.9, -44.0, 0.0, 30.0, 89.9])
 def test_position_on_the_seam_of_right_ascension_has_one_tract(dec: float) -> None:
     seam = np.array([0.0, 360.0, -1e-17, 1e-13, 360.0 - 1e-13, -360.0, 720.0])
-    tracts = DC2.tract_of(seam, dec)
+    tracts = DC2_RINGS.tract_of(seam, dec)
     assert len(set(tracts.tolist())) == 1
-    assert DC2.inner_box(int(tracts[0])).contains(seam, dec).all()
+    assert DC2_RINGS.inner_box(int(tracts[0])).contains(seam, dec).all()
 
 
 @pytest.mark.parametrize("ra", [0.0, 123.4, 359.999])
 @pytest.mark.parametrize(("dec", "tract", "edge"), [(-90.0, 0, -89.5), (90.0, 18_937, 89.5)])
 def test_pole_and_its_surroundings_lie_in_a_cap(ra: float, dec: float, tract: int, edge: float) -> None:
-    assert int(DC2.tract_of(ra, dec)) == tract
-    assert int(DC2.tract_of(ra, edge)) == tract
-    assert DC2.inner_box(tract).contains(ra, [dec, edge]).all()
-    assert int(DC2.patch_of(tract, ra, dec)) == 24
+    assert int(DC2_RINGS.tract_of(ra, dec)) == tract
+    assert int(DC2_RINGS.tract_of(ra, edge)) == tract
+    assert DC2_RINGS.inner_box(tract).contains(ra, [dec, edge]).all()
+    assert int(DC2_RINGS.patch_of(tract, ra, dec)) == 24
 
 
 def test_box_of_a_tract_at_the_seam_holds_both_sides_of_it() -> None:
-    box = DC2.inner_box(int(DC2.tract_of(0.0, -44.0)))
+    box = DC2_RINGS.inner_box(int(DC2_RINGS.tract_of(0.0, -44.0)))
     assert box.contains([359.9, 0.1, 1.5, 180.0], -44.0).tolist() == [True, True, False, False]
 
 
@@ -224,7 +224,7 @@ def test_box_meets_a_cone_that_comes_near_enough(
 
 
 def test_seeds_field_touches_three_tracts() -> None:
-    assert DC2.tracts_touching_cone(62, -37, 0.5) == (3637, 3638, 3831)
+    assert DC2_RINGS.tracts_touching_cone(62, -37, 0.5) == (3637, 3638, 3831)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +234,11 @@ def test_seeds_field_touches_three_tracts() -> None:
 def test_tracts_touching_a_cone_are_those_that_its_positions_lie_in(
     ra: float, dec: float, radius_deg: float
 ) -> None:
-    found = set(DC2.tracts_touching_cone(ra, dec, radius_deg))
-    inside = set(DC2.tract_of(*_within_cone(ra, dec, radius_deg, 40_000)).tolist())
+    found = set(DC2_RINGS.tracts_touching_cone(ra, dec, radius_deg))
+    inside = set(DC2_RINGS.tract_of(*_within_cone(ra, dec, radius_deg, 40_000)).tolist())
     assert inside <= found
     grazed = found - inside
-    shrunk = {tract for tract in found if DC2.inner_box(tract).meets_cone(ra, dec, radius_deg * 0.99)}
+    shrunk = {tract for tract in found if DC2_RINGS.inner_box(tract).meets_cone(ra, dec, radius_deg * 0.99)}
     # What no position fell into is touched by the outermost percent of the cone alone.
     assert not grazed & shrunk
 
@@ -261,10 +261,10 @@ def test_area_of_a_box_is_the_integral_over_declination() -> None:
 @pytest.mark.parametrize("tract", [-1, 18_938])
 def test_unknown_tract_is_refused(tract: int) -> None:
     with pytest.raises(ValueError, match="there is no tract"):
-        DC2.inner_box(tract)
+        DC2_RINGS.inner_box(tract)
 
 
 @pytest.mark.parametrize("patch", [-1, 49])
 def test_unknown_patch_is_refused(patch: int) -> None:
     with pytest.raises(ValueError, match="there is no patch"):
-        DC2.patch_polygons(2897, patch)
+        DC2_RINGS.patch_polygons(2897, patch)

@@ -12,7 +12,7 @@ from pyvo.dal.tap import TAPService
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.server import ArchiveServer
-from photoz_assets.tap.client import Archive
+from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import ContractViolation, Rejected, TooLarge, Transient, Truncated, Unauthorized
 from photoz_assets.tap.retry import RetryPolicy
 
@@ -54,7 +54,7 @@ def served(profile: Profile, sky_folder: Path) -> Iterator[ArchiveServer]:
         yield server
 
 
-def fetched(archive: Archive, spool: Path | None = None) -> pa.Table:
+def fetched(archive: TapClient, spool: Path | None = None) -> pa.Table:
     with archive.submit(ADQL, maxrec=1_000_000) as job:
         job.run()
         job.wait(120)
@@ -67,7 +67,7 @@ def test_job_gives_what_pyvo_reads(
     tmp_path: Path,
     prefer_parquet: bool,  # noqa: FBT001  (pytest's way)
 ) -> None:
-    table = fetched(Archive(served.url, prefer_parquet=prefer_parquet), tmp_path / "spool").sort_by("objectId")
+    table = fetched(TapClient(served.url, prefer_parquet=prefer_parquet), tmp_path / "spool").sort_by("objectId")
     independent = TAPService(served.url).run_sync(ADQL, maxrec=1_000_000).to_table()
     independent.sort(independent.colnames[0])
     assert table.num_rows == len(independent) > 50
@@ -80,16 +80,16 @@ def test_job_gives_what_pyvo_reads(
 
 
 def test_archive_declares_what_it_is(served: ArchiveServer, profile: Profile) -> None:
-    archive = Archive(served.url)
-    offer, declaration = archive.offer(), archive.declared("dp02_dc2_catalogs")
-    assert offer.has_box == profile.scisql
-    assert "simulated" in (declaration.description or "")
-    assert "objectid" in [column.lower() for column in declaration.tables["object"].columns]
-    assert (declaration.tables["object"].name == "dp02_dc2_catalogs.object") == profile.lower_case_names
+    archive = TapClient(served.url)
+    capabilities, schema = archive.capabilities(), archive.schema_info("dp02_dc2_catalogs")
+    assert capabilities.has_box == profile.scisql
+    assert "simulated" in (schema.description or "")
+    assert "objectid" in [column.lower() for column in schema.tables["object"].columns]
+    assert (schema.tables["object"].name == "dp02_dc2_catalogs.object") == profile.lower_case_names
 
 
 def test_query_counts(served: ArchiveServer) -> None:
-    archive = Archive(served.url)
+    archive = TapClient(served.url)
     adql = f"SELECT COUNT(*) AS num FROM dp02_dc2_catalogs.Object WHERE tract = {TRACT}"
     batches = list(archive.query(adql, pa.schema([("num", pa.int64())])))
     assert [batch.num_rows for batch in batches] == [1]
@@ -98,11 +98,11 @@ def test_query_counts(served: ArchiveServer) -> None:
 
 def test_query_that_is_wrong_is_rejected_in_the_archives_words(served: ArchiveServer) -> None:
     with pytest.raises(Rejected, match="redshit"):
-        Archive(served.url, policy=ONCE).query("SELECT redshit FROM dp02_dc2_catalogs.TruthSummary", SCHEMA)
+        TapClient(served.url, policy=ONCE).query("SELECT redshit FROM dp02_dc2_catalogs.TruthSummary", SCHEMA)
 
 
 def test_job_over_its_row_limit_is_truncated(served: ArchiveServer) -> None:
-    with Archive(served.url).submit(ADQL, maxrec=10) as job:
+    with TapClient(served.url).submit(ADQL, maxrec=10) as job:
         job.run()
         job.wait(120)
         with pytest.raises(Truncated):
@@ -110,7 +110,7 @@ def test_job_over_its_row_limit_is_truncated(served: ArchiveServer) -> None:
 
 
 def test_job_that_is_closed_is_gone(served: ArchiveServer) -> None:
-    archive = Archive(served.url, policy=ONCE)
+    archive = TapClient(served.url, policy=ONCE)
     with archive.submit(ADQL, maxrec=10) as job:
         assert archive.attach(job.url).summary().phase == "PENDING"
     with pytest.raises(Rejected):
@@ -118,7 +118,7 @@ def test_job_that_is_closed_is_gone(served: ArchiveServer) -> None:
 
 
 def test_job_that_is_aborted_says_so(served: ArchiveServer) -> None:
-    archive = Archive(served.url)
+    archive = TapClient(served.url)
     with archive.submit(ADQL, maxrec=10) as job:
         job.abort()
         assert archive.attach(job.url).summary().phase == "ABORTED"
@@ -138,8 +138,8 @@ def test_job_that_is_aborted_says_so(served: ArchiveServer) -> None:
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_fault_of_the_archive_is_its_error(served: ArchiveServer, faults: Faults, error: type[Exception]) -> None:
-    archive = Archive(served.url, policy=ONCE)
-    archive.offer()
+    archive = TapClient(served.url, policy=ONCE)
+    archive.capabilities()
     served.faults = faults
     try:
         with pytest.raises(error):
@@ -156,14 +156,14 @@ def test_row_count_other_than_the_jobs_is_truncated(sky_folder: Path) -> None:
         ) as server,
         pytest.raises(Truncated, match="the archive counted 7"),
     ):
-        fetched(Archive(server.url))
+        fetched(TapClient(server.url))
 
 
 def test_token_opens_the_archive_and_its_lack_does_not(sky_folder: Path) -> None:
     guarded = replace(Profile.rubin(), results_on_other_host=False)
     with ArchiveServer(sky_folder, density=DENSITY, tracts=(TRACT,), profile=guarded, token="gt-right") as server:  # noqa: S106  (of a test)
-        assert fetched(Archive(server.url, token="gt-right")).num_rows > 50  # noqa: S106  (of a test)
+        assert fetched(TapClient(server.url, token="gt-right")).num_rows > 50  # noqa: S106  (of a test)
         for token in (None, "gt-wrong"):
             with pytest.raises(Unauthorized, match="PHOTOZ_TAP_TOKEN") as caught:
-                fetched(Archive(server.url, token=token))
+                fetched(TapClient(server.url, token=token))
             assert "gt-wrong" not in str(caught.value)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.tap.client import Archive
+from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge, Transient, Truncated, Unauthorized
 from photoz_assets_tests.tap import documents
 from photoz_assets_tests.tap.documents import Columns, binary2, by_hand, error_document, longs
@@ -21,7 +21,7 @@ TABLE = by_hand(LONG_FIELD, binary2(longs([1, 2, 3])))
 CANARY = "gt-canary"
 ELSEWHERE = "/__system__/tap/run/async/abc"
 
-MakeArchive = Callable[..., Archive]
+MakeArchive = Callable[..., TapClient]
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def make_archive(server: FaultyServer, clock: Clock) -> MakeArchive:
     """Make clients of the server, which is a plain service that knows nothing but its capabilities."""
     server.answer("GET", "/tap/capabilities", Answer(body=capabilities(formats=("text/csv", BINARY2))))
 
-    def make(**options: Any) -> Archive:
-        return Archive(f"{server.base}/tap/", clock=clock, sleep=clock.sleep, **options)
+    def make(**options: Any) -> TapClient:
+        return TapClient(f"{server.base}/tap/", clock=clock, sleep=clock.sleep, **options)
 
     return make
 
@@ -43,7 +43,7 @@ def test_archive_asks_nothing_before_it_is_asked(make_archive: MakeArchive, serv
 def test_offer_is_asked_for_once(make_archive: MakeArchive, server: FaultyServer) -> None:
     server.answer("GET", "/tap/capabilities", Answer(status=500), Answer(body=capabilities()))
     archive = make_archive()
-    assert archive.offer() is archive.offer()
+    assert archive.capabilities() is archive.capabilities()
     assert len(server.requests) == 2
 
 
@@ -61,7 +61,7 @@ def test_offer_of_a_wrong_url_says_so(
 ) -> None:
     server.answer("GET", "/tap/capabilities", answer)
     with pytest.raises(error, match=f"at {server.base}/tap/capabilities.*PHOTOZ_TAP"):
-        make_archive().offer()
+        make_archive().capabilities()
 
 
 def test_offer_of_an_archive_that_is_down_is_bounded(clock: Clock) -> None:
@@ -69,7 +69,7 @@ def test_offer_of_an_archive_that_is_down_is_bounded(clock: Clock) -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/tap"
     with pytest.raises(Transient, match="refuses connections"):
-        Archive(url, clock=clock, sleep=clock.sleep).offer()
+        TapClient(url, clock=clock, sleep=clock.sleep).capabilities()
     assert 1 <= len(clock.naps) <= 5
 
 
@@ -246,16 +246,16 @@ def test_declared_gives_the_services_own_words_and_spelling(
 ) -> None:
     server.answer("POST", "/tap/sync", tap_schema)
     archive = make_archive()
-    declaration = archive.declared("DP02_DC2_catalogs")
-    assert (declaration.schema, declaration.description) == ("dp02_dc2_catalogs", "simulated")
-    table = declaration.tables["object"]
+    schema = archive.schema_info("DP02_DC2_catalogs")
+    assert (schema.schema, schema.description) == ("dp02_dc2_catalogs", "simulated")
+    table = schema.tables["object"]
     assert (table.name, table.description) == ("dp02_dc2_catalogs.object", "Objects")
     assert table.columns == {"objectid": "long", "coord_ra": "double"}
-    assert archive.declared("dp02_dc2_catalogs") is declaration
+    assert archive.schema_info("dp02_dc2_catalogs") is schema
     assert len(server.asked("POST", "/tap/sync")) == 3
 
 
 def test_declared_of_an_unknown_schema_says_so(make_archive: MakeArchive, server: FaultyServer) -> None:
     server.answer("POST", "/tap/sync", tap_schema)
     with pytest.raises(Rejected, match="no schema dp1"):
-        make_archive().declared("dp1")
+        make_archive().schema_info("dp1")

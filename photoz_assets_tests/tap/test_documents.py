@@ -90,21 +90,21 @@ def test_capabilities_of_rubin_offer_the_box_and_no_row_limit() -> None:
         formats=("application/x-votable+xml", "application/vnd.apache.parquet"),
         limits=RUBIN_LIMITS,
     )
-    offer = documents.parse_capabilities(body)
-    assert offer.has_box
-    assert offer.functions == {"scisql_s2ptinbox", "scisql_angsep"}
-    assert (offer.default_rows, offer.most_rows) == (None, None)
-    assert offer.response_format is None
-    assert offer.parquet_format == "application/vnd.apache.parquet"
+    found = documents.parse_capabilities(body)
+    assert found.has_box
+    assert found.functions == {"scisql_s2ptinbox", "scisql_angsep"}
+    assert (found.default_rows, found.most_rows) == (None, None)
+    assert found.response_format is None
+    assert found.parquet_format == "application/vnd.apache.parquet"
 
 
 def test_capabilities_of_a_plain_service_offer_binary2_by_its_name() -> None:
     format_name = "application/x-votable+xml;serialization=BINARY2"
-    offer = documents.parse_capabilities(capabilities(formats=("text/csv", format_name), limits=PLAIN_LIMITS))
-    assert not offer.has_box
-    assert (offer.default_rows, offer.most_rows) == (2000, 16_000_000)
-    assert offer.response_format == format_name
-    assert offer.parquet_format is None
+    found = documents.parse_capabilities(capabilities(formats=("text/csv", format_name), limits=PLAIN_LIMITS))
+    assert not found.has_box
+    assert (found.default_rows, found.most_rows) == (2000, 16_000_000)
+    assert found.response_format == format_name
+    assert found.parquet_format is None
 
 
 def test_capabilities_of_binary2_by_its_identifier_are_asked_for_by_their_alias() -> None:

@@ -29,7 +29,7 @@ def test_error_keeps_the_closest_url() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_error_without_a_secret_has_none_anywhere(error: ArchiveError) -> None:
-    error.without("s3cret")
+    error.redacted("s3cret")
     assert "s3cret" not in str(error) + repr(error) + repr(vars(error))
 
 

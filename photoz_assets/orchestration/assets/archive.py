@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.lake.staging import StagedTable
-from photoz_assets.orchestration.assets.support import OWNERS, declared, failing_in_one_line, origins
+from photoz_assets.orchestration.assets.support import OWNERS, as_dagster_failure, declared, origins
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY
 from photoz_assets.orchestration.column_metadata import used_columns
 from photoz_assets.orchestration.io_manager import LakeResource
@@ -54,9 +54,9 @@ def tap_tables(
     context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource
 ) -> dg.MaterializeResult[StagedTable]:
     """Every table that the archive serves, with its description: TAP_SCHEMA.tables (TAP 1.1 sec. 4)."""
-    with failing_in_one_line():
-        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
-        staged = inquirer.ask_now(TAP_TABLES, tap_tables_query(), code_version=_CODE_VERSION)
+    with as_dagster_failure():
+        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
+        staged = ingest.fetch_table_sync(TAP_TABLES, tap_tables_query(), code_version=_CODE_VERSION)
     return dg.MaterializeResult(value=staged)
 
 
@@ -74,9 +74,9 @@ def tap_columns(
 ) -> dg.MaterializeResult[StagedTable]:
     """The columns of the tables that we use: datatype, unit, UCD, description, from TAP_SCHEMA.columns."""
     used = {name.lower() for name in USED_TABLES}
-    with failing_in_one_line():
-        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
-        listed = inquirer.archive.declared(ARCHIVE_SCHEMA).tables.values()
+    with as_dagster_failure():
+        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
+        listed = ingest.archive.schema_info(ARCHIVE_SCHEMA).tables.values()
         spelled = [table.name for table in listed if table.name.lower() in used]
-        staged = inquirer.ask_now(TAP_COLUMNS, tap_columns_query(spelled), code_version=_CODE_VERSION)
+        staged = ingest.fetch_table_sync(TAP_COLUMNS, tap_columns_query(spelled), code_version=_CODE_VERSION)
     return dg.MaterializeResult(value=staged)

@@ -19,10 +19,10 @@ from photoz_assets.lake.derivation import repository_provenance
 from photoz_assets.lake.staging import StagedTable, spill_folder, stage
 from photoz_assets.orchestration.assets.support import (
     OWNERS,
+    as_dagster_failure,
     declared,
-    failing_in_one_line,
     origins,
-    refuse_failed,
+    raise_for_blocking,
 )
 from photoz_assets.orchestration.checks import (
     MATCHED_TRUTH_CHECKS,
@@ -87,7 +87,7 @@ def butler_collections(
     context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
 ) -> dg.MaterializeResult[StagedTable]:
     """Every collection of the Butler repository, with what it says of it."""
-    with failing_in_one_line(), closing(butler.open()) as repository:
+    with as_dagster_failure(), closing(butler.open()) as repository:
         listed = repository.list_collections()
         return dg.MaterializeResult(value=_staged(context, lake, repository, BUTLER_COLLECTIONS, [listed]))
 
@@ -104,7 +104,7 @@ def butler_dataset_types(
     context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
 ) -> dg.MaterializeResult[StagedTable]:
     """The repository's tables by tract: every dataset type named ``*_tract``, its dimensions and storage class."""
-    with failing_in_one_line(), closing(butler.open()) as repository:
+    with as_dagster_failure(), closing(butler.open()) as repository:
         listed = repository.list_dataset_types(_TRACT_PATTERN)
         return dg.MaterializeResult(value=_staged(context, lake, repository, BUTLER_DATASET_TYPES, [listed]))
 
@@ -126,7 +126,7 @@ def object_table(context: dg.AssetExecutionContext, butler: ButlerResource, lake
     Only the columns of the contract are read; they are named as in ``matched_galaxies``. Without matches there
     are no redshifts: those come over TAP. Published only if every blocking check holds.
     """
-    with failing_in_one_line(), closing(butler.open()) as repository:
+    with as_dagster_failure(), closing(butler.open()) as repository:
         yield from _audited(context, repository, lake, OBJECT_TABLE, OBJECT_DATASET, complete=_primary)
 
 
@@ -147,7 +147,7 @@ def matched_truth(context: dg.AssetExecutionContext, butler: ButlerResource, lak
     Out of the repository's ``matched_truth_summary_objectTable_tract``, where it has one. It holds no redshift
     and no type of the truth. Published only if every blocking check holds.
     """
-    with failing_in_one_line(), closing(butler.open()) as repository:
+    with as_dagster_failure(), closing(butler.open()) as repository:
         yield from _audited(context, repository, lake, MATCHED_TRUTH, MATCHED_DATASET)
 
 
@@ -165,10 +165,10 @@ with warnings.catch_warnings():
     def agrees_with_tap(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         """Compare the tract's two tables in the lake."""
         tract = int(context.partition_key)
-        galaxies = lake.lake.table("matched_galaxies", tract)
+        galaxies = lake.open().table("matched_galaxies", tract)
         if not galaxies.exists():
             return check_result(nothing_to_compare(tract))
-        return check_result(compare_doors(lake.lake.table("object_table", tract), galaxies))
+        return check_result(compare_doors(lake.open().table("object_table", tract), galaxies))
 
 
 def _audited(
@@ -198,7 +198,7 @@ def _audited(
     )
     try:
         yield from map(check_result, verdicts)
-        refuse_failed(f"{contract.table} of tract {tract}", verdicts)
+        raise_for_blocking(f"{contract.table} of tract {tract}", verdicts)
         yield dg.Output(staged)
     finally:
         staged.discard()
@@ -225,4 +225,4 @@ def _staged(
         repository=repository.describe(),
         tract=tract,
     )
-    return stage(lake.lake, contract, rows, lambda: provenance)
+    return stage(lake.open(), contract, rows, lambda: provenance)

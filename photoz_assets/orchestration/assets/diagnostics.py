@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 
 from photoz_assets.lake.derivation import derived_provenance
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import Provenance, read_provenance, reading
+from photoz_assets.lake.provenance import Provenance, damage_errors, read_provenance
 from photoz_assets.lake.staging import StagedTable, stage
 from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.orchestration.assets.support import (
     OWNERS,
+    as_dagster_failure,
     declared,
-    failing_in_one_line,
     origin,
     selections,
     show_figures,
@@ -49,9 +49,9 @@ def diagnostics(
 ) -> dg.MaterializeResult[StagedTable]:
     """How well one tract's galaxies are measured: statistics for each band and the notebook's six figures."""
     tract = int(context.partition_key)
-    with failing_in_one_line():
-        source = lake.lake.provenance("matched_galaxies", tract)
-        return _diagnosed(context, lake.lake, DIAGNOSTICS, matched_galaxies, source)
+    with as_dagster_failure():
+        source = lake.open().provenance("matched_galaxies", tract)
+        return _diagnosed(context, lake.open(), DIAGNOSTICS, matched_galaxies, source)
 
 
 @dg.asset(
@@ -66,9 +66,9 @@ def field_diagnostics(
     context: dg.AssetExecutionContext, lake: LakeResource, field_galaxies: duckdb.DuckDBPyRelation
 ) -> dg.MaterializeResult[StagedTable]:
     """How well the field's galaxies are measured: statistics for each band and the notebook's own figures."""
-    with failing_in_one_line():
-        source = lake.lake.provenance("field_galaxies")
-        return _diagnosed(context, lake.lake, FIELD_DIAGNOSTICS, field_galaxies, source)
+    with as_dagster_failure():
+        source = lake.open().provenance("field_galaxies")
+        return _diagnosed(context, lake.open(), FIELD_DIAGNOSTICS, field_galaxies, source)
 
 
 def _diagnosed(
@@ -118,11 +118,11 @@ def survey_diagnostics(
     """
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
-    store = lake.lake
+    store = lake.open()
     held = store.tracts("matched_galaxies")
     if not held:
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
-    with failing_in_one_line():
+    with as_dagster_failure():
         if mixed := mixed_selections(selections(store, held)):
             raise dg.Failure(mixed, allow_retries=False)
         source = store.provenance("matched_galaxies", held[0])
@@ -156,7 +156,7 @@ def _states(context: dg.AssetExecutionContext, lake: Lake, source: Provenance) -
         selection=source.selection or Selection(),
         code_version=MATCHED_GALAXIES_CODE_VERSION,
     )
-    return {state.tract: state.word for state in states}
+    return {state.tract: state.status for state in states}
 
 
 def _measured(lake: Lake, tract: int) -> pa.Table:
@@ -165,7 +165,7 @@ def _measured(lake: Lake, tract: int) -> pa.Table:
     if statistics.exists():
         found = read_provenance(statistics)
         if found.code_version == _CODE_VERSION and found.inputs == (read_provenance(galaxies).identity,):
-            with reading(statistics):
+            with damage_errors(statistics):
                 return pq.ParquetFile(statistics).read()
     rows = duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False)
     return band_statistics(rows, sample_summary(rows), DIAGNOSTICS)

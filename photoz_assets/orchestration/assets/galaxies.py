@@ -7,16 +7,16 @@ import dagster as dg
 import duckdb
 from pydantic import Field as Setting
 
-from photoz_assets.ingest import Question
+from photoz_assets.ingest import TableQuery
 from photoz_assets.lake.audit import Verdict, audit
 from photoz_assets.lake.derivation import derived_provenance
 from photoz_assets.lake.staging import StagedTable, spill_folder, stage
 from photoz_assets.orchestration.assets.support import (
     OWNERS,
+    as_dagster_failure,
     declared,
-    failing_in_one_line,
     origins,
-    refuse_failed,
+    raise_for_blocking,
     selections,
 )
 from photoz_assets.orchestration.automation_policies import FOLLOW_SETTLED_TRACTS
@@ -46,8 +46,8 @@ from photoz_assets.survey.queries import (
     matched_galaxies_query,
 )
 from photoz_assets.survey.selection import Selection
-from photoz_assets.survey.skymap import DC2
-from photoz_assets.tap.client import Archive
+from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import ContractViolation, Truncated
 
 MATCHED_GALAXIES_CODE_VERSION: Final = "1"
@@ -81,15 +81,15 @@ def matched_galaxies(
     and a photo-z estimator need besides. Published only if every blocking check holds.
     """
     tract = int(context.partition_key)
-    with failing_in_one_line():
-        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+    with as_dagster_failure():
+        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
         wanted = selection.selection()
-        question = _question(inquirer.archive, tract, wanted)
+        question = _question(ingest.archive, tract, wanted)
         try:
-            with inquirer.ask(question) as staged:
+            with ingest.fetch_table(question) as staged:
                 verdicts = _audited(staged, wanted, tract)
                 yield from map(check_result, verdicts)
-                refuse_failed(f"matched_galaxies of tract {tract}", verdicts)
+                raise_for_blocking(f"matched_galaxies of tract {tract}", verdicts)
                 yield dg.Output(staged, metadata=_numbers(staged, verdicts, tract))
         except ContractViolation as error:
             yield check_result(failed("contract", error))
@@ -99,9 +99,9 @@ def matched_galaxies(
             raise
 
 
-def _question(archive: Archive, tract: int, selection: Selection, strip: Strip = WHOLE) -> Question:
+def _question(archive: TapClient, tract: int, selection: Selection, strip: Strip = WHOLE) -> TableQuery:
     dialect = _dialect(archive)
-    return Question(
+    return TableQuery(
         contract=MATCHED_GALAXIES,
         adql=matched_galaxies_query(tract, selection, dialect, strip),
         count_adql=matched_galaxies_count_query(tract, selection, dialect, strip),
@@ -114,10 +114,10 @@ def _question(archive: Archive, tract: int, selection: Selection, strip: Strip =
     )
 
 
-def _dialect(archive: Archive) -> Dialect:
+def _dialect(archive: TapClient) -> Dialect:
     """Ask an archive, once, in which ADQL its tables are to be queried."""
-    has_box = archive.offer().has_box
-    objects = archive.declared(ARCHIVE_SCHEMA).tables.get("object")
+    has_box = archive.capabilities().has_box
+    objects = archive.schema_info(ARCHIVE_SCHEMA).tables.get("object")
     datatypes = {name.lower(): datatype.lower() for name, datatype in objects.columns.items()} if objects else {}
     # Qserv, which alone has the box, declares its flags as booleans and compares them with numbers.
     return Dialect(box_function=has_box, text_flags=not has_box and datatypes.get("detect_isprimary") == "boolean")
@@ -146,7 +146,7 @@ def _numbers(staged: StagedTable, verdicts: Iterable[Verdict], tract: int) -> di
         for name, value in verdict.numbers.items()
         if name.endswith("_offset_arcsec") and isinstance(value, float)
     }
-    return {"density_per_deg2": staged.rows / DC2.inner_box(tract).area_deg2, **measured}
+    return {"density_per_deg2": staged.rows / DC2_RINGS.inner_box(tract).area_deg2, **measured}
 
 
 class FieldConfig(dg.Config):
@@ -186,13 +186,13 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
     Made of the tracts whose inner region meets the cone widened by 2 arcsec. Nothing is published while one
     of them is missing, unless the configuration allows it.
     """
-    store = lake.lake
+    store = lake.open()
     needed = config.field.tracts(TRACTS)
     held = set(store.tracts("matched_galaxies")).intersection(needed)
-    with failing_in_one_line():
+    with as_dagster_failure():
         verdict = field_complete(needed, selections(store, held), allow_missing=config.allow_missing)
         yield check_result(verdict, rows="missing_tracts")
-        refuse_failed(str(config.field), [verdict])
+        raise_for_blocking(str(config.field), [verdict])
         files = [str(store.table("matched_galaxies", tract)) for tract in sorted(held)]
         galaxies = duckdb.connect().read_parquet(files, hive_partitioning=False)
         sources = [store.provenance("matched_galaxies", tract) for tract in sorted(held)]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from photoz_assets.lake.audit import SHOWN_ROWS, Verdict
 from photoz_assets.orchestration.assets.sky import patches
-from photoz_assets.orchestration.assets.support import failing_in_one_line
+from photoz_assets.orchestration.assets.support import as_dagster_failure
 from photoz_assets.orchestration.checks import check_result, failed
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource
@@ -34,10 +34,10 @@ def agrees_with_coadd_patches(
     context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table
 ) -> dg.AssetCheckResult:
     """Ask the archive for the outlines of its patches and compare them with the skymap's."""
-    with failing_in_one_line():
-        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+    with as_dagster_failure():
+        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
     try:
-        batches = inquirer.archive.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
+        batches = ingest.archive.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
         published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)
     except ArchiveError as error:
         return check_result(failed(_CHECK, error))

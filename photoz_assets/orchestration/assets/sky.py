@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.ingest import Question
+from photoz_assets.ingest import TableQuery
 from photoz_assets.lake.derivation import derived_provenance
 from photoz_assets.lake.freshness import Listing
 from photoz_assets.lake.layout import Lake
@@ -16,8 +16,8 @@ from photoz_assets.lake.staging import StagedTable, stage
 from photoz_assets.orchestration.assets.archive import OBSERVED_TABLE
 from photoz_assets.orchestration.assets.support import (
     OWNERS,
+    as_dagster_failure,
     declared,
-    failing_in_one_line,
     origin,
     origins,
     show_figures,
@@ -54,9 +54,9 @@ def skyinfo(
     The grouping reads the archive's whole Object table, so it is asked as a job and kept. By it the archive is
     observed: a tract whose counts differ from the last listing's has changed there, and is refreshed.
     """
-    with failing_in_one_line():
-        listing = Listing(lake.lake)
-        question = Question(
+    with as_dagster_failure():
+        listing = Listing(lake.open())
+        question = TableQuery(
             contract=SKYINFO,
             adql=skyinfo_query(),
             count_adql=skyinfo_count_query(),
@@ -64,9 +64,9 @@ def skyinfo(
             code_version=_CODE_VERSION,
             annotate=listing.noted,
         )
-        inquirer = archive.inquirer(lake.lake, run_id=context.run.run_id, say=context.log.info)
+        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
         try:
-            with inquirer.ask(question) as staged:
+            with ingest.fetch_table(question) as staged:
                 rows = {"rows": staged.rows, "rows_counted_by_the_archive": staged.provenance.rows_declared}
                 tracts = pq.read_table(staged.path, columns=["tract"]).column("tract")
                 yield check_result(passed("contract", "the columns are the contract's", {}))
@@ -127,9 +127,9 @@ def tracts(
     context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table
 ) -> dg.MaterializeResult[StagedTable]:
     """Each tract with objects: its centre and inner region by the Rings skymap, its mean position and counts."""
-    with failing_in_one_line():
+    with as_dagster_failure():
         return dg.MaterializeResult(
-            value=_from_skyinfo(context, lake.lake, TRACTS, tract_table(skyinfo)),
+            value=_from_skyinfo(context, lake.open(), TRACTS, tract_table(skyinfo)),
             metadata={"tracts": len(skyinfo.column("tract").unique())},
         )
 
@@ -147,9 +147,9 @@ def patches(
     context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table
 ) -> dg.MaterializeResult[StagedTable]:
     """Each patch with objects: the polygon of its inner region by the Rings skymap, and its count."""
-    with failing_in_one_line():
+    with as_dagster_failure():
         return dg.MaterializeResult(
-            value=_from_skyinfo(context, lake.lake, PATCHES, patch_table(skyinfo)),
+            value=_from_skyinfo(context, lake.open(), PATCHES, patch_table(skyinfo)),
             metadata={"patches": skyinfo.num_rows},
         )
 
@@ -167,11 +167,11 @@ def sky_map(
     """Every tract and patch on the sky, tracts labelled, patches coloured by their number of objects."""
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
-    with failing_in_one_line():
+    with as_dagster_failure():
         caption = figures.Caption(
             title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
-            origin=origin(lake.lake.provenance("tracts")),
+            origin=origin(lake.open().provenance("tracts")),
             num_galaxies=sum(tracts.column("num_objects").to_pylist()),
         )
-        show_figures(context, lake.lake, [("sky_map", figures.sky_map(tracts, patches, caption))])
+        show_figures(context, lake.open(), [("sky_map", figures.sky_map(tracts, patches, caption))])
     return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})

@@ -11,8 +11,8 @@ from photoz_assets.butler.repository import ButlerError
 from photoz_assets.environment import SettingError
 from photoz_assets.lake.audit import Verdict
 from photoz_assets.lake.layout import ForeignArchiveError, Lake, UnreadableLakeError
-from photoz_assets.lake.provenance import ForeignFileError, Provenance
-from photoz_assets.lake.staging import whole_file
+from photoz_assets.lake.provenance import InvalidTableFileError, Provenance
+from photoz_assets.lake.staging import atomic_write
 from photoz_assets.orchestration.checks import blocks
 from photoz_assets.orchestration.column_metadata import column_schema
 from photoz_assets.survey.contracts import Contract
@@ -32,7 +32,7 @@ _SAID_WELL: Final = (
     ArchiveError,
     ButlerError,
     ForeignArchiveError,
-    ForeignFileError,
+    InvalidTableFileError,
     SelectionError,
     SettingError,
     UnreadableLakeError,
@@ -53,7 +53,7 @@ def origins(contract: Contract) -> list[dg.AssetKey]:
 
 
 @contextmanager
-def failing_in_one_line() -> Iterator[None]:
+def as_dagster_failure() -> Iterator[None]:
     """Turn what can go wrong outside this program into one clear failure that Dagster does not retry.
 
     Transient faults were retried where they happened (``tap.retry``).
@@ -95,7 +95,7 @@ def _disk_failure(what: str) -> dg.Failure:
     )
 
 
-def refuse_failed(name: str, verdicts: Iterable[Verdict]) -> None:
+def raise_for_blocking(name: str, verdicts: Iterable[Verdict]) -> None:
     """Refuse a table if a blocking check failed.
 
     Raises
@@ -130,12 +130,12 @@ def show_figures(
     paths = []
     for name, figure in figures:
         paths.append(lake.figure(asset, name, tract))
-        with whole_file(lake, paths[-1]) as file:
+        with atomic_write(lake, paths[-1]) as file:
             drawing.save(figure, file)
     shown = paths[0]
     if len(paths) > 1:
         shown = lake.figure(asset, CONTACT_SHEET, tract)
-        with whole_file(lake, shown) as file:
+        with atomic_write(lake, shown) as file:
             drawing.contact_sheet(paths, file)
     # The asset's own metadata, not the output's: the output's event would hold the picture once more.
     context.add_asset_metadata(

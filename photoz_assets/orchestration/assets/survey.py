@@ -8,7 +8,7 @@ import dagster as dg
 from photoz_assets.lake.audit import Verdict
 from photoz_assets.orchestration.assets.diagnostics import survey_diagnostics
 from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.orchestration.assets.support import failing_in_one_line
+from photoz_assets.orchestration.assets.support import as_dagster_failure
 from photoz_assets.orchestration.checks import check_result
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
@@ -35,9 +35,9 @@ def survey_state(
     context: dg.AssetCheckExecutionContext, lake: LakeResource, selection: SelectionResource
 ) -> dg.AssetCheckResult:
     """Hold every stored tract against what is wanted now; each run of a refresh does, and tells how far it is."""
-    with failing_in_one_line():
+    with as_dagster_failure():
         states = tract_states(
-            lake.lake,
+            lake.open(),
             context.instance,
             selection=selection.selection(),
             code_version=MATCHED_GALAXIES_CODE_VERSION,
@@ -61,6 +61,6 @@ def judged(states: Iterable[TractState], progress: Progress | None) -> Verdict:
         numbers=facts,
         rows=[
             {"reason": reason, "tracts": len(tracts), "which": listed(tracts)}
-            for reason, tracts in by_reason(state for state in states if state.word != "fresh").items()
+            for reason, tracts in by_reason(state for state in states if state.status != "fresh").items()
         ],
     )

@@ -11,7 +11,7 @@ from photoz_assets.orchestration.checks.shared import (
     not_empty_rule,
 )
 from photoz_assets.survey.contracts import Contract
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 _POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
 
@@ -32,7 +32,7 @@ MATCHED_TRUTH_CHECKS: Final = [
 
 def butler_row_rules(contract: Contract, tract: int) -> list[RowRule]:
     """Make the rules that every row of a tract's table from the Butler must satisfy."""
-    last_patch = DC2.patches_per_side**2 - 1
+    last_patch = DC2_RINGS.patches_per_side**2 - 1
     finite = [name for name in contract.names if name in _POSITIONS]
     conditions = [f'isfinite("{name}")' for name in finite]
     conditions.append(f'"obj_patch" BETWEEN 0 AND {last_patch}')

@@ -21,7 +21,7 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 SKY_SIZE_INCHES: Final = (10.4, 9.3)
 
@@ -94,7 +94,7 @@ def label_tracts(axes: Axes, tracts: Sequence[int]) -> None:
     """Write the numbers of tracts into them, with a light rim so that they stand out on any colour."""
     rim = withStroke(linewidth=2, foreground="white")
     for tract in tracts:
-        ra_deg, dec_deg = DC2.centre(tract)
+        ra_deg, dec_deg = DC2_RINGS.centre(tract)
         axes.text(
             ra_deg,
             dec_deg,
@@ -109,6 +109,6 @@ def label_tracts(axes: Axes, tracts: Sequence[int]) -> None:
 
 
 def _corners_deg(tract: int) -> list[tuple[float, float]]:
-    box = DC2.inner_box(tract)
+    box = DC2_RINGS.inner_box(tract)
     west, east, south, north = box.ra_min, box.ra_max, box.dec_min, box.dec_max
     return [(west, south), (east, south), (east, north), (west, north)]

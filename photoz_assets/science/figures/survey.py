@@ -27,7 +27,7 @@ from photoz_assets.science.figures.style import (
 from photoz_assets.science.statistics import REDSHIFT, magnitude_axis, summed_counts
 from photoz_assets.survey.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
 from photoz_assets.survey.contracts import MAGNITUDE_BINS
-from photoz_assets.survey.skymap import DC2
+from photoz_assets.survey.skymap import DC2_RINGS
 
 Measured = Mapping[int, pa.Table]
 """For each tract that is held, its statistics in the columns of the contract ``DIAGNOSTICS``."""
@@ -200,7 +200,7 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
     longest_mas = max(float(np.hypot(*offsets_mas).max()), 0.1)
     # The longest arrow is as long as a tract is wide, a fifteenth of the window.
     arrows = axes.quiver(
-        *np.transpose([DC2.centre(tract) for tract in _tracts(measured)]),
+        *np.transpose([DC2_RINGS.centre(tract) for tract in _tracts(measured)]),
         *offsets_mas,
         scale=15 * longest_mas,
         scale_units="width",
@@ -217,7 +217,7 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
 def _area_deg2(statistics: pa.Table) -> float:
     """Give the area of the held tracts in square degrees."""
     held, _ = _split(statistics)
-    return sum(DC2.inner_box(tract).area_deg2 for tract in _tracts(held))
+    return sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in _tracts(held))
 
 
 def _split(statistics: pa.Table) -> tuple[pa.Table, pa.Table]:
