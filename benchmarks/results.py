@@ -95,8 +95,8 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
     from photoz_assets.lake.audit import audit
     from photoz_assets.lake.layout import Lake
     from photoz_assets.lake.staging import publish, spill_folder, stage, temp_file
-    from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
     from photoz_assets.science.photometry import with_magnitudes
+    from photoz_assets.survey.checks import Scope
     from photoz_assets.survey.contracts import MATCHED_GALAXIES
     from photoz_assets.survey.selection import Selection
 
@@ -111,13 +111,8 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
             stream = job.fetch(MATCHED_GALAXIES.selected_schema, spool=spooled)
             staged = stage(lake, MATCHED_GALAXIES, map(with_magnitudes, stream), lambda: provenance(tract))
         ingest_mib = (status_bytes("VmHWM") - start) / 2**20
-        verdicts = audit(
-            staged.path,
-            spill=spill_folder(staged.path),
-            rows=row_rules(Selection(), tract),
-            keys=key_rules(),
-            statistics=statistic_rules(),
-        )
+        rules = MATCHED_GALAXIES.rules(Scope(Selection(), tract))
+        verdicts = audit(staged.path, rules, spill=spill_folder(staged.path))
         if failed := [verdict.summary for verdict in verdicts if not verdict.passed]:
             raise RuntimeError(failed)
         path = publish(lake, staged)

@@ -103,10 +103,8 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     """Make what does the work of a tract, asks, streams, audits, publishes and draws, and gives its rows."""
     import duckdb
 
-    from photoz_assets.ingest import TapIngest
+    from photoz_assets.ingest import fetch_tract
     from photoz_assets.lake.layout import Lake
-    from photoz_assets.lake.staging import publish
-    from photoz_assets.orchestration.assets.galaxies import _audited, _question
     from photoz_assets.science.figures import Caption, contact_sheet, galaxy_figures, save, thumbnail_markdown
     from photoz_assets.science.statistics import band_statistics, sample_summary
     from photoz_assets.survey.contracts import DIAGNOSTICS
@@ -116,14 +114,10 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     store = Lake(Path(lake))
 
     def refresh(tract: int) -> int:
-        archive = TapClient(url)
-        ingest = TapIngest(archive=archive, lake=store, run_id="benchmark")
-        with ingest.fetch_table(_question(archive, tract, Selection())) as staged:
-            _audited(staged, Selection(), tract)
-            publish(store, staged)
-        galaxies = duckdb.connect().read_parquet(str(store.table("matched_galaxies", tract)))
+        table = fetch_tract(TapClient(url), store, Selection(), tract)
+        galaxies = duckdb.connect().read_parquet(str(table.path))
         summary = sample_summary(galaxies)
-        caption = Caption(f"Tract {tract}", "embedded archive, simulated", staged.rows)
+        caption = Caption(f"Tract {tract}", "embedded archive, simulated", table.rows)
         paths = []
         for name, figure in galaxy_figures(galaxies, summary, caption):
             paths.append(store.figure("diagnostics", name, tract))
@@ -132,7 +126,7 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
         contact_sheet(paths, sheet)
         thumbnail_markdown(sheet)
         band_statistics(galaxies, summary, DIAGNOSTICS)
-        return staged.rows
+        return table.rows
 
     return refresh
 

@@ -26,17 +26,16 @@ def scan(path: str) -> Measured:
 def audit(path: str, tract: int, folder: str, warn: bool = True) -> Measured:  # noqa: FBT001, FBT002 - JSON's
     """Hold a tract against its blocking checks and, or not, against those that warn; warm."""
     from photoz_assets.lake.audit import audit as held
-    from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
+    from photoz_assets.survey.checks import Scope
+    from photoz_assets.survey.contracts import MATCHED_GALAXIES
     from photoz_assets.survey.selection import Selection
 
+    scope = Scope(Selection(), tract)
+    checks = [check for check in MATCHED_GALAXIES.checks if warn or check.blocking]
+    rules = [check.rule(scope) for check in checks if check.rule is not None]
+
     def run() -> dict[str, Any]:
-        verdicts = held(
-            Path(path),
-            spill=Path(folder) / "spill",
-            rows=row_rules(Selection(), tract),
-            keys=key_rules(),
-            statistics=statistic_rules() if warn else [],
-        )
+        verdicts = held(Path(path), rules, spill=Path(folder) / "spill")
         if failed := [verdict.summary for verdict in verdicts if not verdict.passed]:
             raise RuntimeError(failed)
         return {"rows": verdicts[0].numbers["rows"]}

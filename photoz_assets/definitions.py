@@ -1,37 +1,37 @@
 """The code location: every asset, check, job and schedule, put together in one place and by name."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import dagster as dg
 
-from photoz_assets.orchestration.assets.archive import ARCHIVE_TABLES, tap_columns, tap_tables
+from photoz_assets.orchestration.assets.archive import archive_tables, tap_columns, tap_tables
 from photoz_assets.orchestration.assets.butler import (
-    REPOSITORY_TABLES,
-    agrees_with_tap,
     butler_collections,
     butler_dataset_types,
     matched_truth,
     object_table,
+    repository_tables,
 )
 from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
-from photoz_assets.orchestration.assets.geometry import agrees_with_coadd_patches
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
-from photoz_assets.orchestration.assets.survey import survey_state
 from photoz_assets.orchestration.automation import JOBS, SCHEDULES, SENSORS
+from photoz_assets.orchestration.checks.butler import agrees_with_tap
+from photoz_assets.orchestration.checks.geometry import agrees_with_coadd_patches
+from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource, ButlerResource, SelectionResource
 from photoz_assets.orchestration.run_logger import progress_logger
+from photoz_assets.survey.table import TableSpec
 
-ASSETS: Final = (
+# A new table of the lake is a line here.
+_TABLES: Final = (
     tap_tables,
     tap_columns,
     skyinfo,
     tracts,
     patches,
-    sky_map,
     matched_galaxies,
     field_galaxies,
     diagnostics,
@@ -42,6 +42,8 @@ ASSETS: Final = (
     object_table,
     matched_truth,
 )
+
+TABLES: Final[Mapping[str, TableSpec]] = {table.spec.table: table.spec for table in _TABLES}
 
 
 def build_definitions(
@@ -71,7 +73,12 @@ def build_definitions(
         "selection": SelectionResource(),
     }
     return dg.Definitions(
-        assets=[*ARCHIVE_TABLES, *REPOSITORY_TABLES, *_with_code_references(ASSETS)],
+        assets=[
+            *archive_tables(TABLES.values()),
+            *repository_tables(TABLES.values()),
+            *(table.asset for table in _TABLES),
+            sky_map,
+        ],
         asset_checks=[survey_state, agrees_with_coadd_patches, agrees_with_tap],
         resources={**usual, **given},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
@@ -80,14 +87,6 @@ def build_definitions(
         sensors=SENSORS,
         executor=executor,
     )
-
-
-def _with_code_references(assets: Sequence[dg.AssetsDefinition]) -> Sequence[Any]:
-    """Let the page name the lines that each asset is made by, in the checkout that it runs from."""
-    with warnings.catch_warnings():
-        # A beta feature of Dagster 1.13; that the references are there stands in a test.
-        warnings.filterwarnings("ignore", category=dg.BetaWarning)
-        return dg.with_source_code_references(assets)
 
 
 defs: Final = build_definitions()

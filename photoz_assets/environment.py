@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 from typing import Final
 
+from photoz_assets.errors import PhotozError
+
 # At it, all tracts are made in the time that somebody watches a demo.
 DEFAULT_DENSITY: Final = 0.01
 
 
-class SettingError(ValueError):
+class SettingError(PhotozError):
     """A variable of the environment makes no sense."""
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 # Of more than this nothing can be left in a line: it is not even looked at.
@@ -21,6 +22,14 @@ def one_line(text: str, most: int = 500) -> str:
     plain = (" " if unicodedata.category(each).startswith("C") else each for each in text[:_CONSIDERED])
     line = " ".join("".join(plain).split())
     return line if len(line) <= most and len(text) <= _CONSIDERED else f"{line[:most]}..."
+
+
+def listed(tracts: Iterable[int], most: int | None = None) -> str:
+    """Name tracts for people: all, or the first of many and how many more there are; 'none' without any."""
+    numbers = list(tracts)
+    shown = numbers if most is None else numbers[:most]
+    more = f" and {len(numbers) - len(shown)} more" if len(numbers) > len(shown) else ""
+    return f"{', '.join(map(str, shown)) or 'none'}{more}"
 
 
 def code_span(text: str) -> str:

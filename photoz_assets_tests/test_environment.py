@@ -37,7 +37,7 @@ def test_defaults_lie_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["much", "0", "1.5", "nan"])
 def test_density_without_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", text)
-    with pytest.raises(ValueError, match="PHOTOZ_ARCHIVE_DENSITY"):
+    with pytest.raises(environment.SettingError, match="PHOTOZ_ARCHIVE_DENSITY"):
         environment.archive_density()
 
 

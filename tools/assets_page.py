@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from photoz_assets.definitions import defs
-from photoz_assets.survey.contracts import CONTRACTS, Contract
+from photoz_assets.definitions import TABLES, defs
+from photoz_assets.survey.table import Contract
 
 _INTRODUCTION = """# Assets and columns
 
@@ -69,9 +69,9 @@ def _asset(graph: "dg.AssetGraph", key: dg.AssetKey) -> Iterator[str]:
         yield "|---|---|---|"
         for spec in checks:
             yield f"| `{spec.name}` | {'yes' if spec.blocking else 'warns'} | {spec.description} |"
-    if name in CONTRACTS:
+    if name in TABLES:
         yield ""
-        yield from _columns(CONTRACTS[name])
+        yield from _columns(TABLES[name])
 
 
 def _columns(contract: Contract) -> Iterator[str]:

@@ -10,11 +10,17 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from photoz_assets.lake.audit import SHOWN_ROWS, Verdict
-from photoz_assets.science.statistics import dec_offset_arcsec, ra_offset_arcsec
+from photoz_assets.lake.audit import SHOWN_ROWS
+from photoz_assets.survey.checks import Check, Verdict
 from photoz_assets.survey.contracts import MATCHED_GALAXIES, OBJECT_TABLE
+from photoz_assets.survey.expressions import dec_offset_arcsec, ra_offset_arcsec
 
-AGREES_WITH_TAP: Final = "agrees_with_tap"
+AGREES_WITH_TAP: Final = Check(
+    name="agrees_with_tap",
+    description="Each of TAP's galaxies of the tract is among the Butler's objects, with the same position, "
+    "fluxes, errors and flags; a tract that only one door gave is not compared.",
+    blocking=False,
+)
 
 # A database may have written a position or a flux as text and read it again; what is measured differs by more.
 POSITION_LIMIT_ARCSEC: Final = 1e-3
@@ -47,7 +53,7 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
     numbers |= {f"differing_{name}": count for name, count in differing.items() if count}
     passed = not numbers["missing"] and not numbers["differing"]
     return Verdict(
-        check=AGREES_WITH_TAP,
+        check=AGREES_WITH_TAP.name,
         passed=passed,
         summary=_summary(numbers, [name for name, count in differing.items() if count]),
         numbers=numbers,
@@ -59,7 +65,7 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
 def nothing_to_compare(tract: int) -> Verdict:
     """Give the verdict on a tract that only the Butler gave."""
     return Verdict(
-        check=AGREES_WITH_TAP,
+        check=AGREES_WITH_TAP.name,
         passed=True,
         summary=f"not compared: TAP has not given tract {tract}; materialize matched_galaxies for it",
         numbers={"galaxies_of_tap": 0},

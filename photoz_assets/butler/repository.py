@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from photoz_assets.errors import PhotozError
 from photoz_assets.survey.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Contract
 
 # What the pipeline that compares objects with the truth puts before the truth's columns, in its later versions.
@@ -21,7 +22,7 @@ _BATCH_ROWS: Final = 65_536
 _SIGNED_URL: Final = re.compile(r"(https?://[^\s?]+)\?\S+")
 
 
-class ButlerError(RuntimeError):
+class ButlerError(PhotozError):
     """The repository cannot be read, or does not hold what is wanted."""
 
 

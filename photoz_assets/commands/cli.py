@@ -16,6 +16,7 @@ import click
 
 from photoz_assets import environment
 from photoz_assets.commands.instance import opened
+from photoz_assets.errors import PhotozError
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,7 +29,7 @@ def _without_traceback() -> Iterator[None]:
     """End with one line instead of a traceback where a setting makes no sense, or the disk fails."""
     try:
         yield
-    except ValueError as error:
+    except PhotozError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""

@@ -12,12 +12,11 @@ from typing import Any, Final
 import dagster as dg
 import pyarrow.parquet as pq
 
-from photoz_assets.definitions import build_definitions
+from photoz_assets.definitions import TABLES, build_definitions
 from photoz_assets.environment import data_dir
 from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.assets.galaxies import FieldConfig
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
-from photoz_assets.survey.contracts import CONTRACTS
 from photoz_assets.survey.dp02 import TRACTS
 
 Log = Callable[[str], None]
@@ -139,7 +138,7 @@ def _missing(lake: Lake, runs: dict[Part, str]) -> list[str]:
     found = []
     for part, run_id in runs.items():
         for asset in part.assets:
-            if asset in CONTRACTS:
+            if asset in TABLES:
                 path = lake.table(asset, part.tract)
                 if not path.exists() or lake.provenance(asset, part.tract).run_id != run_id:
                     found.append(f"{part.title}: {path} was not made")

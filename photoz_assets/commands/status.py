@@ -1,4 +1,4 @@
-"""What is there at a glance: the assets, the tracts, the checks, what is fresh, and how far a refresh has come."""
+"""What is there at a glance: the assets, the tracts, the checks, and what is fresh."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,20 +10,13 @@ import pyarrow.parquet as pq
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from photoz_assets.definitions import TABLES
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance
-from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
-from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.orchestration.tract_status import (
-    Progress,
-    by_reason,
-    counted,
-    latest_refresh,
-    listed,
-    tract_states,
-)
-from photoz_assets.survey.contracts import CONTRACTS
+from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, by_reason, counted, tract_states
+from photoz_assets.survey.contracts import OBJECT_TABLE
 from photoz_assets.survey.selection import Selection
+from photoz_assets.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +48,6 @@ class Status:
     tracts: Mapping[str, int]
     reasons: Mapping[str, list[int]]
     failed_checks: tuple[str, ...]
-    refresh: Progress | None
 
     @property
     def well(self) -> bool:
@@ -64,8 +56,6 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the status as plain values for JSON."""
-        refresh = self.refresh
-        end = refresh.expected_end if refresh else None
         return {
             "well": self.well,
             "archive": self.archive,
@@ -75,15 +65,6 @@ class Status:
             "tracts": dict(self.tracts),
             "reasons": dict(self.reasons),
             "failed_checks": list(self.failed_checks),
-            "refresh": refresh
-            and {
-                "name": refresh.name,
-                "total": refresh.total,
-                "done": refresh.done,
-                "left": refresh.left,
-                "failed": refresh.failed,
-                "expected_end": end.isoformat(timespec="seconds") if end else None,
-            },
         }
 
 
@@ -101,7 +82,7 @@ def status(
     butler
         Whether a Butler repository is configured; without one, its assets count only if they are stored.
     """
-    states = tract_states(lake, instance, selection=selection, code_version=MATCHED_GALAXIES_CODE_VERSION)
+    states = tract_states(lake, instance, selection)
     archive = lake.archive()
     assets, damaged = _assets(lake, definitions, butler=butler)
     return Status(
@@ -112,7 +93,6 @@ def status(
         tracts=counted(states),
         reasons=by_reason(state for state in states if state.status != "fresh"),
         failed_checks=tuple(_failed_checks(instance, definitions)),
-        refresh=latest_refresh(instance),
     )
 
 
@@ -121,11 +101,11 @@ def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[l
     graph = definitions.resolve_asset_graph()
     assets: list[AssetStatus] = []
     damaged: list[str] = []
-    for asset in CONTRACTS:
+    for asset in TABLES:
         node = graph.get(dg.AssetKey(asset))
         tables = [lake.table(asset, tract) for tract in lake.tracts(asset) or (None,)]
         stored = [path for path in tables if path.exists()]
-        if not stored and not butler and node.group_name == BUTLER_GROUP:
+        if not stored and not butler and node.group_name == OBJECT_TABLE.group:
             continue
         created: list[str] = []
         rows = 0
@@ -182,8 +162,10 @@ def text(found: Status) -> str:
         f"wanted    {found.selection}",
         f"tracts    {tracts}",
     ]
-    lines += [f"          {len(which)} {reason}: {listed(which)}" for reason, which in found.reasons.items()]
-    lines.append(f"refresh   {found.refresh.text if found.refresh else 'none yet'}")
+    lines += [
+        f"          {len(which)} {reason}: {listed(which, SHOWN_TRACTS)}"
+        for reason, which in found.reasons.items()
+    ]
     lines.append(f"checks    {len(found.failed_checks) or 'none'} failed")
     lines += [f"          {check}" for check in found.failed_checks]
     lines.append(f"files     {len(found.damaged) or 'none'} damaged")

@@ -1,47 +1,57 @@
 """What is asked of the archive, for which table, and on which limits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from photoz_assets.lake.provenance import Provenance
-from photoz_assets.survey.contracts import Contract
-from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.checks import Scope
+from photoz_assets.survey.table import TableSpec
 
-Completion = Callable[[pa.RecordBatch], pa.RecordBatch]
+Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
-def _as_it_is(provenance: Provenance) -> Provenance:
+def _unchanged(provenance: Provenance) -> Provenance:
     return provenance
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableQuery:
-    """What is asked of the archive, and for which table.
+    """A query whose result is a table of the lake.
 
-    ``complete`` makes the contract's columns of those that were selected. ``count_adql`` gives the number of
-    rows as ``num_rows``; it is sent only to a service whose jobs do not say theirs. ``halves`` makes two questions
-    whose answers are this one's, for an archive that finds it too large; none where it is not to be split.
-    ``part`` says in words which part this is of which the table is made. ``annotate`` adds to the provenance what
-    the rows told, once all have come.
+    Attributes
+    ----------
+    spec, scope
+        The table, and what of it is asked for.
+    adql, count_adql
+        The query; and one for the number of its rows as ``num_rows``, sent only to a service whose jobs do not
+        say theirs.
+    transform
+        Makes the columns of the spec of those that were selected.
+    part
+        Which part of the table this is, in words.
+    annotate
+        Adds to the provenance what the rows told, once all have come.
+    split
+        Makes two queries whose results are this one's, for an archive that finds it too large; none where it is
+        not to be split.
     """
 
-    contract: Contract
+    spec: TableSpec
     adql: str
     count_adql: str
-    complete: Completion
-    code_version: str
-    tract: int | None = None
-    selection: Selection | None = None
-    annotate: Callable[[Provenance], Provenance] = _as_it_is
+    transform: Transform
+    scope: Scope = field(default_factory=Scope)
     part: str | None = None
-    halves: Callable[[], tuple["TableQuery", ...]] = tuple
+    annotate: Callable[[Provenance], Provenance] = _unchanged
+    split: Callable[[], tuple["TableQuery", ...]] = tuple
 
     @property
     def name(self) -> str:
         """The table, the tract and the part, as a part of a file name and for people."""
-        return "-".join(str(each) for each in (self.contract.table, self.tract, self.part) if each is not None)
+        words = (self.spec.table, self.scope.tract, self.part)
+        return "-".join(str(word) for word in words if word is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,47 +1,33 @@
-"""One question to the archive, from its query to a staged table: slot, job, stream, count; in parts if need be."""
+"""From a query to a table of the lake: asked of one archive, staged, counted, audited and published.
 
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+An archive that finds a query too large is asked for it in parts, which are joined before they are audited.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
-from photoz_assets.ingest.jobs import JobRunner
-from photoz_assets.ingest.table_query import QueryLimits, TableQuery
+from photoz_assets.ingest.archive_job import ArchiveRun, archive_job
+from photoz_assets.ingest.table_query import TableQuery
 from photoz_assets.lake.derivation import run_versions
-from photoz_assets.lake.job_records import JobRecord, job_record
-from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
-from photoz_assets.lake.slots import slot
 from photoz_assets.lake.staging import StagedTable, stage, temp_file
-from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES, Contract
+from photoz_assets.lake.writing import TableRefusedError, WrittenTable, write_rows, write_table
+from photoz_assets.survey.checks import COMPLETE, CONTRACT, Verdict
+from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES
+from photoz_assets.survey.table import TableSpec
 from photoz_assets.tap.client import TapClient
-from photoz_assets.tap.errors import (
-    ContractViolation,
-    Missing,
-    Protocol,
-    TooLarge,
-    Truncated,
-)
+from photoz_assets.tap.errors import ContractViolation, Missing, TooLarge, Truncated
 from photoz_assets.tap.jobs import Job
 from photoz_assets.tap.results import ResultStream
-from photoz_assets.tap.retry import Retrying, RetryPolicy
 
-log: Final = logging.getLogger(__name__)
-
-# Each attempt may be a query that the archive runs, so they are few. A full quota is waited for, since it fills
-# with queries that end.
-TRANSIENT_RETRY: Final = RetryPolicy(attempts=5, total_seconds=600.0, first_delay_seconds=5.0)
-BUSY_RETRY: Final = RetryPolicy(
-    attempts=15, total_seconds=3600.0, first_delay_seconds=30.0, longest_delay_seconds=600.0
-)
-_ROWS_BETWEEN_WORDS: Final = 500_000
+_ROWS_BETWEEN_REPORTS: Final = 500_000
 
 
-def identify(archive: TapClient) -> ArchiveIdentity:
+def identify(client: TapClient) -> ArchiveIdentity:
     """Ask an archive which release it holds, by what it declares in TAP_SCHEMA.
 
     Raises
@@ -49,48 +35,39 @@ def identify(archive: TapClient) -> ArchiveIdentity:
     ArchiveError
         It cannot be asked, or does not list the schema.
     """
-    schema = archive.schema_info(ARCHIVE_SCHEMA)
+    schema = client.schema_info(ARCHIVE_SCHEMA)
     used = [table.rpartition(".")[2].lower() for table in TABLE_ALIASES.values()]
     tables = {name: table.description for name, table in schema.tables.items() if name in used}
     return ArchiveIdentity.declared(ARCHIVE_SCHEMA, schema.description, tables)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TapIngest:
-    """Asks one archive for the tables of one lake, in the name of one run.
+class TapIngest(ArchiveRun):
+    """Fetches the tables of one lake from one archive, in the name of one run."""
 
-    ``log`` takes a line on each thing that happens; ``clock`` and ``sleep`` are monotonic seconds and how to let
-    them pass.
-    """
-
-    archive: TapClient
-    lake: Lake
-    run_id: str
-    limits: QueryLimits = field(default_factory=QueryLimits)
-    log: Callable[[str], None] = log.info
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-    @contextmanager
-    def fetch_table(self, question: TableQuery) -> Iterator[StagedTable]:
-        """Ask a question by an asynchronous job, or more; give its answer staged, whole and counted.
-
-        Jobs and their records live as long as the block, which publishes or refuses the answer; then the jobs
-        are deleted, and what was not published is removed.
+    def fetch_table(self, query: TableQuery) -> WrittenTable:
+        """Fetch a table by an asynchronous job, or more, and publish it if its checks pass.
 
         Raises
         ------
+        TableRefusedError
+            The answer is not whole, not as the contract has it, or fails a blocking check.
         ForeignArchiveError
             The lake holds tables of another archive; nothing was asked.
         ArchiveError
-            The archive did not answer, or its answer is not whole or not as the contract has it.
+            The archive did not answer.
         """
-        identity = self._identity()
-        with ExitStack() as stack:
-            yield self._answer(question, identity, stack)
+        try:
+            with ExitStack() as stack:
+                staged = self._staged(query, self._identity(), stack)
+                verdicts = [_counted(staged)] if query.spec.has_check(COMPLETE) else []
+                return write_table(self.lake, query.spec, staged, query.scope, verdicts)
+        except (ContractViolation, Truncated) as error:
+            name = CONTRACT if isinstance(error, ContractViolation) else COMPLETE
+            raise TableRefusedError(str(error), [query.spec.check(name).failed(str(error))]) from error
 
-    def fetch_table_sync(self, contract: Contract, adql: str, *, code_version: str) -> StagedTable:
-        """Ask a small question by a synchronous query; give its answer staged.
+    def fetch_table_sync(self, spec: TableSpec, adql: str) -> WrittenTable:
+        """Fetch a small table by a synchronous query.
 
         Raises
         ------
@@ -100,102 +77,93 @@ class TapIngest:
             The archive did not answer, or its answer is not whole or not as the contract has it.
         """
         provenance = Provenance(
-            table=contract.table,
-            code_version=code_version,
+            table=spec.table,
+            code_version=spec.code_version,
             archive=self._identity(),
             run_id=self.run_id,
             adql=adql,
             **run_versions(),
         )
-        batches = self.archive.query(adql, contract.selected_schema)
-        return stage(self.lake, contract, batches, lambda: provenance)
+        return write_rows(self.lake, spec, self.client.query(adql, spec.selected_schema), provenance)
 
     def _identity(self) -> ArchiveIdentity:
-        """Give the archive's identity; refuse it if the lake is of another."""
-        identity = identify(self.archive)
+        """Return the archive's identity; refuse it if the lake is of another."""
+        identity = identify(self.client)
         self.lake.require_same_archive(identity)
         return identity
 
-    @property
-    def _jobs(self) -> JobRunner:
-        return JobRunner(archive=self.archive, limits=self.limits, log=self.log, clock=self.clock)
-
-    def _record(self, question: TableQuery) -> AbstractContextManager[JobRecord]:
-        return job_record(
-            self.lake.jobs,
-            name=question.name,
-            adql=question.adql,
-            archive_url=self.archive.url,
-            run_id=self.run_id,
-        )
-
-    def _slot(self, question: TableQuery) -> AbstractContextManager[None]:
-        holder = f"run {self.run_id} for {question.name}"
-        return slot(
-            self.lake.slots,
-            count=self.limits.queries,
-            holder=holder,
-            log=self.log,
-            clock=self.clock,
-            sleep=self.sleep,
-        )
-
-    @property
-    def _retrying(self) -> Retrying:
-        """How whole jobs and downloads are tried again; single requests are, in ``tap``."""
-        return Retrying(
-            policy=TRANSIENT_RETRY, busy=BUSY_RETRY, clock=self.clock, sleep=self.sleep, on_event=self.log
-        )
-
-    def _answer(self, question: TableQuery, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable:
-        """Stage a question's answer; the stack gets what has to last until it is published."""
+    def _staged(self, query: TableQuery, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable:
+        """Stage a query's result; the stack gets what has to last until it is published."""
         started = self.clock()
         try:
-            staged = self._whole(question, identity, stack)
-        except Missing as error:
-            self.log(f"{question.name}: asked anew, since the archive has lost the job: {error}")
-            staged = self._whole(question, identity, stack)
-        if staged is None:
-            halves = [self._answer(half, identity, stack) for half in question.halves()]
-            staged = self._joined(question, halves, started)
+            try:
+                return stack.enter_context(self._result(query, identity, started))
+            except Missing as error:
+                self.log(f"{query.name}: asked anew, since the archive has lost the job: {error}")
+                return stack.enter_context(self._result(query, identity, started))
+        except TooLarge as error:
+            parts = query.split()
+            if not parts:
+                raise
+            self.log(f"{query.name}: asked again in two halves: {error.message}")
+        staged = self._joined(query, [self._staged(part, identity, stack) for part in parts], started)
         stack.callback(staged.discard)
         return staged
 
-    def _whole(self, question: TableQuery, identity: ArchiveIdentity, stack: ExitStack) -> StagedTable | None:
-        """Stage the answer of one job; give None if the archive finds it too large, and it can be split."""
-        started = self.clock()
-        with ExitStack() as held:
-            record = held.enter_context(self._record(question))
-            with self._slot(question):
-                try:
-                    job = self._retrying(lambda: self._jobs.completed(question, record))
-                except TooLarge as error:
-                    if not question.halves():
-                        raise
-                    self.log(f"{question.name}: asked again in two halves: {error.message}")
-                    return None
-                held.callback(self._jobs.part_with, job, record)
-                expected = self._retrying(lambda: self._jobs.expected_rows(question, job))
-                try:
-                    staged = self._retrying(lambda: self._receive(question, job, expected, identity, started))
-                except (ContractViolation, Protocol, Truncated):
-                    # A result that was refused is never gone on with, even if the job cannot be deleted.
-                    record.note(None)
-                    raise
-            # Nor is one that was judged; until then, a run that is killed leaves it to the next.
-            held.callback(record.note, None)
-            stack.enter_context(held.pop_all())
-        return staged
+    @contextmanager
+    def _result(self, query: TableQuery, identity: ArchiveIdentity, started: float) -> Iterator[StagedTable]:
+        """Stage the result of one job, which lives as long as the block."""
+        with archive_job(
+            self, query, lambda job, expected: self._received(query, job, expected, identity, started)
+        ) as staged:
+            try:
+                yield staged
+            finally:
+                staged.discard()
 
-    def _joined(self, question: TableQuery, parts: Sequence[StagedTable], started: float) -> StagedTable:
-        """Put an answer together from its parts, in their order; no row lies in two of them."""
+    def _received(
+        self, query: TableQuery, job: Job, expected: int, identity: ArchiveIdentity, started: float
+    ) -> StagedTable:
+        """Stream a job's result into a staged table."""
+        with temp_file(self.lake) as file:
+            stream = job.fetch(
+                query.spec.selected_schema,
+                expected_rows=expected,
+                spool=file,
+                deadline_seconds=self.limits.deadline_seconds,
+            )
+
+            def provenance() -> Provenance:
+                return query.annotate(
+                    Provenance(
+                        table=query.spec.table,
+                        code_version=query.spec.code_version,
+                        archive=identity,
+                        selection=query.scope.selection,
+                        tract=query.scope.tract,
+                        run_id=self.run_id,
+                        adql=query.adql,
+                        job_url=job.url,
+                        rows_declared=expected,
+                        rows_received=stream.rows,
+                        bytes_received=stream.bytes,
+                        seconds=round(self.clock() - started, 3),
+                        **run_versions(),
+                    )
+                )
+
+            batches = map(query.transform, self._reported(stream, query, expected))
+            return stage(self.lake, query.spec, batches, provenance)
+
+    def _joined(self, query: TableQuery, parts: Sequence[StagedTable], started: float) -> StagedTable:
+        """Put a result together from its parts, in their order; no row lies in two of them."""
 
         def total(name: str) -> int:
             return sum(getattr(part.provenance, name) for part in parts)
 
         provenance = replace(
             parts[0].provenance,
-            adql=question.adql,
+            adql=query.adql,
             job_url=None,
             rows_declared=total("rows_declared"),
             rows_received=total("rows_received"),
@@ -204,54 +172,31 @@ class TapIngest:
             parts=tuple(each for part in parts for each in part.provenance.parts or (_part(part.provenance),)),
         )
         batches = (batch for part in parts for batch in part.batches())
-        return stage(self.lake, question.contract, batches, lambda: provenance)
+        return stage(self.lake, query.spec, batches, lambda: provenance)
 
-    def _receive(
-        self, question: TableQuery, job: Job, expected: int, identity: ArchiveIdentity, started: float
-    ) -> StagedTable:
-        """Stream a job's result into a staged table."""
-        with temp_file(self.lake) as file:
-            stream = job.fetch(
-                question.contract.selected_schema,
-                expected_rows=expected,
-                spool=file,
-                deadline_seconds=self.limits.deadline_seconds,
-            )
-
-            def finished() -> Provenance:
-                provenance = Provenance(
-                    table=question.contract.table,
-                    code_version=question.code_version,
-                    archive=identity,
-                    selection=question.selection,
-                    tract=question.tract,
-                    run_id=self.run_id,
-                    adql=question.adql,
-                    job_url=job.url,
-                    rows_declared=expected,
-                    rows_received=stream.rows,
-                    bytes_received=stream.bytes,
-                    seconds=round(self.clock() - started, 3),
-                    **run_versions(),
-                )
-                return question.annotate(provenance)
-
-            batches = map(question.complete, self._told(stream, question, expected))
-            return stage(self.lake, question.contract, batches, finished)
-
-    def _told(self, stream: ResultStream, question: TableQuery, expected: int) -> Iterator[pa.RecordBatch]:
-        """Pass batches on; say now and then how many rows have come."""
+    def _reported(self, stream: ResultStream, query: TableQuery, expected: int) -> Iterator[pa.RecordBatch]:
+        """Pass batches on; report now and then how many rows have come."""
         reported = 0
         for batch in stream:
             yield batch
-            if stream.rows - reported >= _ROWS_BETWEEN_WORDS:
+            if stream.rows - reported >= _ROWS_BETWEEN_REPORTS:
                 reported = stream.rows
-                self.log(f"{question.name}: {stream.rows:,} of {expected:,} rows received")
-        self.log(f"{question.name}: {stream.rows:,} rows received, {stream.bytes / 1e6:.1f} MB")
+                self.log(f"{query.name}: {stream.rows:,} of {expected:,} rows received")
+        self.log(f"{query.name}: {stream.rows:,} rows received, {stream.bytes / 1e6:.1f} MB")
+
+
+def _counted(staged: StagedTable) -> Verdict:
+    """Return the verdict of the check ``complete``, which was held while the table was received."""
+    return Verdict(
+        check=COMPLETE,
+        passed=True,
+        summary=f"{staged.rows:,} rows, as many as the archive counts",
+        numbers={"rows": staged.rows, "rows_counted_by_the_archive": staged.provenance.rows_declared},
+    )
 
 
 def _part(provenance: Provenance) -> dict[str, Any]:
-    """Say what one part of a table was asked as and gave."""
+    """Return what one part of a table was asked as and gave."""
     return {
         "adql": provenance.adql,
         "job_url": provenance.job_url,

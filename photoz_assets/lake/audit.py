@@ -7,11 +7,12 @@ The rules are the caller's; this knows how to count what breaks them and to show
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+
+from photoz_assets.survey.checks import KeyRule, RowRule, Rule, StatisticRule, Verdict
 
 # Spilling to the staging folder, this is enough for ten times the galaxies of a full tract.
 MEMORY_LIMIT: Final = "128MB"
@@ -20,47 +21,6 @@ _HELD_VALUES: Final = 4_000_000
 SHOWN_ROWS: Final = 5
 # Of more values than these, all good, a summary gives the range.
 _LISTED_VALUES: Final = 3
-
-Limits = Mapping[str, float | int | str | Sequence[str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a check found: its numbers, the limits it was held against and some of the rows that break them."""
-
-    check: str
-    passed: bool
-    summary: str
-    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
-    limits: Limits = field(default_factory=dict)
-    rows: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowRule:
-    """A condition, in SQL, that every row must satisfy; NULL does not satisfy it."""
-
-    check: str
-    condition: str
-    shown: tuple[str, ...]
-    limits: Limits
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyRule:
-    """Columns each of which no two rows may share a value of."""
-
-    check: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatisticRule:
-    """Aggregates, in SQL by name, each of which must lie inside its limits; NULL for want of rows does."""
-
-    check: str
-    expressions: Mapping[str, str]
-    inside: Mapping[str, tuple[float, float]]
 
 
 @contextmanager
@@ -74,14 +34,7 @@ def _reader(path: Path, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def audit(
-    path: Path,
-    *,
-    spill: Path,
-    rows: Sequence[RowRule],
-    keys: Sequence[KeyRule],
-    statistics: Sequence[StatisticRule],
-) -> list[Verdict]:
+def audit(path: Path, rules: Sequence[Rule], *, spill: Path) -> list[Verdict]:
     """Hold a Parquet file against rules, spilling what exceeds the memory limit into the folder ``spill``.
 
     Returns
@@ -89,6 +42,9 @@ def audit(
     list[Verdict]
         One verdict a rule: row rules, key rules, statistics, in their orders. A table without rows breaks none.
     """
+    rows = [rule for rule in rules if isinstance(rule, RowRule)]
+    keys = [rule for rule in rules if isinstance(rule, KeyRule)]
+    statistics = [rule for rule in rules if isinstance(rule, StatisticRule)]
     with _reader(path, spill) as connection:
         broken = _broken_rows(connection, rows)
         total = broken["num_rows"]

@@ -13,16 +13,17 @@ from typing import Final
 import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
+from photoz_assets.errors import PhotozError
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_provenance
 
 TRACT_KEY: Final = "tract"
 
 
-class ForeignArchiveError(ValueError):
+class ForeignArchiveError(PhotozError):
     """The lake holds tables of another archive or release."""
 
 
-class UnreadableLakeError(ValueError):
+class UnreadableLakeError(PhotozError):
     """The lake is no folder, or one that cannot be listed."""
 
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from photoz_assets.errors import PhotozError
 from photoz_assets.survey.contracts import Column, Contract
 from photoz_assets.survey.selection import Selection
 from photoz_assets.text import one_line
@@ -38,7 +39,7 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
 }
 
 
-class InvalidTableFileError(ValueError):
+class InvalidTableFileError(PhotozError):
     """A file in a table's place is damaged, or was not written by this project."""
 
 
@@ -157,7 +158,7 @@ def read_provenance(path: Path) -> Provenance:
         )
     try:
         return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, PhotozError) as error:
         raise InvalidTableFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
 
 

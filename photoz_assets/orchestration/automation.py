@@ -10,12 +10,12 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.lake.freshness import StaleReason
-from photoz_assets.orchestration.assets.butler import BUTLER_GROUP
-from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.orchestration.assets.survey import survey_state
+from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, tract_states
+from photoz_assets.survey.contracts import OBJECT_TABLE
+from photoz_assets.text import listed
 
 refresh_archive: Final = dg.define_asset_job(
     "refresh_archive",
@@ -32,14 +32,14 @@ refresh_tracts: Final = dg.define_asset_job(
 
 refresh_butler: Final = dg.define_asset_job(
     "refresh_butler",
-    selection=dg.AssetSelection.groups(BUTLER_GROUP),
+    selection=dg.AssetSelection.groups(OBJECT_TABLE.group),
     description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
 )
 
 demo: Final = dg.define_asset_job(
     "demo",
     # The Butler is optional: most have no repository.
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(OBJECT_TABLE.group),
     # Launched tract by tract from the page, the field is cut out of what is there so far.
     config=dg.RunConfig(ops={"field_galaxies": {"config": {"allow_missing": True}}}),
     description="Everything, for one tract: the archive's listing, the sky, the tract, the field, the survey.",
@@ -70,9 +70,7 @@ def refresh_tracts_daily(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run for each tract that is wanted; say of the others why they are passed over."""
     wanted = selection.selection()
-    states = tract_states(
-        lake.open(), context.instance, selection=wanted, code_version=MATCHED_GALAXIES_CODE_VERSION
-    )
+    states = tract_states(lake.open(), context.instance, wanted)
     day = context.scheduled_execution_time.date().isoformat()
     for state in states:
         if state.wanted:
@@ -90,8 +88,8 @@ def refresh_tracts_daily(
 
 
 def _named(reason: str, tracts: list[int]) -> str:
-    """Give a reason with the tracts that it holds for; those that are simply current need no names."""
-    return reason if reason == StaleReason.CURRENT else f"{reason} (tract {', '.join(map(str, tracts))})"
+    """Return a reason with the tracts that it holds for; those that are simply current need no names."""
+    return reason if reason == StaleReason.CURRENT else f"{reason} (tract {listed(tracts)})"
 
 
 JOBS: Final = (refresh_archive, refresh_tracts, refresh_butler, demo)

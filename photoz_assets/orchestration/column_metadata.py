@@ -1,23 +1,25 @@
 """A contract's columns as Dagster shows them: types, units and UCDs of a definition, lineage of what was made."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
-from photoz_assets.survey.contracts import CONTRACTS, Column, Contract
+from photoz_assets.survey.table import Column, Contract
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
-    """Give a contract's columns as the UI's Columns tab shows them, with unit and UCD."""
+    """Return a contract's columns as the UI's Columns tab shows them, with unit and UCD."""
     return dg.TableSchema(columns=[_shown_column(column, column.name) for column in contract])
 
 
-def used_columns(table: str) -> dg.TableSchema:
-    """Give the columns of an archive's table that contracts make a column of, in the contracts' words.
+def used_columns(table: str, contracts: Iterable[Contract]) -> dg.TableSchema:
+    """Return the columns of an archive's table that contracts make a column of, in the contracts' words.
 
     Units and UCDs are those of the column that is asked for as it is; what is only aggregated or computed of has
     none of its own here.
     """
     found: dict[str, dg.TableColumn] = {}
-    for contract in CONTRACTS.values():
+    for contract in contracts:
         for column in contract:
             for origin in column.derived_from:
                 origin_table, _, name = origin.rpartition(".")
@@ -43,7 +45,7 @@ def _shown_column(column: Column, name: str) -> dg.TableColumn:
 
 
 def column_lineage(contract: Contract) -> dg.TableColumnLineage:
-    """Give the columns, of stored tables or of the archive's, that each column of a contract comes from."""
+    """Return the columns, of stored tables or of the archive's, that each column of a contract comes from."""
     return dg.TableColumnLineage(
         {
             column.name: [

@@ -1,4 +1,8 @@
-"""The Dagster side of the lake: publishes what an asset staged, hands on what an input is annotated with."""
+"""The Dagster side of the lake: describes what an asset published, hands on what an input is annotated with.
+
+An asset's function stages, audits and publishes its table (``lake.writing``), since the archive's job lasts until
+then. What is left to do here is to say what was published, and to read it again.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +18,7 @@ from pydantic import Field
 from photoz_assets.environment import data_dir
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
-from photoz_assets.lake.staging import StagedTable, publish
+from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.text import code_span, fenced, one_line
 
@@ -44,14 +48,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     lake: dg.ResourceDependency[LakeResource]
 
-    def handle_output(self, context: dg.OutputContext, obj: StagedTable | None) -> None:
-        """Publish what an asset staged, if it has a table; report where it lies and what it holds."""
+    def handle_output(self, context: dg.OutputContext, obj: WrittenTable | None) -> None:
+        """Report where the table that an asset wrote lies, and what it holds; an asset without one has None."""
         if obj is None:
             return
-        path = publish(self.lake.open(), obj)
         # The asset's own, not the output's: the event of a handled output would hold it all once more.
         context.step_context.add_asset_metadata(
-            _published_metadata(obj, path, partitioned=context.has_asset_partitions), context.asset_key
+            _published_metadata(obj, partitioned=context.has_asset_partitions), context.asset_key
         )
 
     def load_input(self, context: dg.InputContext) -> Stored:
@@ -127,18 +130,18 @@ _READERS: Final[Mapping[str, Callable[[list[Path]], Stored]]] = {
 }
 
 
-def _published_metadata(staged: StagedTable, path: Path, *, partitioned: bool) -> Mapping[str, Any]:
+def _published_metadata(table: WrittenTable, *, partitioned: bool) -> Mapping[str, Any]:
     """Describe what was published: its place, size and provenance."""
-    provenance = staged.provenance
+    provenance = table.provenance
     facts: dict[str, Any] = {
-        "dagster/partition_row_count" if partitioned else "dagster/row_count": staged.rows,
-        "dagster/uri": str(path),
-        "bytes": path.stat().st_size,
+        "dagster/partition_row_count" if partitioned else "dagster/row_count": table.rows,
+        "dagster/uri": str(table.path),
+        "bytes": table.path.stat().st_size,
         # The query has an entry of its own.
         "provenance": dg.MetadataValue.json(replace(provenance, adql=None).to_dict()),
-        "dagster/column_lineage": column_lineage(staged.contract),
-        "rows_stored": staged.rows,
-        "first_rows": _first_rows(path),
+        "dagster/column_lineage": column_lineage(table.spec),
+        "rows_stored": table.rows,
+        "first_rows": _first_rows(table.path),
     }
     if provenance.adql:
         facts["adql"] = dg.MetadataValue.md(fenced(provenance.adql))

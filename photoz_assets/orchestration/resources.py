@@ -1,4 +1,4 @@
-"""What runs are given: the archive, the lake (in ``storage.io_manager``), the selection and the Butler.
+"""What runs are given: the archive, the lake (in ``io_manager``), the selection and the Butler.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
 from photoz_assets.tap.client import TapClient
@@ -41,15 +41,16 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     _embedded: Any = PrivateAttr(default=None)
 
     @property
-    def _limits(self) -> QueryLimits:
+    def limits(self) -> QueryLimits:
+        """How politely and for how long to ask."""
         return QueryLimits(
             queries=self.max_concurrent_queries,
             deadline_seconds=self.deadline_hours * 3600,
             max_rows=self.max_rows,
         )
 
-    def ingest(self, lake: Lake, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
-        """Give what asks the archive for a lake's tables, in the name of a run.
+    def client(self, *, run_id: str, log: Callable[[str], None]) -> TapClient:
+        """Return the archive, asked in the name of a run.
 
         Raises
         ------
@@ -57,14 +58,18 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
             The environment's settings of the embedded archive make no sense.
         """
         url = self.url or environment.tap_url()
-        archive = TapClient(
+        return TapClient(
             url or self._embedded_url(),
             token=environment.tap_token() if url else None,
             run_id=run_id,
             on_event=log,
             prefer_parquet=self.result_format == "parquet",
         )
-        return TapIngest(archive=archive, lake=lake, run_id=run_id, limits=self._limits, log=log)
+
+    def ingest(self, lake: Lake, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
+        """Return what fetches a lake's tables from the archive, in the name of a run; raises as ``client``."""
+        client = self.client(run_id=run_id, log=log)
+        return TapIngest(client=client, lake=lake, run_id=run_id, limits=self.limits, log=log)
 
     def _embedded_url(self) -> str:
         """Start the embedded archive in this process, once, and give its URL."""
@@ -125,7 +130,7 @@ class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
     )
 
     def selection(self) -> Selection:
-        """Give the selection.
+        """Return the selection.
 
         Raises
         ------

@@ -25,37 +25,14 @@ from photoz_assets.survey.contracts import (
     flux_column,
     flux_error_column,
     magnitude_column,
-    true_flux_column,
 )
-
-# Fluxes are compared with the truth where noise does not dominate them.
-MIN_SN: Final = 10
-
-
-def ra_offset_arcsec(ra: str, from_ra: str, dec: str) -> str:
-    """Give in SQL how far a right ascension lies east of another on the sky: degrees in, arcsec out.
-
-    The motion of right ascension shrinks towards the pole; ``dec`` is the place. Across the meridian 0 the shorter
-    way counts: 0.1 lies 0.2 deg east of 359.9.
-    """
-    apart = f"({ra} - {from_ra})"
-    return f"({apart} - 360 * round({apart} / 360)) * cos(radians({dec})) * 3600"
-
-
-def dec_offset_arcsec(dec: str, from_dec: str) -> str:
-    """Give in SQL how far a declination lies north of another: degrees in, arcsec out."""
-    return f"({dec} - {from_dec}) * 3600"
-
-
-# True minus measured; the measured position serves as the place.
-RA_OFFSET_ARCSEC: Final = ra_offset_arcsec("ts_ra", "obj_coord_ra", "obj_coord_dec")
-DEC_OFFSET_ARCSEC: Final = dec_offset_arcsec("ts_dec", "obj_coord_dec")
-
-
-def median_flux_ratio(band: str) -> str:
-    """Give in SQL the median of a band's measured to true flux, of galaxies whose noise does not dominate."""
-    return f"median({_ratio(band)}) FILTER (WHERE {_comparable(band)})"
-
+from photoz_assets.survey.expressions import (
+    DEC_OFFSET_ARCSEC,
+    RA_OFFSET_ARCSEC,
+    flux_ratio,
+    is_bright,
+    is_comparable,
+)
 
 REDSHIFT: Final = Axis(
     sql="ts_redshift",
@@ -191,19 +168,6 @@ def summed_counts(measured: Mapping[int, pa.Table], column: str, band: str = "r"
     return summed
 
 
-def _ratio(band: str) -> str:
-    return f"{flux_column(band)} / {true_flux_column(band)}"
-
-
-def _comparable(band: str) -> str:
-    """Say in SQL that the measured flux of a band can be held against the truth."""
-    return f"{_bright(band)} AND {true_flux_column(band)} > 0"
-
-
-def _bright(band: str) -> str:
-    return f"{flux_column(band)} > {MIN_SN} * {flux_error_column(band)}"
-
-
 def _of_band(galaxies: duckdb.DuckDBPyRelation, band: str) -> dict[str, Any]:
     """Give the statistics of one band, named as the contract ``DIAGNOSTICS`` names them."""
     flux = flux_column(band)
@@ -211,12 +175,12 @@ def _of_band(galaxies: duckdb.DuckDBPyRelation, band: str) -> dict[str, Any]:
         "num_null": f"{flux} IS NULL",
         "num_not_positive": f"{flux} <= 0",
         "num_flagged": flag_column(band),
-        "num_sn10": _bright(band),
+        "num_sn10": is_bright(band),
     }
     numbers = galaxies.aggregate(", ".join(f"count(*) FILTER (WHERE {sql})" for sql in conditions.values()))
     (median_mag,) = quantiles(galaxies, magnitude_column(band), 0.5)
     (median_error_njy,) = quantiles(galaxies, flux_error_column(band), 0.5)
-    ratios = quantiles(galaxies, _ratio(band), 0.16, 0.5, 0.84, where=_comparable(band))
+    ratios = quantiles(galaxies, flux_ratio(band), 0.16, 0.5, 0.84, where=is_comparable(band))
     return {
         **dict(zip(conditions, numbers.fetchall()[0], strict=True)),
         "median_mag": median_mag,

@@ -9,12 +9,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
+from photoz_assets.errors import PhotozError
 from photoz_assets.survey.bands import BANDS, flux_of_magnitude
 
 GALAXY_TRUTH_TYPE: Final = 1
 
 
-class SelectionError(ValueError):
+class SelectionError(PhotozError):
     """The selection makes no sense; nothing was asked."""
 
 

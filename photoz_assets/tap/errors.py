@@ -26,6 +26,7 @@ Only the errors live here; who raises which, and what is retried, is the busines
 import re
 from typing import ClassVar, Final, Self
 
+from photoz_assets.errors import PhotozError
 from photoz_assets.text import one_line
 
 _TELLTALE: Final = 8  # characters of a secret by which a part of it is known
@@ -37,7 +38,7 @@ def redact(text: str, secret: str) -> str:
     return re.sub(rf"{start}(?:{re.escape(secret[_TELLTALE:])}|[^\s'\"<>]*)", "***", text)
 
 
-class ArchiveError(Exception):
+class ArchiveError(PhotozError):
     """An archive did not give what it was asked for.
 
     Its text is one line: what happened, to what, what to do next.

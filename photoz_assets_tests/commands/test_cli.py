@@ -13,7 +13,6 @@ from photoz_assets.commands.cli import main
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import galaxies
@@ -36,7 +35,7 @@ def lake(tmp_path: Path) -> Lake:
     for tract, selection in ((3637, Selection()), (3638, Selection(faint_limit_mag=25))):
         provenance = Provenance(
             table="matched_galaxies",
-            code_version=MATCHED_GALAXIES_CODE_VERSION,
+            code_version=MATCHED_GALAXIES.code_version,
             tract=tract,
             selection=selection,
             created="2026-11-24T07:00:00.000+00:00",
@@ -82,7 +81,6 @@ def test_status_as_json_holds_the_same() -> None:
     assert reported["reasons"]["of another selection"] == [3638]
     [stored] = [asset for asset in reported["assets"] if asset["files"]]
     assert (stored["asset"], stored["files"], stored["rows"]) == ("matched_galaxies", 2, 40)
-    assert reported["refresh"] is None
     assert not reported["well"]
 
 

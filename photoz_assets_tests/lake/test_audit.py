@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_assets.lake.audit import Verdict, audit
-from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
+from photoz_assets.lake.audit import audit
+from photoz_assets.survey.checks import Scope, Verdict
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import galaxies, with_value
 
@@ -17,13 +18,8 @@ from photoz_assets_tests.samples import galaxies, with_value
 def verdicts(table: pa.Table, folder: Path, selection: Selection | None = None) -> dict[str, Verdict]:
     path = folder / "table.staged"
     pq.write_table(table, path)
-    found = audit(
-        path,
-        spill=folder / "spill",
-        rows=row_rules(selection or Selection(), 3638),
-        keys=key_rules(),
-        statistics=statistic_rules(),
-    )
+    rules = MATCHED_GALAXIES.rules(Scope(selection or Selection(), 3638))
+    found = audit(path, rules, spill=folder / "spill")
     return {verdict.check: verdict for verdict in found}
 
 

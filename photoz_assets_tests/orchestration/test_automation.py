@@ -23,12 +23,11 @@ from photoz_assets.lake.freshness import Listing, StaleReason
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.orchestration.assets.galaxies import MATCHED_GALAXIES_CODE_VERSION
-from photoz_assets.orchestration.assets.survey import judged
 from photoz_assets.orchestration.automation import refresh_archive_weekly, refresh_tracts_daily
+from photoz_assets.orchestration.checks.survey import judged
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
-from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState, latest_refresh
+from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState
 from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
@@ -64,7 +63,7 @@ def _store(lake: Lake, tracts: Iterable[int], selection: Selection | None = None
     for tract in tracts:
         provenance = Provenance(
             table="matched_galaxies",
-            code_version=MATCHED_GALAXIES_CODE_VERSION,
+            code_version=MATCHED_GALAXIES.code_version,
             tract=tract,
             selection=selection or Selection(),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -156,19 +155,6 @@ def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) ->
     assert _tick(runs).skip_message.startswith("157 current")
 
 
-def test_progress_of_a_refresh_counts_its_runs(runs: Runs) -> None:
-    assert latest_refresh(runs.instance) is None
-    runs("matched_galaxies", tract=3637, tags={REFRESH_TAG: "2026-11-24"})
-    runs("matched_galaxies", tract=3638, tags={REFRESH_TAG: "2026-11-24"}, selection=SelectionResource(bands=[]))
-    job = build_definitions().resolve_job_def("refresh_tracts")
-    runs.instance.create_run_for_job(job, tags={REFRESH_TAG: "2026-11-24", "dagster/partition": "3831"})
-    progress = latest_refresh(runs.instance)
-    assert progress is not None
-    assert (progress.total, progress.done, progress.failed, progress.left) == (3, 1, 1, 1)
-    assert progress.expected_end is not None
-    assert progress.text.startswith("refresh of 2026-11-24: 1 of 3 done, 1 left, 1 failed, expected end ")
-
-
 def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
     _store(runs.lake, (3637,), Selection(faint_limit_mag=25))
     refreshed = runs(job="refresh_tracts", tract=3638, tags={REFRESH_TAG: "2026-11-24"})
@@ -176,9 +162,7 @@ def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
     check = refreshed.checks["survey_state"]
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.WARN
-    assert check.description.startswith(
-        "1 fresh, 1 stale, 155 missing; refresh of 2026-11-24: 0 of 1 done, 1 left"
-    )
+    assert check.description == "1 fresh, 1 stale, 155 missing"
     assert (check.metadata["fresh"], check.metadata["stale"]) == (1, 1)
     assert {row["reason"]: row["which"] for row in check.table("reasons")}["of another selection"] == "3637"
 
@@ -188,8 +172,8 @@ def test_missing_tracts_are_no_fault_of_the_survey() -> None:
         TractState(tract=3638, standing=StaleReason.CURRENT),
         TractState(tract=3639, standing=StaleReason.MISSING),
     ]
-    assert judged(states, None).passed
-    assert not judged([*states, TractState(tract=3640, standing=StaleReason.CURRENT, failed=True)], None).passed
+    assert judged(states).passed
+    assert not judged([*states, TractState(tract=3640, standing=StaleReason.CURRENT, failed=True)]).passed
 
 
 def test_weekly_tick_asks_for_the_archives_listing_once() -> None:

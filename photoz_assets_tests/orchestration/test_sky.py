@@ -11,7 +11,7 @@ from matplotlib.path import Path as Outline
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.coadds import coadd_patches
-from photoz_assets.orchestration.assets.geometry import compare_outlines
+from photoz_assets.orchestration.checks.geometry import compare_outlines
 from photoz_assets.science.figures import Caption, sky_map
 from photoz_assets.survey.contracts import SKYINFO
 from photoz_assets.survey.dp02 import TRACTS

@@ -15,10 +15,10 @@ import pyvo
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.lake.audit import MEMORY_LIMIT, audit
 from photoz_assets.lake.staging import ROW_GROUP_ROWS
-from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
 from photoz_assets.science.figures import GALAXY_FIGURES
 from photoz_assets.science.statistics import band_statistics, sample_summary
-from photoz_assets.survey.contracts import DIAGNOSTICS
+from photoz_assets.survey.checks import Scope, StatisticRule
+from photoz_assets.survey.contracts import DIAGNOSTICS, MATCHED_GALAXIES
 from photoz_assets.survey.queries import Dialect, matched_galaxies_query
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.memory import within_memory
@@ -117,15 +117,10 @@ def test_audit_asks_one_pass_over_the_rows_one_for_the_keys_and_one_a_rule_of_st
     monkeypatch.setattr(duckdb.DuckDBPyConnection, "sql", counted)
     path = tmp_path / "tract.parquet"
     pq.write_table(galaxies(500), path)
-    verdicts = audit(
-        path,
-        spill=tmp_path / "spill",
-        rows=row_rules(Selection(), TRACT),
-        keys=key_rules(),
-        statistics=statistic_rules(),
-    )
+    rules = MATCHED_GALAXIES.rules(Scope(Selection(), TRACT))
+    verdicts = audit(path, rules, spill=tmp_path / "spill")
     assert all(verdict.passed for verdict in verdicts)
-    assert len(asked) == 2 + len(statistic_rules())
+    assert len(asked) == 2 + sum(isinstance(rule, StatisticRule) for rule in rules)
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +140,9 @@ def test_audit_of_many_rows_keeps_its_memory_limit(many_galaxies: Path, tmp_path
     # More values of the statistics than the limit holds, which DuckDB enforces by an error.
     assert MEMORY_LIMIT == "128MB"
     rows = pq.read_metadata(many_galaxies).num_rows
-    assert 8 * rows * sum(len(rule.expressions) for rule in statistic_rules()) > 95e6
-    verdicts = audit(
-        many_galaxies,
-        spill=tmp_path / "spill",
-        rows=row_rules(Selection(), TRACT),
-        keys=key_rules(),
-        statistics=statistic_rules(),
-    )
+    rules = MATCHED_GALAXIES.rules(Scope(Selection(), TRACT))
+    assert 8 * rows * sum(len(rule.expressions) for rule in rules if isinstance(rule, StatisticRule)) > 95e6
+    verdicts = audit(many_galaxies, rules, spill=tmp_path / "spill")
     assert [verdict.check for verdict in verdicts if not verdict.passed] == []
 
 

@@ -14,9 +14,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from photoz_assets.lake.audit import KeyRule, audit
+from photoz_assets.lake.audit import audit
 from photoz_assets.lake.layout import Lake
-from photoz_assets.orchestration.assets.support import as_dagster_failure
+from photoz_assets.orchestration.failures import as_dagster_failure
+from photoz_assets.survey.checks import KeyRule
 from photoz_assets_tests.reliability.records import FaultRecord, note, recording
 from photoz_assets_tests.reliability.world import TRACT, World
 from photoz_assets_tests.runs import Runs
@@ -122,7 +123,7 @@ def test_disk_that_is_full_while_the_audit_spills_is_said_in_one_line(world: Wor
     duckdb.execute("COPY (SELECT range AS key FROM range(10_000_000)) TO ? (FORMAT parquet)", [str(keys)])
     rules, spill = [KeyRule(check="unique", columns=("key",))], world.lake.root / "spill"
     with pytest.raises(dg.Failure, match=r"^the disk failed.*Free some space") as failed, as_dagster_failure():
-        audit(keys, spill=spill, rows=(), keys=rules, statistics=())
+        audit(keys, rules, spill=spill)
     assert "\n" not in str(failed.value.description)
     note(SPILL)
 

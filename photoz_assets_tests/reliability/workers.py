@@ -24,8 +24,8 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import locked
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.staging import StagedTable, publish, spill_folder, stage
-from photoz_assets.orchestration.checks import key_rules, row_rules, statistic_rules
 from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.survey.checks import Scope
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
@@ -141,13 +141,8 @@ def _publish_timed(root: Path, seed: int, tracts: int, waited: Seconds) -> None:
 def _publish(lake: Lake, seed: int, tracts: int) -> None:
     for tract in TRACTS[seed % tracts : tracts] + TRACTS[: seed % tracts]:
         staged = staged_table(lake, 200 + seed, tract=tract, seed=seed)
-        verdicts = audit(
-            staged.path,
-            spill=spill_folder(staged.path),
-            rows=row_rules(Selection(), tract),
-            keys=key_rules(),
-            statistics=statistic_rules(),
-        )
+        rules = MATCHED_GALAXIES.rules(Scope(Selection(), tract))
+        verdicts = audit(staged.path, rules, spill=spill_folder(staged.path))
         assert all(verdict.passed for verdict in verdicts)
         publish(lake, staged)
 

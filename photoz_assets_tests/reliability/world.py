@@ -12,11 +12,9 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.ingest import QueryLimits, TapIngest
+from photoz_assets.ingest import QueryLimits, fetch_tract
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.staging import publish
-from photoz_assets.orchestration.assets.galaxies import _audited, _question
-from photoz_assets.orchestration.assets.support import as_dagster_failure, raise_for_blocking
+from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 from photoz_assets_tests.reliability.proxy import FaultyProxy
@@ -118,19 +116,17 @@ class World:
         )
         self.archive = archive
         self.allow(self.read_seconds)
-        ingest = TapIngest(
-            archive=archive,
-            lake=self.lake,
+        fetch_tract(
+            archive,
+            self.lake,
+            self.selection,
+            TRACT,
             run_id="run",
             limits=self.limits,
             log=said.append,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
-        with ingest.fetch_table(_question(archive, TRACT, self.selection)) as staged:
-            verdicts = _audited(staged, self.selection, TRACT)
-            raise_for_blocking(f"matched_galaxies of tract {TRACT}", verdicts)
-            publish(self.lake, staged)
 
     def leftovers(self) -> list[str]:
         """List what a run must not leave behind beside the lake."""

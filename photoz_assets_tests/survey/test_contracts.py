@@ -4,7 +4,8 @@ import pytest
 from astropy import units
 from astropy.io.votable.ucd import parse_ucd
 
-from photoz_assets.survey.contracts import CONTRACTS, MATCHED_GALAXIES, SKYINFO, Contract
+from photoz_assets.definitions import TABLES
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO, Contract
 
 BANDS = "ugrizy"
 SEED_COLUMNS = [
@@ -44,7 +45,7 @@ def test_magnitudes_are_computed_here_and_never_asked_for() -> None:
     assert not [column.name for column in MATCHED_GALAXIES.selected if "Mag" in column.name]
 
 
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
+@pytest.mark.parametrize("contract", TABLES.values(), ids=TABLES.keys())
 def test_columns_are_unique_described_in_known_units_and_of_valid_ucds(contract: Contract) -> None:
     assert len(contract.names) > 0
     assert len(set(contract.names)) == len(contract.names)
@@ -56,11 +57,11 @@ def test_columns_are_unique_described_in_known_units_and_of_valid_ucds(contract:
             units.Unit(column.unit, format="vounit")
 
 
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
+@pytest.mark.parametrize("contract", TABLES.values(), ids=TABLES.keys())
 def test_every_column_has_an_origin_that_exists(contract: Contract) -> None:
     for column in contract:
         assert column.source or column.derived_from
         for origin in column.derived_from:
             table, _, name = origin.rpartition(".")
-            if table in CONTRACTS:
-                assert name in CONTRACTS[table].names, f"{contract.table}.{column.name}"
+            if table in TABLES:
+                assert name in TABLES[table].names, f"{contract.table}.{column.name}"

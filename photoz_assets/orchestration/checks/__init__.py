@@ -1,44 +1,5 @@
-"""The asset checks: what is declared of them, the rules behind them, and how a verdict is shown.
+"""The asset checks that are no rule of one table: they compare tables with each other or with the archive.
 
-How rules are held against a table stands in ``storage.audit``; when, in ``assets``.
+What a table itself must satisfy stands in its spec (``survey.contracts``); how rules are held against it, in
+``lake.audit``.
 """
-
-from photoz_assets.orchestration.checks.butler import (
-    MATCHED_TRUTH_CHECKS,
-    OBJECT_TABLE_CHECKS,
-    butler_key_rules,
-    butler_row_rules,
-    butler_statistic_rules,
-)
-from photoz_assets.orchestration.checks.galaxies import (
-    FIELD_CHECKS,
-    MATCHED_GALAXIES_CHECKS,
-    field_complete,
-    key_rules,
-    mixed_selections,
-    row_rules,
-    statistic_rules,
-)
-from photoz_assets.orchestration.checks.results import blocks, check_result, failed, passed
-from photoz_assets.orchestration.checks.sky import SKYINFO_CHECKS, known_tracts
-
-__all__ = [
-    "FIELD_CHECKS",
-    "MATCHED_GALAXIES_CHECKS",
-    "MATCHED_TRUTH_CHECKS",
-    "OBJECT_TABLE_CHECKS",
-    "SKYINFO_CHECKS",
-    "blocks",
-    "butler_key_rules",
-    "butler_row_rules",
-    "butler_statistic_rules",
-    "check_result",
-    "failed",
-    "field_complete",
-    "key_rules",
-    "known_tracts",
-    "mixed_selections",
-    "passed",
-    "row_rules",
-    "statistic_rules",
-]

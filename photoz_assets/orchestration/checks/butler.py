@@ -1,60 +1,28 @@
-"""The checks of the Butler's tables of a tract."""
+"""The check that both doors to the archive give the same objects."""
 
-from typing import Final
+import warnings
 
-from photoz_assets.lake.audit import KeyRule, RowRule, StatisticRule
-from photoz_assets.orchestration.checks.shared import (
-    CONTRACT,
-    check_specs,
-    contract_rule,
-    not_empty,
-    not_empty_rule,
-)
-from photoz_assets.survey.contracts import Contract
-from photoz_assets.survey.skymap import DC2_RINGS
+import dagster as dg
 
-_POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
+from photoz_assets.butler.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
+from photoz_assets.orchestration.check_results import check_result
+from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
 
-_BLOCKING: Final = {
-    "contract": CONTRACT,
-    "inside_tract": "Every row is of the tract and of a patch that it has, and every position is a finite number.",
-    "unique_objects": "No object is there twice.",
-}
-OBJECT_TABLE_CHECKS: Final = [
-    *check_specs("object_table", _BLOCKING, blocking=True, partitioned=True),
-    *check_specs("object_table", not_empty("objects"), blocking=False, partitioned=True),
-]
-MATCHED_TRUTH_CHECKS: Final = [
-    *check_specs("matched_truth", _BLOCKING, blocking=True, partitioned=True),
-    *check_specs("matched_truth", not_empty("objects"), blocking=False, partitioned=True),
-]
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-
-def butler_row_rules(contract: Contract, tract: int) -> list[RowRule]:
-    """Make the rules that every row of a tract's table from the Butler must satisfy."""
-    last_patch = DC2_RINGS.patches_per_side**2 - 1
-    finite = [name for name in contract.names if name in _POSITIONS]
-    conditions = [f'isfinite("{name}")' for name in finite]
-    conditions.append(f'"obj_patch" BETWEEN 0 AND {last_patch}')
-    if "obj_tract" in contract.names:
-        conditions.append(f'"obj_tract" = {tract:d}')
-    shown = tuple(name for name in contract.names if name in {"obj_tract", "obj_patch", *finite})
-    return [
-        contract_rule(contract),
-        RowRule(
-            check="inside_tract",
-            condition=" AND ".join(conditions),
-            shown=("obj_objectId", *shown),
-            limits={"tract": tract, "last patch": last_patch},
-        ),
-    ]
-
-
-def butler_key_rules() -> list[KeyRule]:
-    """Make the rules on the key of the Butler's tables."""
-    return [KeyRule(check="unique_objects", columns=("obj_objectId",))]
-
-
-def butler_statistic_rules() -> list[StatisticRule]:
-    """Make the rules on the whole of a table from the Butler."""
-    return [not_empty_rule("objects")]
+    @dg.asset_check(
+        asset="object_table",
+        name=AGREES_WITH_TAP.name,
+        description=AGREES_WITH_TAP.description,
+        additional_deps=["matched_galaxies"],
+        partitions_def=TRACT_PARTITIONS,
+    )
+    def agrees_with_tap(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        """Compare the tract's two tables in the lake."""
+        tract = int(context.partition_key)
+        galaxies = lake.open().table("matched_galaxies", tract)
+        if not galaxies.exists():
+            return check_result(AGREES_WITH_TAP, nothing_to_compare(tract))
+        return check_result(AGREES_WITH_TAP, compare_doors(lake.open().table("object_table", tract), galaxies))

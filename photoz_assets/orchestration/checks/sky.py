@@ -1,19 +1,9 @@
-"""The checks of the archive's listing of the sky."""
+"""The check of the archive's listing of the sky that needs no audit."""
 
 from collections.abc import Iterable
-from typing import Final
 
-from photoz_assets.lake.audit import Verdict
-from photoz_assets.orchestration.checks.shared import COMPLETE, CONTRACT, check_specs, named
-
-SKYINFO_CHECKS: Final = [
-    *check_specs("skyinfo", {"contract": CONTRACT, "complete": COMPLETE}, blocking=True),
-    *check_specs(
-        "skyinfo",
-        {"known_tracts": "The tracts with objects are those of the packaged list."},
-        blocking=False,
-    ),
-]
+from photoz_assets.survey.checks import Verdict
+from photoz_assets.text import listed
 
 
 def known_tracts(found: Iterable[int], packaged: Iterable[int]) -> Verdict:
@@ -23,7 +13,7 @@ def known_tracts(found: Iterable[int], packaged: Iterable[int]) -> Verdict:
     return Verdict(
         check="known_tracts",
         passed=not missing and not new,
-        summary=f"missing: {named(missing)}; new: {named(new)}",
+        summary=f"missing: {listed(missing)}; new: {listed(new)}",
         numbers={"tracts": len(found), "missing": len(missing), "new": len(new)},
         limits={"packaged": len(packaged)},
         rows=[

@@ -27,9 +27,10 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
-from photoz_assets.science.statistics import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC, REDSHIFT, SampleSummary
+from photoz_assets.science.statistics import REDSHIFT, SampleSummary
 from photoz_assets.survey.bands import BAND_COLORS, BANDS
 from photoz_assets.survey.contracts import flux_column, magnitude_column, true_flux_column
+from photoz_assets.survey.expressions import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
 
 Plane = tuple[Axis, ...]
 """What is counted together: one axis for a histogram, x and y for a map."""

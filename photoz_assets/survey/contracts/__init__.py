@@ -7,8 +7,13 @@ how a table is asked for, in ``queries``.
 Types, units and UCDs of archive columns follow the DP0.2 schema (``dp02_dc2.yaml`` of lsst/sdm_schemas).
 """
 
-from typing import Final
-
+from photoz_assets.survey.band_columns import (
+    flag_column,
+    flux_column,
+    flux_error_column,
+    magnitude_column,
+    true_flux_column,
+)
 from photoz_assets.survey.contracts.archive import SKYINFO, TAP_COLUMNS, TAP_TABLES
 from photoz_assets.survey.contracts.butler import (
     BUTLER_COLLECTIONS,
@@ -31,41 +36,15 @@ from photoz_assets.survey.contracts.galaxies import (
     MATCHED_GALAXIES,
     TABLE_ALIASES,
     USED_TABLES,
-    flag_column,
-    flux_column,
-    flux_error_column,
-    magnitude_column,
-    true_flux_column,
 )
-from photoz_assets.survey.contracts.model import Column, Contract
 from photoz_assets.survey.contracts.sky import COADD_PATCHES, PATCHES, TRACTS
-
-CONTRACTS: Final = {
-    contract.table: contract
-    for contract in (
-        TAP_TABLES,
-        TAP_COLUMNS,
-        SKYINFO,
-        TRACTS,
-        PATCHES,
-        MATCHED_GALAXIES,
-        FIELD_GALAXIES,
-        DIAGNOSTICS,
-        FIELD_DIAGNOSTICS,
-        SURVEY_DIAGNOSTICS,
-        BUTLER_COLLECTIONS,
-        BUTLER_DATASET_TYPES,
-        OBJECT_TABLE,
-        MATCHED_TRUTH,
-    )
-}
+from photoz_assets.survey.table import Column, Contract, TableSpec
 
 __all__ = [
     "ARCHIVE_SCHEMA",
     "BUTLER_COLLECTIONS",
     "BUTLER_DATASET_TYPES",
     "COADD_PATCHES",
-    "CONTRACTS",
     "DIAGNOSTICS",
     "FIELD_DIAGNOSTICS",
     "FIELD_GALAXIES",
@@ -86,6 +65,7 @@ __all__ = [
     "USED_TABLES",
     "Column",
     "Contract",
+    "TableSpec",
     "flag_column",
     "flux_column",
     "flux_error_column",

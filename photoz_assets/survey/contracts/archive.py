@@ -4,8 +4,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from photoz_assets.survey.checks import Check
 from photoz_assets.survey.contracts.galaxies import TABLE_ALIASES
-from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.table import Column, TableSpec, complete_check, contract_check
 
 _OBJECTS: Final = TABLE_ALIASES["obj"]
 
@@ -23,8 +24,11 @@ def _listed(table: str, name: str, description: str, *, ucd: str, nullable: bool
     )
 
 
-TAP_TABLES: Final = Contract(
+TAP_TABLES: Final = TableSpec(
     table="tap_tables",
+    version=1,
+    group="archive",
+    kinds=frozenset({"tap", "parquet"}),
     columns=(
         _listed("tables", "schema_name", "Schema that the table belongs to", ucd="meta.id.parent"),
         _listed("tables", "table_name", "Name to use in ADQL", nullable=False, ucd="meta.id"),
@@ -33,8 +37,11 @@ TAP_TABLES: Final = Contract(
     ),
 )
 
-TAP_COLUMNS: Final = Contract(
+TAP_COLUMNS: Final = TableSpec(
     table="tap_columns",
+    version=1,
+    group="archive",
+    kinds=frozenset({"tap", "parquet"}),
     columns=(
         _listed("columns", "table_name", "Table of the column", nullable=False, ucd="meta.id.parent;meta.table"),
         _listed("columns", "column_name", "Name to use in ADQL", nullable=False, ucd="meta.id"),
@@ -73,17 +80,32 @@ def _key(name: str, source: str, counted: str, description: str, ucd: str) -> Co
     )
 
 
-SKYINFO: Final = Contract(
+_EXTENTS: Final = (
+    _key("tract", "tract", "tract", "Skymap tract", "meta.id;obs.field"),
+    _key("patch", "patch", "patch", "Skymap patch within the tract, sequential", "meta.id.part;obs.field"),
+    _extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects"),
+    _extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects"),
+    _extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects"),
+    _extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects"),
+    _extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects"),
+    _extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects"),
+    _key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number"),
+)
+
+SKYINFO: Final = TableSpec(
     table="skyinfo",
-    columns=(
-        _key("tract", "tract", "tract", "Skymap tract", "meta.id;obs.field"),
-        _key("patch", "patch", "patch", "Skymap patch within the tract, sequential", "meta.id.part;obs.field"),
-        _extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects"),
-        _extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects"),
-        _extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects"),
-        _extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects"),
-        _extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects"),
-        _extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects"),
-        _key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number"),
+    columns=_EXTENTS,
+    version=1,
+    group="sky",
+    kinds=frozenset({"tap", "parquet"}),
+    checks=(
+        contract_check(_EXTENTS, ("tract", "patch")),
+        complete_check(),
+        Check(
+            name="known_tracts",
+            description="The tracts with objects are those of the packaged list.",
+            blocking=False,
+            rows="differing_tracts",
+        ),
     ),
 )

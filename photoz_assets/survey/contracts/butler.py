@@ -3,25 +3,26 @@
 Column names, types and units are those of TAP's tables wherever both doors give the same thing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 
+from photoz_assets.survey.band_columns import flux_column, flux_error_column, true_flux_column
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts.galaxies import (
-    MATCHED_GALAXIES,
-    flux_column,
-    flux_error_column,
-    true_flux_column,
-)
-from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope
+from photoz_assets.survey.contracts.galaxies import MATCHED_GALAXIES
+from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.table import Column, TableSpec, contract_check, not_empty_check
+
+GROUP: Final = "butler"
 
 # The dataset types that are read, as asset keys below "butler".
 OBJECT_DATASET: Final = "objectTable_tract"
 MATCHED_DATASET: Final = "matched_truth_summary_objectTable_tract"
 
+_KINDS: Final = frozenset({"butler", "parquet"})
 _BY_NAME: Final = {column.name: column for column in MATCHED_GALAXIES}
 
 
@@ -36,8 +37,11 @@ def _text(name: str, description: str, *, of: str, ucd: str, nullable: bool = Tr
     )
 
 
-BUTLER_COLLECTIONS: Final = Contract(
+BUTLER_COLLECTIONS: Final = TableSpec(
     table="butler_collections",
+    version=1,
+    group=GROUP,
+    kinds=_KINDS,
     columns=(
         _text("collection", "Name of the collection", of="collections", nullable=False, ucd="meta.id"),
         _text(
@@ -53,8 +57,11 @@ BUTLER_COLLECTIONS: Final = Contract(
     ),
 )
 
-BUTLER_DATASET_TYPES: Final = Contract(
+BUTLER_DATASET_TYPES: Final = TableSpec(
     table="butler_dataset_types",
+    version=1,
+    group=GROUP,
+    kinds=_KINDS,
     columns=(
         _text("dataset_type", "Name of the dataset type", of="dataset_types", nullable=False, ucd="meta.id"),
         _text(
@@ -110,7 +117,55 @@ def _fluxes_of(column: Column) -> tuple[str, ...]:
     return tuple(f"obj_{origin.rpartition('.')[2]}" for origin in column.derived_from)
 
 
-OBJECT_TABLE: Final = Contract(table="object_table", columns=tuple(_object_columns()))
+_KEY: Final = "obj_objectId"
+_POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
+
+
+def _tract_table(table: str, columns: tuple[Column, ...]) -> TableSpec:
+    """Describe a table of one tract's objects, with the checks that both have."""
+    return TableSpec(
+        table=table,
+        columns=columns,
+        version=1,
+        group=GROUP,
+        kinds=_KINDS,
+        by_tract=True,
+        checks=(
+            contract_check(columns),
+            Check(
+                name="inside_tract",
+                description="Every row is of the tract and of a patch that it has, and every position is a finite "
+                "number.",
+                blocking=True,
+                rule=lambda scope: _inside_tract([column.name for column in columns], scope),
+            ),
+            Check(
+                name="unique_objects",
+                description="No object is there twice.",
+                blocking=True,
+                rule=lambda _: KeyRule(check="unique_objects", columns=(_KEY,)),
+            ),
+            not_empty_check("objects", blocking=False),
+        ),
+    )
+
+
+def _inside_tract(names: Sequence[str], scope: Scope) -> RowRule:
+    last_patch = DC2_RINGS.patches_per_side**2 - 1
+    finite = [name for name in names if name in _POSITIONS]
+    conditions = [f'isfinite("{name}")' for name in finite]
+    conditions.append(f'"obj_patch" BETWEEN 0 AND {last_patch}')
+    if "obj_tract" in names:
+        conditions.append(f'"obj_tract" = {scope.tract}')
+    return RowRule(
+        check="inside_tract",
+        condition=" AND ".join(conditions),
+        shown=(_KEY, *(name for name in names if name in {"obj_tract", "obj_patch", *finite})),
+        limits={"tract": scope.tract or 0, "last patch": last_patch},
+    )
+
+
+OBJECT_TABLE: Final = _tract_table("object_table", tuple(_object_columns()))
 
 
 def _matched_columns() -> Iterator[Column]:
@@ -135,4 +190,4 @@ def _matched_columns() -> Iterator[Column]:
     )
 
 
-MATCHED_TRUTH: Final = Contract(table="matched_truth", columns=tuple(_matched_columns()))
+MATCHED_TRUTH: Final = _tract_table("matched_truth", tuple(_matched_columns()))

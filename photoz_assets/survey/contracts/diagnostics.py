@@ -6,7 +6,9 @@ from typing import Final
 import pyarrow as pa
 
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.table import Column, TableSpec
+
+_KINDS: Final = frozenset({"duckdb", "parquet", "matplotlib"})
 
 # By what a statistic's name ends in, its band left out.
 _UCDS: Final = {
@@ -82,7 +84,7 @@ def _each_band(name: str) -> tuple[str, ...]:
     return tuple(name.replace("{b}", band) for band in BANDS)
 
 
-def _band_statistics(table: str, source: str) -> Contract:
+def _band_statistics(table: str, source: str, *, by_tract: bool) -> TableSpec:
     """Describe a row of statistics for each band over the galaxies of ``source``."""
     flux, error, flag = (
         _each_band(f"obj_{{b}}_{name}") for name in ("cModelFlux", "cModelFluxErr", "cModel_flag")
@@ -90,8 +92,12 @@ def _band_statistics(table: str, source: str) -> Contract:
     truth = _each_band("ts_flux_{b}")
     pairs = (*flux, *error, *truth)
     positions = ("ts_ra", "obj_coord_ra", "obj_coord_dec"), ("ts_dec", "obj_coord_dec")
-    return Contract(
+    return TableSpec(
         table=table,
+        version=2,
+        group="diagnostics",
+        kinds=_KINDS,
+        by_tract=by_tract,
         columns=(
             Column(
                 name="band",
@@ -147,11 +153,14 @@ def _band_statistics(table: str, source: str) -> Contract:
     )
 
 
-DIAGNOSTICS: Final = _band_statistics("diagnostics", "matched_galaxies")
-FIELD_DIAGNOSTICS: Final = _band_statistics("field_diagnostics", "field_galaxies")
+DIAGNOSTICS: Final = _band_statistics("diagnostics", "matched_galaxies", by_tract=True)
+FIELD_DIAGNOSTICS: Final = _band_statistics("field_diagnostics", "field_galaxies", by_tract=False)
 
-SURVEY_DIAGNOSTICS: Final = Contract(
+SURVEY_DIAGNOSTICS: Final = TableSpec(
     table="survey_diagnostics",
+    version=2,
+    group="diagnostics",
+    kinds=_KINDS,
     columns=(
         _count("tract", "Skymap tract", "tract", source="tracts"),
         Column(

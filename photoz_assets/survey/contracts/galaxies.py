@@ -1,5 +1,6 @@
 """The galaxies: the triple join that is asked of the archive per tract, and the field cut out of it.
 
+Checks follow from the columns and the selection; the limits of the match stand here.
 The notebook is the one that this project grew from: what it stored keeps its names and its order.
 """
 
@@ -9,8 +10,14 @@ from typing import Final
 
 import pyarrow as pa
 
+from photoz_assets.survey.band_columns import (
+    magnitude_column,
+)
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope, StatisticRule
+from photoz_assets.survey.expressions import DEC_OFFSET_ARCSEC, MIN_SN, RA_OFFSET_ARCSEC, median_flux_ratio
+from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.table import Column, TableSpec, complete_check, contract_check, not_empty_check
 
 ARCHIVE_SCHEMA: Final = "dp02_dc2_catalogs"
 
@@ -44,31 +51,6 @@ def _archive_column(
         source=source,
         derived_from=(f"{TABLE_ALIASES[alias]}.{name}",),
     )
-
-
-def magnitude_column(band: str) -> str:
-    """Name the measured AB magnitude of a band in ``matched_galaxies``."""
-    return f"obj_{band}_cModelMag"
-
-
-def flux_column(band: str) -> str:
-    """Name the measured cModel flux of a band in ``matched_galaxies``."""
-    return f"obj_{band}_cModelFlux"
-
-
-def flux_error_column(band: str) -> str:
-    """Name the error of the measured cModel flux of a band in ``matched_galaxies``."""
-    return f"obj_{band}_cModelFluxErr"
-
-
-def flag_column(band: str) -> str:
-    """Name the failure flag of a band's cModel fit in ``matched_galaxies``."""
-    return f"obj_{band}_cModel_flag"
-
-
-def true_flux_column(band: str) -> str:
-    """Name the true static flux of a band in ``matched_galaxies``."""
-    return f"ts_flux_{band}"
 
 
 def _notebook_columns() -> Iterator[Column]:
@@ -178,12 +160,139 @@ def _audit_columns() -> Iterator[Column]:
         )
 
 
-MATCHED_GALAXIES: Final = Contract(table="matched_galaxies", columns=(*_notebook_columns(), *_audit_columns()))
+OFFSET_MEDIAN_LIMIT_ARCSEC: Final = 0.05
+OFFSET_P99_LIMIT_ARCSEC: Final = 0.5
+FLUX_RATIO_LIMITS: Final = (0.9, 1.1)
 
-FIELD_GALAXIES: Final = Contract(
+_KEYS: Final = ("mt_match_objectId", "mt_id_truth_type")
+_FINITE: Final = ("ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec", "ts_redshift")
+
+
+def _magnitude_cuts(scope: Scope) -> RowRule:
+    selection = scope.selection or Selection()
+    return RowRule(
+        check="magnitude_cuts",
+        condition=" AND ".join(condition.sql for condition in selection.magnitudes),
+        shown=(*_KEYS, *(magnitude_column(band) for band in selection.bands)),
+        limits={
+            "above": selection.bright_limit_mag,
+            "below": selection.faint_limit_mag,
+            "bands": selection.bands,
+        },
+    )
+
+
+def _true_primary_galaxies(scope: Scope) -> RowRule:
+    sample = (scope.selection or Selection()).sample
+    return RowRule(
+        check="true_primary_galaxies",
+        condition=" AND ".join([*(condition.sql for condition in sample), f'"obj_tract" = {scope.tract}']),
+        shown=(*_KEYS, *(condition.stored_column for condition in sample), "obj_tract"),
+        limits={condition.column: condition.comparison for condition in sample}
+        | {"obj.tract": f"= {scope.tract}"},
+    )
+
+
+_FINITE_VALUES: Final = RowRule(
+    check="finite_values",
+    condition=" AND ".join(f'isfinite("{name}")' for name in _FINITE),
+    shown=(*_KEYS, *_FINITE),
+    limits={"finite": _FINITE},
+)
+_UNIQUE_MATCHES: Final = KeyRule(check="unique_matches", columns=_KEYS)
+
+
+def _coordinate_offsets() -> StatisticRule:
+    offsets = {"ra": RA_OFFSET_ARCSEC, "dec": DEC_OFFSET_ARCSEC}
+    distance = f"sqrt(pow({offsets['ra']}, 2) + pow({offsets['dec']}, 2))"
+    medians = {f"median_{axis}_offset_arcsec": f"median({sql})" for axis, sql in offsets.items()}
+    return StatisticRule(
+        check="coordinate_offsets",
+        expressions={**medians, "p99_offset_arcsec": f"quantile_cont({distance}, 0.99)"},
+        inside={
+            **dict.fromkeys(medians, (-OFFSET_MEDIAN_LIMIT_ARCSEC, OFFSET_MEDIAN_LIMIT_ARCSEC)),
+            "p99_offset_arcsec": (0.0, OFFSET_P99_LIMIT_ARCSEC),
+        },
+    )
+
+
+def _flux_agreement() -> StatisticRule:
+    return StatisticRule(
+        check="flux_agreement",
+        expressions={f"median_{band}_flux_ratio": median_flux_ratio(band) for band in BANDS},
+        inside={f"median_{band}_flux_ratio": FLUX_RATIO_LIMITS for band in BANDS},
+    )
+
+
+_GALAXY_COLUMNS: Final = (*_notebook_columns(), *_audit_columns())
+
+MATCHED_GALAXIES: Final = TableSpec(
+    table="matched_galaxies",
+    columns=_GALAXY_COLUMNS,
+    version=1,
+    group="galaxies",
+    kinds=frozenset({"tap", "parquet", "duckdb"}),
+    by_tract=True,
+    checks=(
+        contract_check(_GALAXY_COLUMNS, _KEYS),
+        complete_check(),
+        Check(
+            name="magnitude_cuts",
+            description="Every magnitude that is cut on lies strictly inside the selection's limits.",
+            blocking=True,
+            rule=_magnitude_cuts,
+        ),
+        Check(
+            name="true_primary_galaxies",
+            description="Every row is a true galaxy and a primary object of the tract, extendedness known.",
+            blocking=True,
+            rule=_true_primary_galaxies,
+        ),
+        Check(
+            name="finite_values",
+            description="Positions and redshifts are finite numbers.",
+            blocking=True,
+            rule=lambda _: _FINITE_VALUES,
+        ),
+        Check(
+            name="unique_matches",
+            description="No object and no truth entry is matched twice.",
+            blocking=True,
+            rule=lambda _: _UNIQUE_MATCHES,
+        ),
+        Check(
+            name="coordinate_offsets",
+            description="True and measured positions agree: the median on each axis within "
+            f"{OFFSET_MEDIAN_LIMIT_ARCSEC} arcsec, 99 % of the galaxies within {OFFSET_P99_LIMIT_ARCSEC} arcsec.",
+            blocking=False,
+            rule=lambda _: _coordinate_offsets(),
+        ),
+        Check(
+            name="flux_agreement",
+            description=f"The median of measured to true flux at S/N > {MIN_SN} lies within "
+            f"{FLUX_RATIO_LIMITS[0]} and {FLUX_RATIO_LIMITS[1]} in each band.",
+            blocking=False,
+            rule=lambda _: _flux_agreement(),
+        ),
+        not_empty_check("galaxies", blocking=False),
+    ),
+)
+
+FIELD_GALAXIES: Final = TableSpec(
     table="field_galaxies",
     columns=tuple(
         replace(column, source=None, derived_from=(f"matched_galaxies.{column.name}",))
         for column in MATCHED_GALAXIES
+    ),
+    version=1,
+    group="galaxies",
+    kinds=frozenset({"parquet", "duckdb"}),
+    checks=(
+        Check(
+            name="field_complete",
+            description="The lake holds every tract that the field touches, all of one selection.",
+            blocking=True,
+            rows="missing_tracts",
+        ),
     ),
 )

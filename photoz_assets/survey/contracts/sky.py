@@ -5,7 +5,7 @@ from typing import Final
 import pyarrow as pa
 
 from photoz_assets.survey.contracts.galaxies import ARCHIVE_SCHEMA
-from photoz_assets.survey.contracts.model import Column, Contract
+from photoz_assets.survey.table import Column, Contract, TableSpec
 
 
 def _degrees(name: str, description: str, *derived_from: str, ucd: str) -> Column:
@@ -51,8 +51,11 @@ COADD_PATCHES: Final = Contract(
     ),
 )
 
-TRACTS: Final = Contract(
+TRACTS: Final = TableSpec(
     table="tracts",
+    version=1,
+    group="sky",
+    kinds=frozenset({"parquet"}),
     columns=(
         _integer("tract", "Skymap tract", "skyinfo.tract", ucd="meta.id;obs.field"),
         _degrees("centre_ra", "Right ascension of the tract's centre", "skyinfo.tract", ucd="pos.eq.ra;meta.main"),
@@ -87,8 +90,11 @@ TRACTS: Final = Contract(
     ),
 )
 
-PATCHES: Final = Contract(
+PATCHES: Final = TableSpec(
     table="patches",
+    version=1,
+    group="sky",
+    kinds=frozenset({"parquet"}),
     columns=(
         _integer("tract", "Skymap tract", "skyinfo.tract", ucd="meta.id;obs.field"),
         _integer(

@@ -7,28 +7,33 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.lake.audit import SHOWN_ROWS, Verdict
-from photoz_assets.orchestration.assets.sky import patches
-from photoz_assets.orchestration.assets.support import as_dagster_failure
-from photoz_assets.orchestration.checks import check_result, failed
+from photoz_assets.lake.audit import SHOWN_ROWS
+from photoz_assets.orchestration.check_results import check_result
+from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource
 from photoz_assets.science.tessellation import outline_offsets_arcsec
-from photoz_assets.survey.contracts import COADD_PATCHES
+from photoz_assets.survey.checks import Check, Verdict
+from photoz_assets.survey.contracts import COADD_PATCHES, PATCHES
 from photoz_assets.survey.queries import coadd_patches_query
 from photoz_assets.tap.errors import ArchiveError
-
-_CHECK: Final = "agrees_with_coadd_patches"
 
 # The archive rounds corners to a microdegree, which moves them by up to 2.5 mas.
 CORNER_LIMIT_ARCSEC: Final = 0.01
 
-
-@dg.asset_check(
-    asset=patches,
-    name=_CHECK,
+AGREES_WITH_COADD_PATCHES: Final = Check(
+    name="agrees_with_coadd_patches",
     description=f"The outer regions in CoaddPatches.s_region are those of our geometry to {CORNER_LIMIT_ARCSEC} "
     "arcsec, and every patch with objects is among them.",
+    blocking=False,
+    rows="offending_patches",
+)
+
+
+@dg.asset_check(
+    asset=PATCHES.table,
+    name=AGREES_WITH_COADD_PATCHES.name,
+    description=AGREES_WITH_COADD_PATCHES.description,
 )
 def agrees_with_coadd_patches(
     context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table
@@ -37,11 +42,11 @@ def agrees_with_coadd_patches(
     with as_dagster_failure():
         ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
     try:
-        batches = ingest.archive.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
+        batches = ingest.client.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
         published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)
     except ArchiveError as error:
-        return check_result(failed(_CHECK, error))
-    return check_result(compare_outlines(published, patches), rows="offending_patches")
+        return check_result(AGREES_WITH_COADD_PATCHES, AGREES_WITH_COADD_PATCHES.failed(str(error)))
+    return check_result(AGREES_WITH_COADD_PATCHES, compare_outlines(published, patches))
 
 
 def compare_outlines(published: pa.Table, patches: pa.Table) -> Verdict:
@@ -67,7 +72,7 @@ def compare_outlines(published: pa.Table, patches: pa.Table) -> Verdict:
     ]
     shown += [{"tract": tract, "patch": patch, "is": "not listed"} for tract, patch in missing[:SHOWN_ROWS]]
     return Verdict(
-        check=_CHECK,
+        check=AGREES_WITH_COADD_PATCHES.name,
         passed=not len(elsewhere) and not missing,
         summary=f"of {len(offsets):,} patches that the archive lists, {len(elsewhere):,} lie elsewhere, corners "
         f"by up to {largest:.4f} arcsec; {len(missing):,} patches with objects are not listed",

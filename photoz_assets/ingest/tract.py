@@ -1,0 +1,108 @@
+"""One tract's galaxies, from the archive into the lake: the pipeline's main job as one function."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from photoz_assets.ingest.table_query import QueryLimits, TableQuery
+from photoz_assets.ingest.tap_ingest import TapIngest
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.writing import WrittenTable
+from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.survey.checks import Scope
+from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, MATCHED_GALAXIES
+from photoz_assets.survey.queries import (
+    WHOLE,
+    Dialect,
+    Strip,
+    matched_galaxies_count_query,
+    matched_galaxies_query,
+)
+from photoz_assets.survey.selection import Selection
+from photoz_assets.tap.client import TapClient
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def fetch_tract(
+    client: TapClient,
+    lake: Lake,
+    selection: Selection,
+    tract: int,
+    *,
+    run_id: str | None = None,
+    limits: QueryLimits | None = None,
+    log: Callable[[str], None] = _LOGGER.info,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> WrittenTable:
+    """Fetch the matched galaxies of one tract, hold them against their checks and publish them.
+
+    Parameters
+    ----------
+    client
+        The archive.
+    lake
+        Where the table goes.
+    selection
+        Which galaxies are wanted.
+    tract
+        A tract of the survey.
+    run_id
+        Under which the provenance and the job's record name this run; by default a new one.
+    limits
+        How politely and for how long to ask.
+    log
+        Takes a line on each thing that happens.
+    clock, sleep
+        Monotonic seconds, and how to let them pass.
+
+    Returns
+    -------
+    WrittenTable
+        Path, rows, provenance and the verdicts of all checks.
+
+    Raises
+    ------
+    TableRefusedError
+        The answer is not whole, not as the contract has it, or fails a blocking check; what was there stays.
+    PhotozError
+        The archive did not answer, or the lake holds tables of another one.
+    OSError, duckdb.Error
+        The disk is full or fails.
+    """
+    ingest = TapIngest(
+        client=client,
+        lake=lake,
+        run_id=run_id or str(uuid.uuid4()),
+        limits=limits or QueryLimits(),
+        log=log,
+        clock=clock,
+        sleep=sleep,
+    )
+    return ingest.fetch_table(tract_query(client, selection, tract))
+
+
+def tract_query(client: TapClient, selection: Selection, tract: int, strip: Strip = WHOLE) -> TableQuery:
+    """Return the query for a tract's matched galaxies, or for a strip of it, in the dialect of an archive."""
+    dialect = _dialect(client)
+    return TableQuery(
+        spec=MATCHED_GALAXIES,
+        scope=Scope(selection=selection, tract=tract),
+        adql=matched_galaxies_query(tract, selection, dialect, strip),
+        count_adql=matched_galaxies_count_query(tract, selection, dialect, strip),
+        transform=with_magnitudes,
+        part=None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}",
+        split=lambda: tuple(tract_query(client, selection, tract, half) for half in strip.halves),
+    )
+
+
+def _dialect(client: TapClient) -> Dialect:
+    """Ask an archive, once, in which ADQL its tables are to be queried."""
+    has_box = client.capabilities().has_box
+    objects = client.schema_info(ARCHIVE_SCHEMA).tables.get("object")
+    datatypes = {name.lower(): datatype.lower() for name, datatype in objects.columns.items()} if objects else {}
+    # Qserv, which alone has the box, declares its flags as booleans and compares them with numbers.
+    return Dialect(box_function=has_box, text_flags=not has_box and datatypes.get("detect_isprimary") == "boolean")

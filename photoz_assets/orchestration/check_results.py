@@ -1,0 +1,60 @@
+"""How a check is declared to Dagster, and how its verdict is shown there."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.survey.checks import Check, Verdict
+from photoz_assets.survey.table import TableSpec
+from photoz_assets.text import one_line
+
+
+def check_specs(spec: TableSpec) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a table."""
+    with warnings.catch_warnings():
+        # Checks by partition are a preview of Dagster 1.13; what we rely on in them stands in a test.
+        warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=spec.table,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=TRACT_PARTITIONS if spec.by_tract else None,
+            )
+            for check in spec.checks
+        ]
+
+
+def check_result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
+    """Show a verdict in Dagster: its numbers, its limits and its rows as a table."""
+    metadata: dict[str, Any] = {name: value for name, value in verdict.numbers.items() if value is not None}
+    if verdict.limits:
+        limits = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in verdict.limits.items()
+        }
+        metadata["limits"] = dg.MetadataValue.json(limits)
+    if verdict.rows:
+        metadata[check.rows] = _row_table(verdict.rows)
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+        description=verdict.summary,
+        metadata=metadata,
+    )
+
+
+def _row_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [dg.TableColumn(name, type="string") for name in names]
+    records = [dg.TableRecord({name: _shown(row.get(name)) for name in names}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def _shown(value: Any) -> str:
+    """Write a value so that nothing of it is rounded: an objectId has more digits than the UI's numbers."""
+    return "NULL" if value is None else one_line(str(value))

@@ -1,0 +1,138 @@
+"""One decorator makes an asset of a table's spec and of the function that says where its rows come from.
+
+Of the spec it makes the column schema, the check specs with their severity, the code version, the partitions and
+the lineage to the archive; at run time, of what the function wrote, the check results and the output, or of the
+error that refused it, the check results and one clear failure.
+"""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import dagster as dg
+
+from photoz_assets.lake.writing import TableRefusedError, WrittenTable
+from photoz_assets.orchestration.check_results import check_result, check_specs
+from photoz_assets.orchestration.column_metadata import column_schema
+from photoz_assets.orchestration.failures import as_dagster_failure
+from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.survey.checks import Verdict
+from photoz_assets.survey.table import Contract, TableSpec
+
+OWNERS: Final = ["team:photoz"]
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """What an asset's function made: the table, and what Dagster is to record besides.
+
+    ``verdicts`` are of checks that were judged beside the audit, ``observations`` of other assets.
+    """
+
+    table: WrittenTable
+    verdicts: Sequence[Verdict] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    observations: Sequence[dg.AssetObservation] = ()
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table of the lake as an asset."""
+
+    spec: TableSpec
+    asset: dg.AssetsDefinition
+
+
+_Events = Iterator[dg.Output[WrittenTable] | dg.AssetCheckResult | dg.AssetObservation]
+
+
+def lake_table(
+    spec: TableSpec,
+    *,
+    deps: Iterable[str] = (),
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+) -> Callable[[Callable[..., TableResult]], LakeTable]:
+    """Make a table of the lake of a function that writes it.
+
+    Parameters
+    ----------
+    spec
+        The table.
+    deps
+        Assets that it is made of and that the function reads through the lake, besides the archive's own tables.
+    automation_condition, freshness_policy
+        When it follows what it is made of, and how old it may get.
+
+    Notes
+    -----
+    The function takes what an asset's function takes (context, resources, inputs, configuration), writes the
+    table by ``ingest`` or ``lake.writing``, and returns what it wrote. Its docstring is the asset's description.
+    """
+
+    def decorate(function: Callable[..., TableResult]) -> LakeTable:
+        make = dg.asset(
+            group_name=spec.group,
+            kinds=set(spec.kinds),
+            owners=OWNERS,
+            code_version=spec.code_version,
+            partitions_def=TRACT_PARTITIONS if spec.by_tract else None,
+            deps=[*upstream_keys(spec), *deps],
+            metadata={
+                "dagster/column_schema": column_schema(spec),
+                "dagster/table_name": spec.table,
+                **code_reference(function),
+            },
+            check_specs=check_specs(spec),
+            output_required=False,
+            automation_condition=automation_condition,
+            freshness_policy=freshness_policy,
+        )
+        return LakeTable(spec, make(_events(spec, function)))
+
+    return decorate
+
+
+def code_reference(function: Callable[..., Any]) -> dict[str, dg.CodeReferencesMetadataValue]:
+    """Return the metadata by which an asset's page names the lines that it is made by."""
+    code = inspect.unwrap(function).__code__
+    with warnings.catch_warnings():
+        # A beta feature of Dagster 1.13; that the references are there stands in a test.
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)
+        place = dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno)
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[place])}
+
+
+def upstream_keys(contract: Contract) -> list[dg.AssetKey]:
+    """List the archive's tables that a contract's columns come from, as asset keys."""
+    tables = {origin.rpartition(".")[0] for column in contract for origin in column.derived_from}
+    return [dg.AssetKey(table.split(".")) for table in sorted(tables) if "." in table]
+
+
+def _events(spec: TableSpec, function: Callable[..., TableResult]) -> Callable[..., _Events]:
+    """Wrap a function so that it yields what Dagster is to record of a table that it writes."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **inputs: Any) -> _Events:
+        with as_dagster_failure():
+            try:
+                result = function(*arguments, **inputs)
+            except TableRefusedError as error:
+                yield from _results(spec, error.verdicts)
+                raise
+            yield from _results(spec, (*result.table.verdicts, *result.verdicts))
+            yield from result.observations
+            yield dg.Output(result.table, metadata=dict(result.metadata))
+
+    # Dagster reads both: of the function it takes the inputs, of the wrapper what comes out.
+    signature = inspect.signature(function)
+    wrapped.__signature__ = signature.replace(return_annotation=_Events)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = function.__annotations__ | {"return": _Events}
+    return wrapped
+
+
+def _results(spec: TableSpec, verdicts: Iterable[Verdict]) -> Iterator[dg.AssetCheckResult]:
+    return (check_result(spec.check(verdict.check), verdict) for verdict in verdicts)
