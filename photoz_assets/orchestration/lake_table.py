@@ -75,6 +75,7 @@ def lake_table(
 
     def decorate(function: Callable[..., TableResult]) -> LakeTable:
         make = dg.asset(
+            name=spec.table,
             group_name=spec.group,
             kinds=set(spec.kinds),
             owners=OWNERS,
