@@ -3,12 +3,10 @@
 Pure: no HTTP, no clock. Result tables are not read here but in `votable` and `parquet`.
 """
 
-import io
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
@@ -17,14 +15,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
 from photoz_assets.text import one_line
 
-if TYPE_CHECKING:
-    from pyvo.io.vosi.tapregext import TableAccess
-
 _XLINK_HREF: Final = "{http://www.w3.org/1999/xlink}href"
-_UDF_FEATURES: Final = "ivo://ivoa.net/std/tapregext#features-udf"
-_BINARY2_OUTPUT: Final = "ivo://ivoa.net/std/TAPRegExt#output-votable-binary2"
-_BINARY2_FORMAT: Final = "application/x-votable+xml;serialization=binary2"
-_PARQUET_FORMATS: Final = frozenset({"application/vnd.apache.parquet", "application/parquet", "parquet"})
 _LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
 
@@ -142,7 +133,7 @@ class JobSummary:
     maxrec: int | None = None
 
 
-def _whole(text: str | None) -> int | None:
+def whole(text: str | None) -> int | None:
     """Read a non-negative integer of a sensible length, None where there is none."""
     return int(text) if text and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
 
@@ -191,94 +182,8 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
         error=_text(summary, "message") if summary is not None else None,
         error_is_transient=summary is not None and summary.get("type") == "transient",
         result_url=result_url,
-        rows=_whole(counted),
-        items_done=_whole(_text(root, "itemsProcessed")),
-        items_total=_whole(_text(root, "totalItems")),
-        maxrec=_whole((parameters.get("MAXREC") or "").strip()),
+        rows=whole(counted),
+        items_done=whole(_text(root, "itemsProcessed")),
+        items_total=whole(_text(root, "totalItems")),
+        maxrec=whole((parameters.get("MAXREC") or "").strip()),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capabilities:
-    """What a TAP service declares that it can do (TAPRegExt 1.0).
-
-    ``functions`` are the names of its user-defined functions in lower case, ``formats`` the media types and short
-    names of its output formats as it spells them. The row limits are None where it declares none in rows: Rubin
-    declares bytes. ``response_format`` is what to ask for, None for the service's default.
-    """
-
-    functions: frozenset[str]
-    formats: tuple[str, ...]
-    default_rows: int | None
-    most_rows: int | None
-    response_format: str | None
-
-    @property
-    def has_box(self) -> bool:
-        """Whether ``scisql_s2PtInBox``, a box in longitude and latitude, can be asked for."""
-        return "scisql_s2ptinbox" in self.functions
-
-    @property
-    def parquet_format(self) -> str | None:
-        """The name to ask for Parquet with; None where the service has none."""
-        return next((each for each in self.formats if each.lower() in _PARQUET_FORMATS), None)
-
-
-def parse_capabilities(body: bytes) -> Capabilities:
-    """Read a service's capabilities (VOSI 1.1).
-
-    Raises
-    ------
-    Protocol
-        Not the capabilities of a TAP service.
-    """
-    # Imported late: pyvo brings astropy, which takes seconds.
-    from pyvo.io import vosi  # noqa: PLC0415  (see above)
-    from pyvo.io.vosi.tapregext import TableAccess  # noqa: PLC0415
-
-    root = parse(body, what="the service's capabilities")
-    if local_name(root.tag) != "capabilities":
-        raise Protocol(f"these are no capabilities: {excerpt(body)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            capabilities = vosi.parse_capabilities(io.BytesIO(body).read)
-        access = next((each for each in capabilities if isinstance(each, TableAccess)), None)
-        if access is None:
-            raise Protocol("the service declares no TAP capability")
-        return _capabilities(access)
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        # pyvo's ways to meet a document that is XML but not what its schema allows.
-        raise Protocol(f"the service's capabilities cannot be read: {error}") from error
-
-
-def _capabilities(access: "TableAccess") -> Capabilities:
-    """Pick what we use out of pyvo's tree of a TAP capability."""
-    functions = {
-        feature.form.partition("(")[0].strip().lower()
-        for language in access.languages
-        for features in language.languagefeaturelists
-        if (features.type or "").lower() == _UDF_FEATURES
-        for feature in features
-        if feature.form
-    }
-    formats, binary2 = [], None
-    for output in access.outputformats:
-        names = [str(name).strip() for name in (output.mime, *output.aliases) if name]
-        formats += names
-        named = next((name for name in names if name.lower().replace(" ", "") == _BINARY2_FORMAT), None)
-        if binary2 is None and (named or output.ivo_id == _BINARY2_OUTPUT):
-            binary2 = named or next(iter(names), None)
-    limits = access.outputlimit
-    return Capabilities(
-        functions=frozenset(functions),
-        formats=tuple(formats),
-        default_rows=_rows(limits.default) if limits else None,
-        most_rows=_rows(limits.hard) if limits else None,
-        response_format=binary2,
-    )
-
-
-def _rows(limit: object) -> int | None:
-    """Give a declared limit if it is one of rows."""
-    return getattr(limit, "content", None) if getattr(limit, "unit", None) == "row" else None

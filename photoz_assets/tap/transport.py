@@ -69,7 +69,7 @@ def _without_user(parts: SplitResult) -> str:
 def user_agent() -> str:
     """Name this client as the IVOA note "Operational Identification of Software Components" (2019) asks."""
     return (
-        f"photoz_assets/{version('photoz_assets')} pyVO/{version('pyvo')} "
+        f"photoz_assets/{version('photoz_assets')} python-requests/{requests.__version__} "
         f"Python/{platform.python_version()} ({platform.system()}) (IVOA-science)"
     )
 

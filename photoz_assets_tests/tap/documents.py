@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.io.votable.tree import Field, Info, Resource, TableElement, VOTableFile
+from hypothesis import strategies as st
 
 # Of each column the datatype, the arraysize and the values, None for NULL.
 Columns: TypeAlias = dict[str, tuple[str, str | None, list[Any]]]
@@ -84,3 +85,14 @@ def longs(values: list[int]) -> bytes:
     rows = np.zeros(len(values), [("null", "u1"), ("value", ">i8")])
     rows["value"] = values
     return rows.tobytes()
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: bytes) -> bytes:
+    """Damage a document in some places."""
+    body = bytearray(original)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + 40)))
+        body[start:end] = draw(st.sampled_from([b"", b"<", b"&", b"\xff", b"9" * 30, bytes(body[:50])]))
+    return bytes(body)

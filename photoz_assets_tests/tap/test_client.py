@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,35 @@ def test_query_sends_what_tap_asks_for(make_archive: MakeArchive, server: Faulty
         "RESPONSEFORMAT": BINARY2,
         "RUNID": "run-1",
     }
+
+
+WITHOUT_PYVO = """
+import sys
+import pyarrow as pa
+from photoz_assets.tap.client import TapClient
+client = TapClient(sys.argv[1])
+schema = pa.schema([("id", pa.int64())])
+assert sum(batch.num_rows for batch in client.query("SELECT id FROM t", schema)) == 3
+with client.submit("SELECT id FROM t", maxrec=10) as job:
+    job.run()
+    job.wait(60)
+    assert sum(batch.num_rows for batch in job.fetch(schema)) == 3
+print(*{"pyvo", "astropy"} & set(sys.modules))
+"""
+
+
+def test_query_and_job_do_without_the_libraries_that_take_long_to_import(
+    make_archive: MakeArchive, server: FaultyServer
+) -> None:
+    make_archive()
+    server.answer("POST", "/tap/sync", Answer(body=TABLE))
+    server.answer("POST", "/tap/async", Answer(status=303, headers={"Location": ELSEWHERE}))
+    server.answer("GET", ELSEWHERE, *(Answer(body=job_document(phase)) for phase in ("PENDING", "COMPLETED")))
+    server.answer("GET", f"{ELSEWHERE}/results/result", Answer(body=TABLE))
+    server.answer("DELETE", ELSEWHERE, Answer())
+    command = [sys.executable, "-c", WITHOUT_PYVO, f"{server.base}/tap"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_query_without_a_declared_binary2_takes_the_default(

@@ -2,13 +2,12 @@ from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from photoz_assets.tap import documents
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
 from photoz_assets_tests.tap import uws
-from photoz_assets_tests.tap.documents import error_document
-from photoz_assets_tests.tap.uws import PLAIN_LIMITS, RUBIN_LIMITS, capabilities, job_document
+from photoz_assets_tests.tap.documents import error_document, mutated
+from photoz_assets_tests.tap.uws import job_document
 
 JOB_URL = "https://archive.example/api/tap/async/abc"
 
@@ -84,76 +83,11 @@ def test_failure_is_told_by_the_archives_words(reason: str, error: type[ArchiveE
     assert (reason or "nothing") in str(failure)
 
 
-def test_capabilities_of_rubin_offer_the_box_and_no_row_limit() -> None:
-    body = capabilities(
-        functions=("scisql_s2PtInBox(ra DOUBLE, ...) -> INTEGER", "scisql_angSep(a DOUBLE) -> DOUBLE"),
-        formats=("application/x-votable+xml", "application/vnd.apache.parquet"),
-        limits=RUBIN_LIMITS,
-    )
-    found = documents.parse_capabilities(body)
-    assert found.has_box
-    assert found.functions == {"scisql_s2ptinbox", "scisql_angsep"}
-    assert (found.default_rows, found.most_rows) == (None, None)
-    assert found.response_format is None
-    assert found.parquet_format == "application/vnd.apache.parquet"
-
-
-def test_capabilities_of_a_plain_service_offer_binary2_by_its_name() -> None:
-    format_name = "application/x-votable+xml;serialization=BINARY2"
-    found = documents.parse_capabilities(capabilities(formats=("text/csv", format_name), limits=PLAIN_LIMITS))
-    assert not found.has_box
-    assert (found.default_rows, found.most_rows) == (2000, 16_000_000)
-    assert found.response_format == format_name
-    assert found.parquet_format is None
-
-
-def test_capabilities_of_binary2_by_its_identifier_are_asked_for_by_their_alias() -> None:
-    body = capabilities(formats=("x",)).replace(
-        b"<outputFormat><mime>x</mime>",
-        b'<outputFormat ivo-id="ivo://ivoa.net/std/TAPRegExt#output-votable-binary2"><mime>votable/b2</mime>',
-    )
-    assert documents.parse_capabilities(body).response_format == "votable/b2"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>404</html>",
-        b"<capabilities/>",
-        error_document("no"),
-        capabilities().replace(b"tr:TableAccess", b"vs:Other"),
-        capabilities(limits="<outputLimit><default unit='row'>many</default></outputLimit>"),
-        b'<!DOCTYPE c [<!ENTITY a "b">]>' + capabilities(),
-    ],
-)
-def test_capabilities_that_are_none_are_refused(body: bytes) -> None:
-    with pytest.raises(Protocol):
-        documents.parse_capabilities(body)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, original: bytes) -> bytes:
-    body = bytearray(original)
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(body)))
-        end = draw(st.integers(start, min(len(body), start + 40)))
-        body[start:end] = draw(st.sampled_from([b"", b"<", b"&", b"\xff", b"9" * 30, bytes(body[:50])]))
-    return bytes(body)
-
-
 @settings(max_examples=300, deadline=None)
 @given(body=mutated(uws.job_document("COMPLETED", rows=7, progress=(1, 2), maxrec=10, error="x")))
 def test_job_document_however_damaged_raises_nothing_but_our_errors(body: bytes) -> None:
     with suppress(ArchiveError):
         documents.parse_job(body, url=JOB_URL)
-
-
-@settings(max_examples=300, deadline=None)
-@given(body=mutated(capabilities(functions=("f(x) -> y",), limits=PLAIN_LIMITS)))
-def test_capabilities_however_damaged_raise_nothing_but_our_errors(body: bytes) -> None:
-    with suppress(ArchiveError):
-        documents.parse_capabilities(body)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_user_agent_names_program_and_purpose(server: FaultyServer) -> None:
     ArchiveSession(server.base).document(f"{server.base}/tap")
     agent = server.requests[0].headers["User-Agent"]
     assert agent.startswith("photoz_assets/")
+    assert "pyVO" not in agent
     assert agent.endswith("(IVOA-science)")
 
 
