@@ -3,11 +3,9 @@
 A VOTable has no checksum, and a changed value that breaks no rule cannot be told from a right one; but services
 that keep their results in a store often state a digest. It helps against damage on the way, not against forgery.
 
-Each header speaks of the body as it is sent, with its content coding and without that of the transfer: Repr-Digest
-of the representation, which in an answer of status 200 is sent whole (RFC 9530 sec. 3.1), Content-Digest of the
-content (sec. 2), Digest of the instance (RFC 3230 sec. 4.3.2), Content-MD5 of the entity (RFC 2616 sec. 14.15).
-x-goog-hash, of Google Cloud Storage, speaks of the object as it is stored, which is not what is sent where the
-store unpacks it on the way.
+Repr-Digest speaks of the body as it is sent, with its content coding and without that of the transfer, which in
+an answer of status 200 is the whole representation (RFC 9530 sec. 3.1). x-goog-hash, of Google Cloud Storage, speaks
+of the object as it is stored, which is not what is sent where the store unpacks it on the way.
 """
 
 import base64
@@ -20,8 +18,7 @@ import requests
 from photoz_assets.tap.errors import Damaged
 
 # The best first. CRC32C, all that a composite object of Google's has, is not among what Python computes.
-_ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "md5": "md5"}
-_HEADERS: Final = ("Repr-Digest", "Content-Digest", "Digest", "x-goog-hash")
+_ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512", "md5": "md5"}
 _PLAIN: Final = "identity"
 
 
@@ -32,16 +29,14 @@ class Digest:
     ----------
     name
         Its algorithm, as HTTP calls it.
-    header
-        Where it stands.
     value
         The digest.
     is_coded
         Whether the body has a content coding.
     """
 
-    def __init__(self, name: str, header: str, value: bytes, *, is_coded: bool) -> None:
-        self._name = f"{header}, {name}"
+    def __init__(self, name: str, value: bytes, *, is_coded: bool) -> None:
+        self._name = name
         self._value = value
         self._is_coded = is_coded
         self._sent, self._unpacked = (hashlib.new(_ALGORITHMS[name], usedforsecurity=False) for _ in range(2))
@@ -72,36 +67,32 @@ class Digest:
 
 
 def stated(response: requests.Response) -> Digest | None:
-    """Give the best digest that an answer states of its body; None if it states none that can be computed."""
+    """Return the best digest that an answer states of its body; None if it states none that can be computed."""
     if response.status_code != requests.codes.ok:
         return None
     coding = response.headers.get("Content-Encoding", _PLAIN).strip().lower()
-    found = {name: (header, value) for header, name, value in _stated(response.headers, coding)}
+    found = dict(_stated(response.headers, coding))
     best = next((name for name in _ALGORITHMS if name in found), None)
-    return None if best is None else Digest(best, *found[best], is_coded=coding != _PLAIN)
+    return None if best is None else Digest(best, found[best], is_coded=coding != _PLAIN)
 
 
-def _stated(headers: Mapping[str, str], coding: str) -> Iterator[tuple[str, str, bytes]]:
-    """Yield the header, algorithm and value of each digest that can be computed, and is of what was sent."""
-    texts = {header: headers.get(header, "") for header in _HEADERS}
-    texts["Content-MD5"] = f"md5={headers.get('Content-MD5', '')}"
-    if headers.get("x-goog-stored-content-encoding", "").lower() not in {coding, _PLAIN}:
-        del texts["x-goog-hash"]
-    for header, text in texts.items():
-        for name, _, encoded in (each.strip().partition("=") for each in text.split(",")):
-            # RFC 9530 puts the bytes between colons.
-            if value := _value(name.lower(), encoded.strip(":")):
-                yield header, name.lower(), value
+def _stated(headers: Mapping[str, str], coding: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the algorithm and value of each digest that can be computed, and is of what was sent."""
+    texts = [headers.get("Repr-Digest", "")]
+    if headers.get("x-goog-stored-content-encoding", "").lower() in {coding, _PLAIN}:
+        texts.append(headers.get("x-goog-hash", ""))
+    for name, _, encoded in (each.strip().partition("=") for text in texts for each in text.split(",")):
+        # RFC 9530 puts the bytes between colons.
+        if value := _value(name.lower(), encoded.strip(":")):
+            yield name.lower(), value
 
 
 def _value(name: str, encoded: str) -> bytes | None:
     """Read a digest; None if it is none of that algorithm, or of an unknown one."""
+    if name not in _ALGORITHMS:
+        return None
     try:
         value = base64.b64decode(encoded, validate=True)
     except ValueError:
         return None
-    return (
-        value
-        if name in _ALGORITHMS and len(value) == hashlib.new(_ALGORITHMS[name], usedforsecurity=False).digest_size
-        else None
-    )
+    return value if len(value) == hashlib.new(_ALGORITHMS[name], usedforsecurity=False).digest_size else None

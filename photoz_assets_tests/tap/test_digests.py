@@ -29,12 +29,9 @@ def fetched(server: FaultyServer, body: bytes, headers: dict[str, str], *, statu
 # Each as its standard, or Google's documentation, has it.
 STATED: dict[str, Callable[[bytes], dict[str, str]]] = {
     "Repr-Digest": lambda body: {"Repr-Digest": f"sha-256=:{digest('sha256', body)}:"},
-    "Content-Digest of two": lambda body: {
-        "Content-Digest": f"unixsum=:AAA=:, sha-512=:{digest('sha512', body)}:, md5=:{digest('md5', body)}:"
+    "Repr-Digest of two": lambda body: {
+        "Repr-Digest": f"unixsum=:AAA=:, sha-512=:{digest('sha512', body)}:, md5=:{digest('md5', body)}:"
     },
-    "Digest": lambda body: {"Digest": f"SHA-256={digest('sha256', body)},unixsum=30637"},
-    "Digest by SHA-1": lambda body: {"Digest": f"SHA={digest('sha1', body)}"},
-    "Content-MD5": lambda body: {"Content-MD5": digest("md5", body)},
     "x-goog-hash": lambda body: {"x-goog-hash": f"crc32c=n03x6A==,md5={digest('md5', body)}", **GOOGLES_PLAIN},
 }
 
@@ -51,7 +48,11 @@ def test_stated_digest_of_what_was_sent_lets_it_pass_and_no_other(
 
 
 def test_strongest_digest_counts(server: FaultyServer) -> None:
-    headers = {"Content-MD5": digest("md5", b"other"), "Repr-Digest": f"sha-256=:{digest('sha256', BODY)}:"}
+    headers = {
+        "x-goog-hash": f"md5={digest('md5', b'other')}",
+        "Repr-Digest": f"sha-256=:{digest('sha256', BODY)}:",
+        **GOOGLES_PLAIN,
+    }
     assert fetched(server, BODY, headers) == BODY
 
 
@@ -74,11 +75,11 @@ def test_stated_digest_of_a_compressed_body(
         {"Repr-Digest": "sha-256=:not base64:"},
         {"Repr-Digest": "sha-256=:\N{LATIN SMALL LETTER E WITH ACUTE}:"},
         {"Repr-Digest": "crc32c=:n03x6A==:, sha-1024=:AAAA:"},
-        {"Content-MD5": ""},
+        {"Repr-Digest": ""},
         {"x-goog-hash": "crc32c=n03x6A==", **GOOGLES_PLAIN},
         {"x-goog-hash": f"md5={digest('md5', b'other')}"},
         {"x-goog-hash": f"md5={digest('md5', PACKED)}", **GOOGLES_GZIP},
-        {"Digest": f"id-sha-256={digest('sha256', b'other')}"},
+        {"Repr-Digest": f"id-sha-256=:{digest('sha256', b'other')}:"},
     ],
     ids=str,
 )
