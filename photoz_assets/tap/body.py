@@ -80,7 +80,7 @@ class _Sent(io.RawIOBase):
         self._asked, self._bytes = now, 0
 
     def readable(self) -> bool:
-        """Tell that this can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:

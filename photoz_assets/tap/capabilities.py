@@ -116,7 +116,7 @@ def parse_capabilities(body: bytes) -> Capabilities:
 
 
 def _is_tap(capability: Element) -> bool:
-    """Tell whether a capability is one of TAP, by its standard or by its type; either may be missing."""
+    """Return whether a capability is one of TAP, by its standard or by its type; either may be missing."""
     standard = capability.get("standardID", "").strip()
     kind = capability.get(_TYPE, "").strip().rpartition(":")[2]
     return bool(_TAP_STANDARD.fullmatch(standard)) or (not standard and kind.lower() == _TAP_TYPE)

@@ -92,16 +92,16 @@ class ReceivedColumn:
     announced: str
 
 
-def match(schema: pa.Schema, arriving: Sequence[ReceivedColumn]) -> tuple[int, ...]:
-    """Find the arriving column of each column that was asked for.
+def match(schema: pa.Schema, received: Sequence[ReceivedColumn]) -> tuple[int, ...]:
+    """Find the received column of each column that was asked for.
 
-    Names are compared without regard to case, as ADQL does: a service may answer in lower case. Where two arriving
+    Names are compared without regard to case, as ADQL does: a service may answer in lower case. Where two received
     names differ in case only, the exact one is taken and the other is one too many.
 
     Returns
     -------
     tuple[int, ...]
-        For each column of the schema, in its order, an index into ``arriving``.
+        For each column of the schema, in its order, an index into ``received``.
 
     Raises
     ------
@@ -112,12 +112,12 @@ def match(schema: pa.Schema, arriving: Sequence[ReceivedColumn]) -> tuple[int, .
     """
     problems: list[str] = []
     positions: list[int] = []
-    unclaimed = dict(enumerate(arriving))
+    unclaimed = dict(enumerate(received))
     for field in schema:
         if field.type not in _FITTING:
             raise ValueError(f"column {field.name} is asked for as {field.type}, which no TAP result has")
         alike = [index for index, each in unclaimed.items() if each.name.casefold() == field.name.casefold()]
-        alike.sort(key=lambda index: arriving[index].name != field.name)
+        alike.sort(key=lambda index: received[index].name != field.name)
         if not alike:
             problems.append(f"column {field.name} ({field.type}) is missing")
             continue

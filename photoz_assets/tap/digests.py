@@ -4,8 +4,8 @@ A VOTable has no checksum, and a changed value that breaks no rule cannot be tol
 that keep their results in a store often state a digest. It helps against damage on the way, not against forgery.
 
 Repr-Digest speaks of the body as it is sent, with its content coding and without that of the transfer, which in
-an answer of status 200 is the whole representation (RFC 9530 sec. 3.1). x-goog-hash, of Google Cloud Storage, speaks
-of the object as it is stored, which is not what is sent where the store unpacks it on the way.
+an answer of status 200 is the whole representation (RFC 9530 sec. 3.1). x-goog-hash, of Google Cloud Storage,
+speaks of the object as it is stored, which is not what is sent where the store unpacks it on the way.
 """
 
 import base64
@@ -29,14 +29,16 @@ class Digest:
     ----------
     name
         Its algorithm, as HTTP calls it.
+    header
+        Where it stands.
     value
         The digest.
     is_coded
         Whether the body has a content coding.
     """
 
-    def __init__(self, name: str, value: bytes, *, is_coded: bool) -> None:
-        self._name = name
+    def __init__(self, name: str, header: str, value: bytes, *, is_coded: bool) -> None:
+        self._name = f"{header}, {name}"
         self._value = value
         self._is_coded = is_coded
         self._sent, self._unpacked = (hashlib.new(_ALGORITHMS[name], usedforsecurity=False) for _ in range(2))
@@ -71,20 +73,21 @@ def stated(response: requests.Response) -> Digest | None:
     if response.status_code != requests.codes.ok:
         return None
     coding = response.headers.get("Content-Encoding", _PLAIN).strip().lower()
-    found = dict(_stated(response.headers, coding))
+    found = {name: (header, value) for header, name, value in _stated(response.headers, coding)}
     best = next((name for name in _ALGORITHMS if name in found), None)
-    return None if best is None else Digest(best, found[best], is_coded=coding != _PLAIN)
+    return None if best is None else Digest(best, *found[best], is_coded=coding != _PLAIN)
 
 
-def _stated(headers: Mapping[str, str], coding: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the algorithm and value of each digest that can be computed, and is of what was sent."""
-    texts = [headers.get("Repr-Digest", "")]
+def _stated(headers: Mapping[str, str], coding: str) -> Iterator[tuple[str, str, bytes]]:
+    """Yield the header, algorithm and value of each digest that can be computed, and is of what was sent."""
+    names = ["Repr-Digest"]
     if headers.get("x-goog-stored-content-encoding", "").lower() in {coding, _PLAIN}:
-        texts.append(headers.get("x-goog-hash", ""))
-    for name, _, encoded in (each.strip().partition("=") for text in texts for each in text.split(",")):
-        # RFC 9530 puts the bytes between colons.
-        if value := _value(name.lower(), encoded.strip(":")):
-            yield name.lower(), value
+        names.append("x-goog-hash")
+    for header in names:
+        for name, _, encoded in (each.strip().partition("=") for each in headers.get(header, "").split(",")):
+            # RFC 9530 puts the bytes between colons.
+            if value := _value(name.lower(), encoded.strip(":")):
+                yield header, name.lower(), value
 
 
 def _value(name: str, encoded: str) -> bytes | None:

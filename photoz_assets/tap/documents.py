@@ -50,13 +50,13 @@ def failure(reason: str, *, otherwise: type[ArchiveError] = JobFailed) -> Archiv
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Tell whether an answer is a web page: a login form, a proxy's error, a wrong URL."""
+    """Return whether an answer is a web page: a login form, a proxy's error, a wrong URL."""
     start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html"))
 
 
 def excerpt(body: bytes) -> str:
-    """Give the beginning of an answer that nobody expected, for an error message."""
+    """Return the beginning of an answer that nobody expected, for an error message."""
     return repr(body[:_EXCERPT].decode("utf-8", errors="replace"))
 
 
@@ -87,13 +87,13 @@ def _descendants(element: Element, name: str) -> Iterator[Element]:
 
 
 def _text(element: Element, name: str) -> str | None:
-    """Give the stripped text of the first such element, None where there is none."""
+    """Return the stripped text of the first such element, None where there is none."""
     found = next(_descendants(element, name), None)
     return (("".join(found.itertext())).strip() or None) if found is not None else None
 
 
 def query_error(root: Element) -> str | None:
-    """Give the message of a VOTable that reports an error (DALI 1.1 sec. 4.4), None of any other document."""
+    """Return the message of a VOTable that reports an error (DALI 1.1 sec. 4.4), None of any other document."""
     for info in _descendants(root, "INFO"):
         if info.get("name", "").upper() == "QUERY_STATUS" and info.get("value", "").upper() == "ERROR":
             return "".join(info.itertext()).strip() or "no reason given"
@@ -101,7 +101,7 @@ def query_error(root: Element) -> str | None:
 
 
 def reason_of(body: bytes) -> str | None:
-    """Give the reason that a refusal's body states: a VOTable's error, a short plain text, or nothing."""
+    """Return the reason that a refusal's body states: a VOTable's error, a short plain text, or nothing."""
     if not body.strip() or looks_like_html(body):
         return None
     try:

@@ -33,7 +33,7 @@ _TELLTALE: Final = 8  # characters of a secret by which a part of it is known
 
 
 def redact(text: str, secret: str) -> str:
-    """Blot a secret out of a text; also its beginning alone, which is left where a quotation was cut short."""
+    """Replace a secret in a text by ***, and its beginning alone, which a quotation that was cut short leaves."""
     start = re.escape(secret[:_TELLTALE])
     return re.sub(rf"{start}(?:{re.escape(secret[_TELLTALE:])}|[^\s'\"<>]*)", "***", text)
 
@@ -81,12 +81,12 @@ class ArchiveError(PhotozError):
         return f"{self.message}{status}{place}. {self.hint}"
 
     def at(self, url: str | None) -> Self:
-        """Name the URL, unless the error knows a closer one; returns itself."""
+        """Name the URL, unless the error knows a closer one; return the error itself."""
         self.url = self.url or (one_line(url) if url else None)
         return self
 
     def redacted(self, secret: str) -> Self:
-        """Blot a secret, or a beginning of it, out of everything that the error says; returns itself."""
+        """Replace a secret, or a beginning of it, in everything that the error says; return the error itself."""
         self.message = redact(self.message, secret)
         self.args = (self.message,)
         self.hint = redact(self.hint, secret)
@@ -159,7 +159,7 @@ class ContractViolation(ArchiveError):
         self.problems = tuple(map(one_line, problems))
 
     def redacted(self, secret: str) -> Self:
-        """Blot a secret out of everything that the error says; returns itself."""
+        """Replace a secret in everything that the error says; return the error itself."""
         self.problems = tuple(redact(problem, secret) for problem in self.problems)
         return super().redacted(secret)
 

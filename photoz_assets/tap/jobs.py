@@ -308,7 +308,7 @@ class Job:
         self._session.delete(self.url, allow_redirects=False, stream=True, timeout=timeout).close()
 
     def _completed(self, summary: JobSummary) -> JobSummary:
-        """Give back the summary of a completed job, raise what any other means."""
+        """Return the summary of a completed job; raise what any other phase means."""
         with self._session.translate_errors(self.url):
             match summary.phase:
                 case "COMPLETED":
@@ -325,14 +325,14 @@ class Job:
                     raise Rejected(f"the job is {phase}", hint="Run it and wait for it first.")
 
     def _error_document(self) -> str:
-        """Give the reason of a failed job whose document states none (TAP 1.1 sec. 5.3)."""
+        """Return the reason of a failed job whose document states none (TAP 1.1 sec. 5.3)."""
         try:
             return documents.reason_of(self._session.document(f"{self.url}/error")) or ""
         except ArchiveError:
             return ""
 
     def _overdue(self, summary: JobSummary, deadline_seconds: float) -> DeadlineExceeded:
-        """Say how far a job came in the time that it was given."""
+        """Return the error of a job that did not end in time, with its progress."""
         progress = (
             f", {summary.items_done} of {summary.items_total} parts done"
             if summary.items_total is not None

@@ -60,8 +60,8 @@ def read(path: Path, schema: pa.Schema, *, batch_rows: int) -> Iterator[pa.Recor
 def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the file's rows in the schema's order."""
     with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-        arriving = [_arriving(field) for field in file.schema_arrow]
-        order = columns.match(schema, arriving)
+        received = [_received(field) for field in file.schema_arrow]
+        order = columns.match(schema, received)
         groups = file.metadata
         largest = max(
             (groups.row_group(group).total_byte_size for group in range(groups.num_row_groups)), default=0
@@ -71,10 +71,10 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
         for batch in file.iter_batches(batch_size=batch_rows):
             # Arrow takes a text's bytes as they come, whether or not they are one.
             batch.validate(full=True)
-            yield columns.batch(schema, [_unwrapped(batch.column(index), arriving[index].name) for index in order])
+            yield columns.batch(schema, [_unwrapped(batch.column(index), received[index].name) for index in order])
 
 
-def _arriving(field: "pa.Field[Any]") -> ReceivedColumn:
+def _received(field: "pa.Field[Any]") -> ReceivedColumn:
     """Describe a column for the comparison with the contract."""
     kind = field.type
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):

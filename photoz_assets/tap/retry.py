@@ -33,7 +33,7 @@ class RetryPolicy:
     longest_delay_seconds: float = 60.0
 
     def delay_seconds(self, failures: int, error: Transient, *, fraction: float) -> float | None:
-        """Say how long to wait before the next attempt.
+        """Return how long to wait before the next attempt.
 
         Parameters
         ----------

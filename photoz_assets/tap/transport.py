@@ -39,7 +39,7 @@ Origin = tuple[str, str, int]
 
 
 def origin_of(url: str) -> Origin:
-    """Give the scheme, host and port of a URL, the unit of trust (RFC 6454).
+    """Return the scheme, host and port of a URL, the unit of trust (RFC 6454).
 
     Raises
     ------
@@ -91,12 +91,12 @@ class _BearerToken(AuthBase):
         return f"{type(self).__name__}(***)"
 
     def conceal(self, error: ArchiveError) -> None:
-        """Blot the token out of an error, which may quote an answer that quotes it."""
+        """Replace the token in an error, which may quote an answer that quotes it."""
         if self._token:
             error.redacted(self._token)
 
     def is_quoted_in(self, error: BaseException) -> bool:
-        """Tell whether the failures beneath an error show the token."""
+        """Return whether the failures beneath an error show the token."""
         return bool(self._token) and any(self._token in repr(cause.args) for cause in _causes(error))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -187,7 +187,7 @@ class ArchiveSession(requests.Session):
 
     @contextmanager
     def translate_errors(self, url: str | None) -> Iterator[None]:
-        """Let nothing out but `ArchiveError`, which names the URL and never shows the token."""
+        """Raise every failure as an `ArchiveError`, which names the URL and never shows the token."""
         try:
             yield
         except ArchiveError as error:
@@ -255,7 +255,7 @@ class ArchiveSession(requests.Session):
         return self.body(response, within_seconds=total_seconds)
 
     def no_longer_than(self, seconds: float) -> tuple[float, float]:
-        """Give this session's time limits for a request, or tighter ones of at least a second."""
+        """Return this session's time limits for a request, or tighter ones of at least a second."""
         connect_seconds, read_seconds = self._timeout
         return min(connect_seconds, max(seconds, 1.0)), min(read_seconds, max(seconds, 1.0))
 
@@ -364,7 +364,7 @@ _EXPLANATIONS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Ar
 
 
 def _translated(error: Exception) -> ArchiveError:
-    """Say a failure of the HTTP libraries in our words."""
+    """Return the error that a failure of the HTTP libraries means."""
     causes = tuple(_causes(error))
     for kinds, explain in _EXPLANATIONS:
         if any(isinstance(cause, kinds) for cause in causes):

@@ -87,14 +87,14 @@ class Decoding:
         header = _read_header(pieces)
         fields = header.markup.fields
         _raise_error(header.markup)
-        order = columns.match(self._schema, [_arriving(attributes) for attributes in fields])
+        order = columns.match(self._schema, [_received(attributes) for attributes in fields])
         for arrays in self._rows(header, pieces, [_cell(attributes) for attributes in fields]):
             batch = columns.batch(self._schema, [arrays[index] for index in order])
             self.rows += batch.num_rows
             yield batch
 
     def _rows(
-        self, header: "_Header", pieces: Iterator[bytes], cells: Sequence[WireField]
+        self, header: "_VOTableHeader", pieces: Iterator[bytes], cells: Sequence[WireField]
     ) -> Iterator[list[Array]]:
         """Decode the rows, then judge what the document says after them."""
         if header.rows_at is None:
@@ -125,7 +125,7 @@ def _raise_error(markup: Markup) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Header:
+class _VOTableHeader:
     """The beginning of a document: what its markup says, and its text as far as it was read.
 
     ``rows_at`` is the position of the element that holds the rows; None if the document has ended without one.
@@ -136,7 +136,7 @@ class _Header:
     rows_at: int | None
 
 
-def _read_header(pieces: Iterator[bytes]) -> _Header:
+def _read_header(pieces: Iterator[bytes]) -> _VOTableHeader:
     """Read a document up to where its rows begin, or to its end."""
     markup = Markup(locate=lambda: parser.parser.CurrentByteIndex)
     parser = DefusedXMLParser(target=markup, forbid_dtd=True)
@@ -152,17 +152,17 @@ def _read_header(pieces: Iterator[bytes]) -> _Header:
                     text += piece
                 raise _unreadable(bytes(text), error) from error
         if markup.rows_at is not None:
-            return _Header(markup=markup, text=bytes(text), rows_at=markup.rows_at)
+            return _VOTableHeader(markup=markup, text=bytes(text), rows_at=markup.rows_at)
         if len(text) > _LARGEST_HEADER_BYTES:
             raise TooLarge(f"over {_LARGEST_HEADER_BYTES} bytes come before the rows")
     if not text:
         raise Truncated("the answer is empty")
     close(parser)
-    return _Header(markup=markup, text=bytes(text), rows_at=None)
+    return _VOTableHeader(markup=markup, text=bytes(text), rows_at=None)
 
 
 def _unreadable(text: bytes, error: ArchiveError) -> ArchiveError:
-    """Say what came in place of a VOTable, if it can be told."""
+    """Return the error that says what came in place of a VOTable, if that is known."""
     if looks_like_html(text):
         return Protocol("a web page came in place of a result")
     if not text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
@@ -231,7 +231,7 @@ def _name(attributes: dict[str, str]) -> str:
 
 
 def _kind(attributes: dict[str, str]) -> VOTableType | None:
-    """Give a FIELD's kind, None for arrays of anything but characters and for types that nobody asks for."""
+    """Return a FIELD's kind, None for arrays of anything but characters and for types that nobody asks for."""
     kind = _KINDS.get(attributes.get("datatype", ""))
     arraysize = attributes.get("arraysize", "").strip()
     if kind and kind.is_text:
@@ -239,7 +239,7 @@ def _kind(attributes: dict[str, str]) -> VOTableType | None:
     return kind if arraysize in {"", "1"} else None
 
 
-def _arriving(attributes: dict[str, str]) -> ReceivedColumn:
+def _received(attributes: dict[str, str]) -> ReceivedColumn:
     """Describe a FIELD for the comparison with the contract."""
     datatype, arraysize = attributes.get("datatype", "no datatype"), attributes.get("arraysize")
     announced = f"{datatype}[{arraysize}]" if arraysize else datatype

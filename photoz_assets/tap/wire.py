@@ -1,6 +1,7 @@
-"""The wire beneath HTTP: no server holds a read longer than its time limit, however slowly it drips its bytes.
+"""Time limits of the connection beneath HTTP: for a whole read, however slowly a server sends its bytes.
 
-A socket's own limit is one between two bytes. Here the whole head of an answer, with what precedes it, and each
+The limit of a socket is one between two bytes, and no library has another for the head of an answer: a head that
+drips for ever would hold a run for ever. Here the whole head of an answer, with what precedes it, and each
 read of its body, with the framing of its chunks, has to come within that limit.
 """
 
@@ -27,7 +28,7 @@ class _Wire(io.RawIOBase):
         self._until = math.inf
 
     def readable(self) -> bool:
-        """Tell that this can be read."""
+        """Return True."""
         return True
 
     def allow(self) -> None:
