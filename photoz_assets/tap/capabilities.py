@@ -36,6 +36,7 @@ _ALIASES: Final = {
     "votabletd": _TABLEDATA,
     "parquet": _PARQUET,
 }
+_VOTABLE: Final = "votable"
 _XML_TYPES: Final = frozenset({"text/xml", "application/xml"})
 _PARQUET_TYPES: Final = frozenset(
     {"application/vnd.apache.parquet", "application/parquet", "application/x-parquet"}
@@ -74,8 +75,14 @@ class Capabilities:
 
     @property
     def response_format(self) -> str | None:
-        """The name of the format to ask for; None for the service's default."""
-        return self._name(_BINARY2)
+        """The name of the format to ask for; None for the service's default.
+
+        BINARY2 before BINARY, which has no NULL of its own, before TABLEDATA, which is slow. Parquet, which cannot
+        say that a result was cut off, is asked for only where there is no VOTable.
+        """
+        names = map(self._name, (_BINARY2, _BINARY, _TABLEDATA))
+        has_votable = not self.formats or any(map(_is_votable, self.formats))
+        return next(filter(None, names), None if has_votable else self.parquet_format)
 
     @property
     def parquet_format(self) -> str | None:
@@ -150,6 +157,14 @@ def _format(output: Element) -> OutputFormat:
     return OutputFormat(names=names, form=told or _OUTPUT_IDS.get(output.get("ivo-id", "").strip().lower()))
 
 
+def _is_votable(output: OutputFormat) -> bool:
+    """Return whether a format is a VOTable."""
+    kinds = [name.partition(";")[0].strip().lower() for name in output.names]
+    return output.form in {_BINARY2, _BINARY, _TABLEDATA} or any(
+        _VOTABLE in kind or kind in _XML_TYPES for kind in kinds
+    )
+
+
 def _form(name: str) -> str | None:
     """Return the form of rows that the name of a format tells: a media type (RFC 9110 sec. 8.3.1) or an alias."""
     header = Message()
@@ -158,7 +173,7 @@ def _form(name: str) -> str | None:
     kind = name.partition(";")[0].strip().lower()
     if kind in _PARQUET_TYPES:
         return _PARQUET
-    if "votable" in kind or kind in _XML_TYPES:
+    if _VOTABLE in kind or kind in _XML_TYPES:
         serialization = parameters.get("serialization", "").strip().upper()
         if serialization in {_BINARY2, _BINARY, _TABLEDATA}:
             return serialization

@@ -4,7 +4,7 @@ Pure: no HTTP, no clock. Result tables are not read here but in `votable` and `p
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
@@ -12,12 +12,17 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
+from photoz_assets.tap import charset
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets.tap.names import fold
 from photoz_assets.text import one_line
 
 _XLINK_HREF: Final = "{http://www.w3.org/1999/xlink}href"
 _LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
+_INFO: Final = re.compile(
+    rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>])*(?:/>|>[^<]{0,65536}</(?P=prefix)?INFO\s*>)"""
+)
 
 # Rubin's TAP tells its failures apart in words only: a job's error type is always "fatal". The phrases are those
 # of its query bridge (lsst-sqre/qserv-kafka) and of the CADC TAP server in front of it (opencadc/tap).
@@ -57,7 +62,17 @@ def looks_like_html(head: bytes) -> bool:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of an answer that nobody expected, for an error message."""
+    if _is_binary(body):
+        return "bytes that are no text"
     return repr(body[:_EXCERPT].decode("utf-8", errors="replace"))
+
+
+def _is_binary(body: bytes) -> bool:
+    """Return whether an answer is no text: it has control characters, or much that is no UTF-8."""
+    start = body[:_EXCERPT]
+    text = start.decode("utf-8", errors="replace")
+    odd = sum(each in "\ufffd\x7f" or (each < " " and each not in "\t\n\f\r") for each in text)
+    return b"\0" in start or odd * 10 > len(text)
 
 
 def local_name(tag: str) -> str:
@@ -76,27 +91,60 @@ def parse(body: bytes, *, what: str) -> Element:
     if looks_like_html(body):
         raise Protocol(f"a web page came in place of {what}")
     try:
-        return ElementTree.fromstring(body, forbid_dtd=True)
+        return ElementTree.fromstring(b"".join(charset.marked([body])), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise Protocol(f"{what} cannot be read ({error}): {excerpt(body)}") from error
 
 
-def _descendants(element: Element, name: str) -> Iterator[Element]:
+def descendants(element: Element, name: str) -> Iterator[Element]:
     """Yield the elements of that local name below one."""
     return (each for each in element.iter() if local_name(each.tag) == name)
 
 
+def _words(element: Element) -> str:
+    """Return the text of an element without the white space around it."""
+    return charset.labelled("".join(element.itertext())).strip()
+
+
 def _text(element: Element, name: str) -> str | None:
     """Return the stripped text of the first such element, None where there is none."""
-    found = next(_descendants(element, name), None)
-    return (("".join(found.itertext())).strip() or None) if found is not None else None
+    found = next(descendants(element, name), None)
+    return (_words(found) or None) if found is not None else None
+
+
+def query_status(info: Mapping[str, str]) -> str:
+    """Return the status that the attributes of an INFO tell of a query (DALI 1.1 sec. 4.4), or nothing."""
+    return info.get("value", "").strip().upper() if fold(info.get("name", "").strip()) == "query_status" else ""
+
+
+def is_complaint(info: Mapping[str, str]) -> bool:
+    """Return whether the attributes of an INFO are those of an error as services told it before DALI."""
+    return fold(info.get("name", "").strip()) == "error"
 
 
 def query_error(root: Element) -> str | None:
-    """Return the message of a VOTable that reports an error (DALI 1.1 sec. 4.4), None of any other document."""
-    for info in _descendants(root, "INFO"):
-        if info.get("name", "").upper() == "QUERY_STATUS" and info.get("value", "").upper() == "ERROR":
-            return "".join(info.itertext()).strip() or "no reason given"
+    """Return the message of a VOTable that reports an error, None of any other document."""
+    for info in descendants(root, "INFO"):
+        if query_status(info.attrib) == "ERROR":
+            return _words(info) or "no reason given"
+    for info in descendants(root, "INFO"):
+        if is_complaint(info.attrib):
+            return _words(info) or info.get("value", "").strip() or "no reason given"
+    return None
+
+
+def error_words(text: bytes) -> str | None:
+    """Find the message of an error in a stretch of a document that cannot be parsed as a whole.
+
+    Services whose query fails under way write the error where they are, such as a second document in the first.
+    """
+    for found in _INFO.finditer(text):
+        try:
+            info = parse(found[0].replace(found["prefix"] or b"", b""), what="the error")
+        except Protocol:
+            continue
+        if (words := query_error(info)) is not None:
+            return words
     return None
 
 
@@ -107,11 +155,9 @@ def reason_of(body: bytes) -> str | None:
     try:
         return query_error(parse(body, what="the refusal"))
     except Protocol:
-        return (
-            body[:_EXCERPT].decode("utf-8", errors="replace").strip()
-            if not body.lstrip().startswith(b"<")
-            else None
-        )
+        if body.lstrip().startswith(b"<"):
+            return error_words(body)
+        return None if _is_binary(body) else body[:_EXCERPT].decode("utf-8", errors="replace").strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +212,9 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
         raise Protocol(f"this is no job document: {excerpt(body)}")
     if one_line(phase, _LONGEST_PHASE) != phase:
         raise Protocol(f"the job is in what is no phase: {one_line(phase, _LONGEST_PHASE)!r}")
-    summary = next(_descendants(root, "errorSummary"), None)
-    links = {each.get("id", ""): each.get(_XLINK_HREF, "") for each in _descendants(root, "result")}
-    parameters = {each.get("id", "").upper(): each.text for each in _descendants(root, "parameter")}
+    summary = next(descendants(root, "errorSummary"), None)
+    links = {each.get("id", ""): each.get(_XLINK_HREF, "") for each in descendants(root, "result")}
+    parameters = {each.get("id", "").upper(): each.text for each in descendants(root, "parameter")}
     result = links.get("result") or next(
         (link for link in links.values() if link.endswith("/results/result")), None
     )

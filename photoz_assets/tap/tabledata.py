@@ -4,6 +4,7 @@ NULL is an empty cell, for texts too: the serialization has no other way to say 
 becomes NULL as well. Memory is bounded by a batch whatever the document holds.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import XMLParser
@@ -11,7 +12,8 @@ from xml.etree.ElementTree import XMLParser
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photoz_assets.tap.columns import Array, VOTableType, WireField
+from photoz_assets.tap import charset
+from photoz_assets.tap.columns import Array, VOTableType, WireField, without
 from photoz_assets.tap.documents import local_name
 from photoz_assets.tap.errors import Protocol, TooLarge
 from photoz_assets.tap.markup import Markup, close, feed
@@ -21,6 +23,7 @@ _LARGEST_BATCH_CELLS: Final = 1 << 19  # as Python objects they take some 60 byt
 _LARGEST_BATCH_CHARACTERS: Final = 1 << 24
 _LARGEST_SILENCE_BYTES: Final = 1 << 25
 
+_BITS: Final = {"1": True, "0": False, "": None}
 _BOOLEANS: Final = {
     "true": True,
     "t": True,
@@ -51,7 +54,7 @@ class TableRows(Markup):
         self._rows: list[list[str]] = []
         self._row: list[str] = []
         self._texts: list[str] | None = None
-        self._characters = 0
+        self._cell_characters = 0
         self._batch_characters = 0
         self._is_in_rows = False
         self._tag = self._row_tag = self._cell_tag = ""
@@ -104,7 +107,7 @@ class TableRows(Markup):
         elif tag == self._cell_tag:
             if "encoding" in attributes:
                 raise Protocol("a cell has an encoding of its own")
-            self._texts, self._characters = [], 0
+            self._texts, self._cell_characters = [], 0
         elif tag == self._row_tag:
             self._row = []
         else:
@@ -116,15 +119,15 @@ class TableRows(Markup):
             super().data(text)
             return
         self._texts.append(text)
-        self._characters += len(text)
-        if self._characters > _LARGEST_CELL:
+        self._cell_characters += len(text)
+        if self._cell_characters > _LARGEST_CELL:
             raise TooLarge(f"a cell has over {_LARGEST_CELL} characters")
 
     def end(self, tag: str) -> None:
         """Take note of an element's end."""
         if tag == self._cell_tag and self._texts is not None:
             self._row.append("".join(self._texts))
-            self._batch_characters += self._characters
+            self._batch_characters += self._cell_characters
             self._texts = None
             self._cells_seen += 1
         elif tag == self._row_tag and self._is_in_rows:
@@ -152,20 +155,45 @@ class TableRows(Markup):
 def _column(cell: WireField, texts: Sequence[str]) -> Array:
     """Make a column of the text of its cells."""
     if cell.kind.is_text:
-        return pa.array([text or None for text in texts], pa.string())
+        return _texts(cell, texts)
     words = [text.strip() for text in texts]
-    if cell.kind is VOTableType.BOOLEAN:
-        odd = next((word for word in words if word.lower() not in _BOOLEANS), None)
+    if cell.kind.arrow == pa.bool_():
+        booleans = _BITS if cell.kind is VOTableType.BIT else _BOOLEANS
+        odd = next((word for word in words if word.lower() not in booleans), None)
         if odd is not None:
-            raise Protocol(f"column {cell.name}: {odd!r} is no boolean")
-        return pa.array([_BOOLEANS[word.lower()] for word in words], pa.bool_())
-    # A plus sign is allowed by the standard, and unknown to Arrow in integers.
-    present = pa.array([word.removeprefix("+") or None for word in words], pa.string())
+            raise Protocol(f"column {cell.name}: {odd!r} is no {cell.kind.votable}")
+        return pa.array([booleans[word.lower()] for word in words], pa.bool_())
+    # Arrow knows neither a plus sign, which the standard allows, nor hexadecimal numbers of a sign.
+    plain = [_plain(word, cell.kind) if word[:1] == "+" or word[:2] in {"0x", "0X"} else word for word in words]
     try:
-        numbers: Array = present.cast(cell.kind.arrow)
+        numbers: Array = pa.array([word or None for word in plain], pa.string()).cast(cell.kind.arrow)
     except pa.ArrowInvalid as error:
-        raise Protocol(f"column {cell.name}, of type {cell.kind.votable}: {error}") from error
-    if cell.null is not None:
-        missing = pa.array([cell.null], cell.kind.arrow)
-        numbers = pc.if_else(pc.is_in(numbers, missing), pa.scalar(None, cell.kind.arrow), numbers)
-    return numbers
+        raise Protocol(f"column {cell.name}, of type {cell.kind.votable}: {_odd(plain, cell.kind)}") from error
+    return without(numbers, cell.nulls)
+
+
+def _plain(word: str, kind: VOTableType) -> str:
+    """Write a number without a plus sign and in decimal digits; leave what is none as it is."""
+    if kind.is_integer and (number := kind.integer(word)) is not None:
+        return str(number)
+    return word[1:] if re.match(r"\+[^+-]", word) else word
+
+
+def _odd(words: Sequence[str], kind: VOTableType) -> str:
+    """Return which of some words is no number of a kind."""
+    for word in words:
+        try:
+            pa.scalar(word or None, pa.string()).cast(kind.arrow)
+        except pa.ArrowInvalid:
+            return f"{word!r} is no number" + (" of its range" if kind.is_integer and word.isdecimal() else "")
+    return "there is what is no number"
+
+
+def _texts(cell: WireField, texts: Sequence[str]) -> Array:
+    """Make a column of texts, which must have been UTF-8; labels need not."""
+    column: Array = pa.array([text or None for text in texts], pa.string())
+    if pc.any(pc.match_substring_regex(column, charset.MARKS)).as_py():
+        if not cell.is_label:
+            raise Protocol(f"column {cell.name} has text that is not UTF-8")
+        column = pa.array([charset.labelled(text) or None for text in texts], pa.string())
+    return without(column, cell.nulls)

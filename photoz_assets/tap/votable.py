@@ -1,13 +1,15 @@
 """A result as a VOTable, decoded while it arrives: pieces of bytes in, Arrow record batches out.
 
-Here a document is taken apart: its beginning, which says what the columns are; its rows, which `binary2` or
+Here a document is taken apart: its beginning, which says what the columns are; its rows, which `binary` or
 `tabledata` decode; its end, which says whether that was all. The first parser to see a document refuses document
-types, entities and external references; the rows of BINARY2 never pass through XML at all. Nothing here knows
-HTTP.
+types, entities and external references; the rows of BINARY and BINARY2 never pass through XML at all. Nothing here
+knows HTTP.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -15,11 +17,11 @@ from typing import Final
 import pyarrow as pa
 from defusedxml.ElementTree import DefusedXMLParser
 
-from photoz_assets.tap import binary2, columns
+from photoz_assets.tap import binary, charset, columns
 from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType, WireField
-from photoz_assets.tap.documents import excerpt, failure, looks_like_html
+from photoz_assets.tap.documents import error_words, excerpt, failure, looks_like_html
 from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge, Truncated
-from photoz_assets.tap.markup import Markup, close, feed
+from photoz_assets.tap.markup import FieldMarkup, Markup, close, feed
 from photoz_assets.tap.tabledata import TableRows
 
 # Large enough that numpy's and Arrow's cost for each column of a batch is small beside that of its rows.
@@ -29,6 +31,7 @@ _PIECE_BYTES: Final = 1 << 20
 _LARGEST_HEADER_BYTES: Final = 1 << 24  # a thousand columns with descriptions take some 500 kB
 _LARGEST_TAIL_BYTES: Final = 1 << 20
 _EXCERPT_BYTES: Final = 200
+_LONGEST_SEARCH_BYTES: Final = 1 << 16
 
 _STREAM_TAG: Final = re.compile(rb"""<(?:[\w.-]+:)?STREAM\b(?:"[^"]*"|'[^']*'|[^'">])*>""")
 _KINDS: Final = {kind.votable: kind for kind in VOTableType}
@@ -83,12 +86,22 @@ class Decoding:
         self._batch_rows = batch_rows
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        pieces = _pieces(self._chunks)
+        pieces = _Pieces(self._chunks)
+        try:
+            yield from self._batches(pieces)
+        except (Protocol, Truncated) as error:
+            if not self.overflow and (words := error_words(pieces.around())):
+                raise failure(words, otherwise=Rejected) from error
+            raise
+
+    def _batches(self, pieces: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        """Decode the document."""
         header = _read_header(pieces)
-        fields = header.markup.fields
-        _raise_error(header.markup)
-        order = columns.match(self._schema, [_received(attributes) for attributes in fields])
-        for arrays in self._rows(header, pieces, [_cell(attributes) for attributes in fields]):
+        markup = header.markup
+        _raise_error(markup)
+        order = columns.match(self._schema, [_received(field) for field in markup.fields])
+        cells = [_cell(field, markup.nulls(field)) for field in markup.fields]
+        for arrays in self._rows(header, pieces, cells):
             batch = columns.batch(self._schema, [arrays[index] for index in order])
             self.rows += batch.num_rows
             yield batch
@@ -97,15 +110,18 @@ class Decoding:
         self, header: "_VOTableHeader", pieces: Iterator[bytes], cells: Sequence[WireField]
     ) -> Iterator[list[Array]]:
         """Decode the rows, then judge what the document says after them."""
+        serialization = header.markup.serialization
         if header.rows_at is None:
             self._judge(header.markup)
-        elif header.markup.serialization == "TABLEDATA":
+        elif serialization == "TABLEDATA":
             rows = TableRows(cells, batch_rows=self._batch_rows)
             yield from rows.decode(chain([header.text], pieces))
             self._judge(rows)
         else:
             stream = _Stream(header.text, header.rows_at, pieces)
-            yield from binary2.decode(binary2.unbase64(stream.body()), cells, batch_rows=self._batch_rows)
+            data = binary.unbase64(stream.body())
+            has_null_bits = serialization == "BINARY2"
+            yield from binary.decode(data, cells, batch_rows=self._batch_rows, has_null_bits=has_null_bits)
             self._judge(_read(stream.without_body()))
 
     def _judge(self, markup: Markup) -> None:
@@ -114,12 +130,19 @@ class Decoding:
         if markup.overflow:
             self.overflow = True
             raise Truncated(f"the archive cut the result off after {self.rows} rows (OVERFLOW)")
+        announced = self.rows if markup.announced_rows is None else markup.announced_rows
+        if self.rows != announced:
+            came = "1 row" if self.rows == 1 else f"{self.rows} rows"
+            error = Truncated if self.rows < announced else Protocol
+            raise error(f"{came} came, the table announces {announced} (nrows)")
 
 
 def _raise_error(markup: Markup) -> None:
     """Raise the error that a document reports, or the lack of a result table."""
     if markup.error is not None:
         raise failure(markup.error, otherwise=Rejected)
+    if markup.complaint is not None and not (markup.is_ok and markup.tables):
+        raise failure(markup.complaint, otherwise=Rejected)
     if not markup.tables:
         raise Protocol("the document has no result table")
 
@@ -218,19 +241,38 @@ class _Stream:
         yield tail
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut chunks of any size into pieces of a bounded one."""
-    for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
+class _Pieces:
+    """The document in pieces of a bounded size; the last of them are remembered."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._pieces = charset.marked(
+            chunk[start : start + _PIECE_BYTES] for chunk in chunks for start in range(0, len(chunk), _PIECE_BYTES)
+        )
+        self._last: deque[bytes] = deque()
+        self._last_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        self._last.append(piece)
+        self._last_bytes += len(piece)
+        while self._last_bytes - len(self._last[0]) >= _LARGEST_TAIL_BYTES:
+            self._last_bytes -= len(self._last.popleft())
+        return piece
+
+    def around(self) -> bytes:
+        """Return what came last and what comes next, to look into for what went wrong."""
+        text = b"".join(self._last)[-_LARGEST_TAIL_BYTES:]
+        size = len(text) + _LONGEST_SEARCH_BYTES
+        with suppress(ArchiveError):
+            while len(text) < size and (piece := next(self._pieces, b"")):
+                text += piece
+        return text
 
 
-def _name(attributes: dict[str, str]) -> str:
-    """Name a FIELD; its ID is an internal label where there is a name."""
-    return attributes.get("name") or attributes.get("ID", "")
-
-
-def _kind(attributes: dict[str, str]) -> VOTableType | None:
+def _kind(attributes: Mapping[str, str]) -> VOTableType | None:
     """Return a FIELD's kind, None for arrays of anything but characters and for types that nobody asks for."""
     kind = _KINDS.get(attributes.get("datatype", ""))
     arraysize = attributes.get("arraysize", "").strip()
@@ -239,22 +281,22 @@ def _kind(attributes: dict[str, str]) -> VOTableType | None:
     return kind if arraysize in {"", "1"} else None
 
 
-def _received(attributes: dict[str, str]) -> ReceivedColumn:
+def _received(field: FieldMarkup) -> ReceivedColumn:
     """Describe a FIELD for the comparison with the contract."""
-    datatype, arraysize = attributes.get("datatype", "no datatype"), attributes.get("arraysize")
+    datatype, arraysize = field.attributes.get("datatype", "no datatype"), field.attributes.get("arraysize")
     announced = f"{datatype}[{arraysize}]" if arraysize else datatype
-    return ReceivedColumn(name=_name(attributes), kind=_kind(attributes), announced=announced)
+    return ReceivedColumn(name=field.name, kind=_kind(field.attributes), announced=announced)
 
 
-def _cell(attributes: dict[str, str]) -> WireField:
+def _cell(field: FieldMarkup, nulls: Iterable[str]) -> WireField:
     """Describe what a row holds for a FIELD that fits its contract."""
-    kind = _kind(attributes)
+    kind = _kind(field.attributes)
     if kind is None:
-        raise Protocol(f"column {_name(attributes)} is of no type that can be read")
-    arraysize = attributes.get("arraysize", "").strip() if kind.is_text else ""
+        raise Protocol(f"column {field.name} is of no type that can be read")
+    arraysize = field.attributes.get("arraysize", "").strip() if kind.is_text else ""
     return WireField(
-        name=_name(attributes),
+        name=field.name,
         kind=kind,
         length=None if arraysize.endswith("*") else int(arraysize or 1),
-        null=kind.integer(attributes.get("null", "")),
+        nulls=tuple(null for text in nulls if (null := text if kind.is_text else kind.null(text)) is not None),
     )

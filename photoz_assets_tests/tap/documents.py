@@ -66,6 +66,17 @@ def binary2(rows: bytes, *, line: int = 64, prefix: str = "") -> str:
     return f'<{p}DATA><{p}BINARY2><{p}STREAM encoding="base64">\n{lines}\n</{p}STREAM></{p}BINARY2></{p}DATA>'
 
 
+def binary(rows: bytes) -> str:
+    """Write rows as a BINARY stream."""
+    return binary2(rows).replace("BINARY2", "BINARY")
+
+
+def tabledata(*cells: str) -> str:
+    """Write rows of one cell as TABLEDATA."""
+    rows = "".join(f"<TR><TD>{cell}</TD></TR>" for cell in cells)
+    return f"<DATA><TABLEDATA>{rows}</TABLEDATA></DATA>"
+
+
 def error_document(reason: str) -> bytes:
     """Write the VOTable of a query that failed."""
     return (

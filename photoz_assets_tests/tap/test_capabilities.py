@@ -98,6 +98,34 @@ def test_capabilities_know_parquet_in_any_spelling(name: str) -> None:
     assert parse_capabilities(capabilities(formats=(VOTABLE, name))).parquet_format == name
 
 
+TABLEDATA: Final = output("TAPRegExt#output-votable-td", f"{VOTABLE};serialization=TABLEDATA", "votable/td")
+BINARY: Final = output("TAPRegExt#output-votable-binary", f"{VOTABLE};serialization=BINARY", "votable/b")
+BINARY2: Final = output("TAPRegExt#output-votable-binary2", f"{VOTABLE};serialization=BINARY2", "votable/b2")
+PLAIN: Final = f"<outputFormat><mime>{VOTABLE}</mime></outputFormat>"
+PARQUET: Final = "<outputFormat><mime>application/vnd.apache.parquet</mime></outputFormat>"
+CSV: Final = "<outputFormat><mime>text/csv</mime></outputFormat>"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "asked"),
+    [
+        ((PARQUET, CSV, TABLEDATA, BINARY, BINARY2), f"{VOTABLE};serialization=BINARY2"),
+        ((PARQUET, CSV, TABLEDATA, BINARY), f"{VOTABLE};serialization=BINARY"),
+        ((PARQUET, CSV, TABLEDATA), f"{VOTABLE};serialization=TABLEDATA"),
+        ((PLAIN, TABLEDATA), f"{VOTABLE};serialization=TABLEDATA"),
+        ((PARQUET, CSV, PLAIN), None),
+        ((CSV, PARQUET), "application/vnd.apache.parquet"),
+        ((CSV,), None),
+        ((), None),
+        ((output("TAPRegExt#output-votable-td", "text/xml"),), "text/xml"),
+    ],
+)
+def test_capabilities_tell_the_best_format_that_the_service_has(
+    outputs: tuple[str, ...], asked: str | None
+) -> None:
+    assert offering(*outputs).response_format == asked
+
+
 LIMIT: Final = "<outputLimit><default {}>{}</default><hard {}>{}</hard></outputLimit>"
 
 

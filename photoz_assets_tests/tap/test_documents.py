@@ -102,3 +102,28 @@ def test_job_document_however_damaged_raises_nothing_but_our_errors(body: bytes)
 def test_job_document_with_an_absurd_value_raises_nothing_but_our_errors(document: bytes) -> None:
     with suppress(ArchiveError):
         assert documents.parse_job(document, url=JOB_URL).rows is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error_document("no table t") + error_document("again"),
+        b"<r>" + b'<?xml version="1.0"?>' + error_document("no table t"),
+        b'<VOTABLE><INFO name="Error" value="no table t"/></VOTABLE>',
+        b'<v:VOTABLE xmlns:v="x"><v:INFO name="ERROR">no table t</v:INFO></v:VOTABLE>',
+    ],
+)
+def test_reason_is_found_wherever_a_service_writes_it(body: bytes) -> None:
+    assert documents.reason_of(body) == "no table t"
+
+
+def test_words_of_others_are_read_whatever_their_encoding() -> None:
+    body = error_document("kein Schlüssel").decode().encode("latin-1")
+    assert documents.reason_of(body) == "kein Schlüssel"
+
+
+@pytest.mark.parametrize("body", [bytes(range(256)), b"\x1f\x8b\x08\0" + b"x" * 300, b"PK\3\4\xff\xfe" * 50])
+def test_bytes_that_are_no_text_are_shown_in_no_message(body: bytes) -> None:
+    assert documents.reason_of(body) is None
+    with pytest.raises(Protocol, match=r"no element found|not well-formed.*: bytes that are no text\."):
+        documents.parse_job(body, url=JOB_URL)

@@ -10,6 +10,7 @@ import pytest
 from astropy.io.votable import parse_single_table
 
 from photoz_assets.tap import votable
+from photoz_assets.tap.columns import count_field
 from photoz_assets.tap.errors import (
     ArchiveError,
     ContractViolation,
@@ -20,11 +21,21 @@ from photoz_assets.tap.errors import (
     Truncated,
 )
 from photoz_assets_tests.tap import documents
-from photoz_assets_tests.tap.documents import Columns, binary2, by_hand, error_document, in_pieces, longs
+from photoz_assets_tests.tap.documents import (
+    Columns,
+    binary,
+    binary2,
+    by_hand,
+    error_document,
+    in_pieces,
+    longs,
+    tabledata,
+)
 
 LONG = pa.schema([("id", pa.int64())])
 LONG_FIELD = '<FIELD name="id" datatype="long"/>'
 TEXT = pa.schema([("t", pa.string())])
+TEXT_FIELD = '<FIELD name="t" datatype="char" arraysize="*"/>'
 
 EVERY_TYPE = pa.schema(
     [
@@ -236,6 +247,303 @@ def test_decode_of_a_value_that_is_declared_as_null_gives_null(data: str) -> Non
     assert decoded(by_hand(field, data), LONG)["id"].to_pylist() == [5, None]
 
 
+FORMS = {"short": ">h", "int": ">i", "long": ">q", "unsignedByte": "B", "float": ">f", "double": ">d"}
+ARROW = {"short": pa.int16(), "int": pa.int32(), "long": pa.int64(), "unsignedByte": pa.uint8()}
+ARROW |= {"float": pa.float32(), "double": pa.float64()}
+
+
+def in_every_serialization(datatype: str, values: list[float]) -> list[str]:
+    rows = [struct.pack(FORMS[datatype], value) for value in values]
+    return [
+        binary2(b"".join(b"\0" + row for row in rows)),
+        binary(b"".join(rows)),
+        tabledata(*(repr(value) for value in values)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "null", "value"),
+    [
+        ("double", "-99.0", -99.0),
+        ("double", " -99 ", -99.0),
+        ("double", "-9.9e1", -99.0),
+        ("double", "+99.", 99.0),
+        ("double", "0x63", 99.0),
+        ("double", "Inf", math.inf),
+        ("double", "-Inf", -math.inf),
+        ("double", "0.1", 0.1),
+        ("double", "1e20", 1e20),
+        ("float", "-999.0", -999.0),
+        ("float", "0.1", 0.1),
+        ("float", "-99.9000000000001", -99.9),
+        ("float", "-3.4028234663852886e38", -3.4028234663852886e38),
+        ("float", "1.0e-30", 1.0e-30),
+        ("short", "-99.0", -99),
+        ("short", "0x8000", -32768),
+        ("short", "0XFFFF", -1),
+        ("short", "0x7f", 127),
+        ("short", "+7", 7),
+        ("int", "0xFFFFFFFF", -1),
+        ("int", "-1e3", -1000),
+        ("long", "0x8000000000000000", -(2**63)),
+        ("long", "-9223372036854775808", -(2**63)),
+        ("unsignedByte", "255", 255),
+        ("unsignedByte", "0xff", 255),
+    ],
+)
+def test_decode_of_what_is_declared_as_null_in_any_form_gives_null(datatype: str, null: str, value: float) -> None:
+    fields = [
+        f'<FIELD name="n" datatype="{datatype}"><VALUES null="{null}"/></FIELD>',
+        f'<FIELD name="n" datatype="{datatype}"><VALUES null="{null}"/><VALUES type="actual"/></FIELD>',
+        (
+            f'<PARAM name="p" datatype="{datatype}"><VALUES ID="a" null="{null}"/></PARAM>'
+            f'<FIELD name="n" datatype="{datatype}"><VALUES ref="b"/></FIELD>'
+            '<PARAM name="q" datatype="int"><VALUES ID="b" ref="a"><MIN value="0"/></VALUES></PARAM>'
+        ),
+    ]
+    for field in fields:
+        for data in in_every_serialization(datatype, [5, value, 6]):
+            table = decoded(by_hand(field, data), pa.schema([("n", ARROW[datatype])]))
+            assert table["n"].to_pylist() == [5, None, 6]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "null"),
+    [
+        ("short", "none"),
+        ("short", "0.5"),
+        ("short", "65536"),
+        ("short", ""),
+        ("double", "NaN"),
+        ("double", "none"),
+    ],
+)
+def test_decode_of_a_null_that_no_value_can_be_changes_nothing(datatype: str, null: str) -> None:
+    field = f'<FIELD name="n" datatype="{datatype}"><VALUES null="{null}"/></FIELD>'
+    for data in in_every_serialization(datatype, [0, 1]):
+        assert decoded(by_hand(field, data), pa.schema([("n", ARROW[datatype])]))["n"].to_pylist() == [0, 1]
+
+
+def test_decode_of_a_text_that_is_declared_as_null_gives_null() -> None:
+    rows = b"".join(b"\0" + struct.pack(">I", len(text)) + text for text in (b"N/A", b"N/A ", b"x"))
+    field = '<FIELD name="t" datatype="char" arraysize="*"><VALUES null="N/A"/></FIELD>'
+    for data in (binary2(rows), tabledata("N/A", "N/A ", "x")):
+        assert decoded(by_hand(field, data), TEXT)["t"].to_pylist() == [None, "N/A ", "x"]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_decode_of_values_that_refer_in_vain_is_refused_and_in_a_circle_ends(loop: bool) -> None:  # noqa: FBT001  (pytest's way)
+    other = '<VALUES ID="a" ref="a"/>' if loop else ""
+    document = by_hand(f'<FIELD name="id" datatype="long"><VALUES ref="a"/>{other}</FIELD>', binary2(longs([1])))
+    if loop:
+        assert decoded(document, LONG)["id"].to_pylist() == [1]
+    else:
+        with pytest.raises(Protocol, match="column id refers to VALUES a, which are nowhere"):
+            decoded(document, LONG)
+
+
+def utf16(text: str) -> bytes:
+    return struct.pack(">I", len(text)) + text.encode("utf-16-be")
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_decode_of_binary_gives_what_binary2_gives(piece: int) -> None:
+    columns = [("flag", "boolean", ""), ("bit", "bit", ""), ("key", "char", "4"), ("band", "unicodeChar", "*")]
+    columns += [("id", "long", ""), ("mag", "float", ""), ("t", "char", "8*")]
+    fields = "".join(
+        f'<FIELD name="{name}" datatype="{datatype}"' + (f' arraysize="{size}"/>' if size else "/>")
+        for name, datatype, size in columns
+    )
+    rows = [
+        b"T\x80a_1\0" + utf16("λ") + struct.pack(">qfI", 2**62, 1.5, 3) + b"one",
+        b"F\x00\0\0\0\0" + utf16("") + struct.pack(">qfI", -1, math.nan, 0),
+        b"?\x00abcd" + utf16("ab") + struct.pack(">qfI", 0, -math.inf, 1) + b"x",
+    ]
+    types = [pa.bool_(), pa.bool_(), pa.string(), pa.string(), pa.int64(), pa.float32(), pa.string()]
+    schema = pa.schema(list(zip([name for name, _, _ in columns], types, strict=True)))
+    expected = {
+        "flag": [True, False, None],
+        "bit": [True, False, False],
+        "key": ["a_1", None, "abcd"],
+        "band": ["λ", None, "ab"],
+        "id": [2**62, -1, 0],
+        "mag": [1.5, None, -math.inf],
+        "t": ["one", None, "x"],
+    }
+    assert decoded(by_hand(fields, binary(b"".join(rows))), schema, piece=piece).to_pydict() == expected
+    with pytest.raises((Truncated, Protocol)):
+        decoded(by_hand(fields, binary(b"".join(rows)[:-1])), schema)
+    numbers = by_hand(LONG_FIELD, binary(struct.pack(">3q", 3, 1, 2)))
+    assert decoded(numbers, LONG, piece=piece, batch_rows=2)["id"].to_pylist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize("data", [binary2(b"\0\x02"), binary(b"\x81"), tabledata("2"), tabledata("true")])
+def test_decode_of_a_bit_that_is_none_is_refused(data: str) -> None:
+    with pytest.raises(Protocol, match="is no bit"):
+        decoded(by_hand('<FIELD name="b" datatype="bit"/>', data), pa.schema([("b", pa.bool_())]))
+
+
+def test_decode_of_bits_that_astropy_writes_gives_booleans() -> None:
+    for serialization in ("binary2", "binary", "tabledata"):
+        document = documents.votable({"b": ("bit", None, [True, False])}, serialization=serialization)
+        assert decoded(document, pa.schema([("b", pa.bool_())]))["b"].to_pylist() == [True, False]
+
+
+ODD = "fluxes in Ångström".encode("latin-1")
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1 << 20])
+@pytest.mark.parametrize("place", ["<DESCRIPTION>@</DESCRIPTION>", '<INFO name="a" value="@"/>', "<!-- @ -->"])
+def test_decode_of_a_document_with_latin1_where_nothing_is_read_reads_it(place: str, piece: int) -> None:
+    for data in (binary2(longs([1, 2])), tabledata("1", "2")):
+        document = by_hand(LONG_FIELD.replace("/>", ">@</FIELD>"), data, after=place)
+        document = document.replace(b"@", place.replace("@", "").join(["", ""]).encode() + ODD, 1).replace(
+            b"@", ODD
+        )
+        assert decoded(document, LONG, piece=piece)["id"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1 << 20])
+def test_decode_of_latin1_in_a_label_reads_it_and_in_data_refuses_it(piece: int) -> None:
+    texts = ["λ".encode(), ODD, b"", b"\xff"]
+    right = ["λ", "fluxes in Ångström", None, "ÿ"]
+    rows = b"".join(struct.pack(">I", len(text)) + text for text in texts)
+    marked_rows = b"".join(b"\0" + struct.pack(">I", len(text)) + text for text in texts)
+    cells = b"".join(b"<TR><TD>" + text + b"</TD></TR>" for text in texts)
+    for data, odd in ((binary(rows), b""), (binary2(marked_rows), b""), (tabledata("@"), cells)):
+        for name in ("description", "Unit", "t"):
+            field = f'<FIELD name="{name}" datatype="char" arraysize="*"/>'
+            document = by_hand(field, data).replace(b"<TR><TD>@</TD></TR>", odd)
+            schema = pa.schema([(name, pa.string())])
+            if name == "t":
+                with pytest.raises(Protocol, match="column t has text that is not UTF-8"):
+                    decoded(document, schema, piece=piece)
+            else:
+                found = decoded(document, schema, piece=piece)[name].to_pylist()
+                assert [text or None for text in found] == right
+
+
+def test_decode_of_a_document_that_is_declared_as_latin1_reads_its_letters() -> None:
+    document = by_hand(TEXT_FIELD, tabledata("Ångström")).decode().replace("UTF-8", "ISO-8859-1").encode("latin-1")
+    assert decoded(document, TEXT, piece=3)["t"].to_pylist() == ["Ångström"]
+
+
+SECOND = '<?xml version="1.0"?>' + error_document("spilled @ 100%").decode()
+
+
+@pytest.mark.parametrize("piece", [1, 50, 1 << 20])
+@pytest.mark.parametrize(
+    "document",
+    [
+        by_hand(LONG_FIELD, binary2(longs([1]))) + SECOND.encode(),
+        by_hand(LONG_FIELD, binary2(longs([1])).replace("\n</STREAM>", SECOND + "\n</STREAM>")),
+        by_hand(LONG_FIELD, tabledata("1").replace("</TABLEDATA>", SECOND + "</TABLEDATA>")),
+        by_hand(LONG_FIELD, tabledata("1").replace("</TABLEDATA>", SECOND)).partition(b"</TABLE>")[0],
+        by_hand(LONG_FIELD, "", before=SECOND),
+        by_hand(LONG_FIELD, "", before='<INFO name="Error" value="spilled @ 100%"/>').replace(
+            b"<TABLE>", b"<TABLE >"
+        ),
+        by_hand(LONG_FIELD, "", before='<INFO name="Error">spilled @ 100%</INFO>'),
+        by_hand(LONG_FIELD, binary2(longs([1])), after='<INFO name="error" value="spilled @ 100%"/>'),
+        by_hand(
+            LONG_FIELD, tabledata("1"), after='<INFO name="QUERY_STATUS" value=" Error ">spilled @ 100%</INFO>'
+        ),
+    ],
+)
+def test_decode_of_an_error_anywhere_gives_the_archives_words(document: bytes, piece: int) -> None:
+    with pytest.raises(Rejected, match="spilled @ 100%"):
+        decoded(document, LONG, piece=piece)
+
+
+@pytest.mark.parametrize(
+    ("nrows", "error"), [("3", Truncated), ("1", Protocol), ("2", None), (" 2 ", None), ("", None)]
+)
+@pytest.mark.parametrize("data", [binary2(longs([1, 2])), tabledata("1", "2"), binary(struct.pack(">2q", 1, 2))])
+def test_decode_of_another_number_of_rows_than_announced_is_refused(
+    data: str, nrows: str, error: type[ArchiveError] | None
+) -> None:
+    document = by_hand(LONG_FIELD, data).replace(b"<TABLE>", f'<TABLE nrows="{nrows}">'.encode())
+    if error is None:
+        assert decoded(document, LONG).num_rows == 2
+    else:
+        with pytest.raises(error, match=f"2 rows came, the table announces {nrows}"):
+            decoded(document, LONG)
+
+
+def test_decode_of_overflow_with_blanks_around_it_is_truncated() -> None:
+    after = '<INFO name=" QUERY_STATUS " value=" overflow\n"/>'
+    with pytest.raises(Truncated, match="OVERFLOW"):
+        decoded(by_hand(LONG_FIELD, binary2(longs([1])), after=after), LONG)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "cell", "value"),
+    [
+        ("double", "+5", 5.0),
+        ("double", "+.5e+1", 5.0),
+        ("double", "+Inf", math.inf),
+        ("long", "+5", 5),
+        ("short", "0x7FFF", 32767),
+        ("short", "0x8000", -32768),
+        ("unsignedByte", "0xff", 255),
+        ("double", "+-5", None),
+        ("double", "++5", None),
+        ("double", "-+5", None),
+        ("double", "+", None),
+        ("double", "5 5", None),
+        ("long", "+-5", None),
+        ("long", "5.0", None),
+        ("long", "--5", None),
+        ("short", "32768", None),
+        ("short", "0x10000", None),
+    ],
+)
+def test_decode_of_a_number_in_a_cell_reads_it_or_refuses_it(
+    datatype: str, cell: str, value: float | None
+) -> None:
+    document = by_hand(f'<FIELD name="n" datatype="{datatype}"/>', tabledata("1", cell))
+    schema = pa.schema([("n", ARROW[datatype])])
+    if value is None:
+        with pytest.raises(Protocol, match=r"column n, of type .*is no number"):
+            decoded(document, schema)
+    else:
+        assert decoded(document, schema)["n"].to_pylist() == [1, value]
+
+
+def test_decode_compares_names_in_ascii_case_alone() -> None:
+    schema = pa.schema([("kind", pa.int64())])
+    assert decoded(by_hand('<FIELD name="KIND" datatype="long"/>', binary2(longs([1]))), schema).num_rows == 1
+    kelvin = by_hand('<FIELD name="\N{KELVIN SIGN}ind" datatype="long"/>', binary2(longs([1])))
+    with pytest.raises(ContractViolation, match=r"column kind .* is missing"):
+        decoded(kelvin, schema)
+
+
+@pytest.mark.parametrize(
+    ("field", "cells", "counts"),
+    [
+        ('datatype="long"', ["7"], [7]),
+        ('datatype="double"', ["7.0"], [7]),
+        ('datatype="float"', ["7"], [7]),
+        ('datatype="unsignedByte"', ["7"], [7]),
+        ('datatype="char" arraysize="*"', [" 7 "], [7]),
+        ('datatype="unicodeChar" arraysize="20"', ["7.0"], [7]),
+        ('datatype="double"', ["7.5"], None),
+        ('datatype="double"', ["-7"], None),
+        ('datatype="float"', ["1e12"], None),
+        ('datatype="char" arraysize="*"', ["seven"], None),
+        ('datatype="boolean"', ["true"], None),
+    ],
+)
+def test_decode_of_a_count_of_any_type_gives_it(field: str, cells: list[str], counts: list[int] | None) -> None:
+    document = by_hand(f'<FIELD name="n" {field}/>', tabledata(*cells))
+    schema = pa.schema([count_field("n")])
+    if counts is None:
+        with pytest.raises(ContractViolation, match="column n is expected as"):
+            decoded(document, schema)
+    else:
+        assert decoded(document, schema)["n"].to_pylist() == counts
+
+
 @pytest.mark.parametrize("arraysize", ["", 'arraysize="1"', 'arraysize="0"', 'arraysize="1*"'])
 def test_decode_of_a_text_of_any_declared_length_gives_it(arraysize: str) -> None:
     rows = {"": b"\0u", 'arraysize="0"': b"\0", 'arraysize="1*"': b"\0\0\0\0\1u"}.get(arraysize, b"\0u")
@@ -354,9 +662,6 @@ def endless(start: bytes, filler: bytes) -> Iterator[bytes]:
     yield start
     for _ in range(200):
         yield filler
-
-
-TEXT_FIELD = '<FIELD name="t" datatype="char" arraysize="*"/>'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""Rows in VOTable's BINARY2 serialization (VOTable 1.5 sec. 5.4): base64 text in, Arrow columns out.
+"""Rows in VOTable's BINARY and BINARY2 serializations (VOTable 1.5 sec. 5.3, 5.4): base64 in, Arrow columns out.
+
+A row of BINARY2 begins with a bit for each column: whether it is NULL. BINARY has NaN for NULL in columns
+of floating-point numbers, "?" in those of booleans, and nothing for a text: as in TABLEDATA, an empty one becomes
+NULL.
 
 Rows are decoded a batch at a time with numpy, never one by one, but for finding the row boundaries where a column
 has a varying length. Memory is bounded by a batch whatever the document claims.
@@ -15,7 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pybase64
 
-from photoz_assets.tap.columns import Array, VOTableType, WireField
+from photoz_assets.tap import charset
+from photoz_assets.tap.columns import Array, VOTableType, WireField, without
 from photoz_assets.tap.errors import Protocol, TooLarge
 
 _LINE_END: Final = b"\n"
@@ -28,6 +33,9 @@ _LENGTH: Final = struct.Struct(">I")  # the number of characters, before a text 
 
 # A boolean is one ASCII character (VOTable 1.5 sec. 6); a look-up by byte is several times faster than a search.
 _TRUE, _UNKNOWN, _BOOLEAN = (np.isin(np.arange(256), list(some)) for some in (b"Tt1", b"? \0", b"Tt1Ff0? \0"))
+# A scalar bit is the highest of its byte and the rest is padding (VOTable 1.5 sec. 6); astropy sets the fourth,
+# others the lowest. Any other byte is of no known writer.
+_SET, _BIT = (np.isin(np.arange(256), list(some)) for some in (b"\x80\x08\x01", b"\0\x80\x08\x01"))
 
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -80,7 +88,9 @@ def _without_white_space(text: bytes) -> bytes:
     return text
 
 
-def decode(data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int) -> Iterator[list[Array]]:
+def decode(
+    data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int, has_null_bits: bool
+) -> Iterator[list[Array]]:
     """Decode rows.
 
     Parameters
@@ -91,6 +101,8 @@ def decode(data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int
         The columns of a row in the service's order, at least one.
     batch_rows
         The most rows that are held at a time.
+    has_null_bits
+        Whether the rows are BINARY2, not BINARY.
 
     Yields
     ------
@@ -104,7 +116,7 @@ def decode(data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int
     TooLarge
         A row or a text of an absurd length.
     """
-    rows = _Rows(cells, batch_rows)
+    rows = _Rows(cells, batch_rows, has_null_bits=has_null_bits)
     pieces: list[bytes] = []
     size = 0
     for piece in data:
@@ -120,11 +132,12 @@ def decode(data: Iterable[bytes], cells: Sequence[WireField], *, batch_rows: int
         raise Protocol(f"the rows end within a row: {len(rest)} bytes are left over")
 
 
-def _cut(cells: Sequence[WireField]) -> list[_Segment]:
-    """Describe a row as segments; the first begins with the null bits, one for each column."""
+def _cut(cells: Sequence[WireField], *, has_null_bits: bool) -> list[_Segment]:
+    """Describe a row as segments; the first begins with the null bits, one for each column, if there are any."""
     segments: list[_Segment] = []
-    form: list[tuple[str, np.dtype[Any], tuple[int, ...]]]
-    form = [("null", np.dtype(np.uint8), (-(-len(cells) // 8),))]
+    form: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
+    if has_null_bits:
+        form.append(("null", np.dtype(np.uint8), (-(-len(cells) // 8),)))
     for number, cell in enumerate(cells):
         if cell.length is None:
             segments.append(_Segment(form=np.dtype(form), text=number))
@@ -141,15 +154,18 @@ def _cut(cells: Sequence[WireField]) -> list[_Segment]:
 class _Rows:
     """Cuts a buffer into rows and rows into columns."""
 
-    def __init__(self, cells: Sequence[WireField], batch_rows: int) -> None:
+    def __init__(self, cells: Sequence[WireField], batch_rows: int, *, has_null_bits: bool) -> None:
         self._cells = cells
-        self._segments = _cut(cells)
+        self._has_null_bits = has_null_bits
+        self._segments = _cut(cells, has_null_bits=has_null_bits)
         size = sum(segment.form.itemsize for segment in self._segments)
         if size > _LARGEST_ROW_BYTES:
             raise TooLarge(f"rows of over {_LARGEST_ROW_BYTES} bytes are announced")
         varying = any(segment.text is not None for segment in self._segments)
         self._stride = None if varying else size
-        self._batch_rows = max(1, min(batch_rows, _LARGEST_BATCH_BYTES // size))
+        if not size and not varying:
+            raise Protocol("the rows are announced as of no bytes")
+        self._batch_rows = max(1, min(batch_rows, _LARGEST_BATCH_BYTES // max(size, 1)))
         self.batch_bytes = _VARYING_BATCH_BYTES if varying else self._batch_rows * size
 
     def take(self, data: bytes, *, is_last: bool) -> Generator[list[Array], None, bytes]:
@@ -198,7 +214,7 @@ class _Rows:
         """Decode the columns of the rows that the marks delimit."""
         values: dict[int, Numbers] = {}
         texts: dict[int, list[bytes]] = {}
-        nulls: Numbers = np.empty(0)
+        nulls: Numbers = np.zeros((len(self._cells), len(marks)), np.bool_)
         for number, segment in enumerate(self._segments):
             block = self._block(data, marks[:, number], segment)
             for name in segment.form.names or ():
@@ -210,12 +226,13 @@ class _Rows:
                 begins = (marks[:, number] + segment.form.itemsize + _LENGTH.size).tolist()
                 ends = marks[:, number + 1].tolist()
                 texts[segment.text] = [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
-        return [
+        columns = [
             _varying_texts(cell, texts[number], nulls[number])
             if number in texts
             else _fixed(cell, values[number], nulls[number])
             for number, cell in enumerate(self._cells)
         ]
+        return columns if self._has_null_bits else [_without_empty(column) for column in columns]
 
     def _block(self, data: bytes, starts: Offsets, segment: _Segment) -> Numbers:
         """Read a segment of every row, shape (rows,)."""
@@ -230,18 +247,31 @@ class _Rows:
 
 def _fixed(cell: WireField, values: Numbers, nulls: Flags) -> Array:
     """Make the column of a cell that has the same form in every row."""
-    if cell.kind is VOTableType.UNICODE_CHAR:
-        return _varying_texts(cell, [row.tobytes() for row in values], nulls)
-    if cell.kind is VOTableType.CHAR:
-        return _fixed_texts(cell, values, nulls)
-    if cell.kind is VOTableType.BOOLEAN:
-        odd = values[~nulls & ~_BOOLEAN[values]]
-        if len(odd):
-            raise Protocol(f"column {cell.name}: the byte {int(odd[0])} is no boolean")
-        return _array(_TRUE[values], nulls | _UNKNOWN[values])
-    if cell.null is not None:
-        nulls = nulls | (values == cell.null)
+    match cell.kind:
+        case VOTableType.UNICODE_CHAR:
+            return _varying_texts(cell, [row.tobytes() for row in values], nulls)
+        case VOTableType.CHAR:
+            return _fixed_texts(cell, values, nulls)
+        case VOTableType.BOOLEAN:
+            _refuse(cell, values[~nulls & ~_BOOLEAN[values]])
+            return _array(_TRUE[values], nulls | _UNKNOWN[values])
+        case VOTableType.BIT:
+            _refuse(cell, values[~nulls & ~_BIT[values]])
+            return _array(_SET[values], nulls)
+    for null in cell.nulls:
+        nulls = nulls | (values == null)
     return _array(values.astype(values.dtype.newbyteorder("=")), nulls)
+
+
+def _refuse(cell: WireField, odd: Numbers) -> None:
+    """Refuse bytes that are no value of a flag."""
+    if len(odd):
+        raise Protocol(f"column {cell.name}: the byte {int(odd[0])} is no {cell.kind.votable}")
+
+
+def _without_empty(column: Array) -> Array:
+    """Return a column with NULL in place of empty texts."""
+    return without(column, [""]) if column.type == pa.string() else column
 
 
 def _array(values: Numbers, nulls: Flags) -> Array:
@@ -264,8 +294,9 @@ def _fixed_texts(cell: WireField, characters: Numbers, nulls: Flags) -> Array:
 def _varying_texts(cell: WireField, texts: list[bytes], nulls: Flags) -> Array:
     """Make a column of texts of varying length, each ended by its first NUL if it has one."""
     if cell.kind is VOTableType.UNICODE_CHAR:
+        errors = "replace" if cell.is_label else "strict"
         try:
-            texts = [text.decode("utf-16-be").encode() for text in texts]
+            texts = [text.decode("utf-16-be", errors).encode() for text in texts]
         except UnicodeError as error:
             raise Protocol(f"column {cell.name} has text that is not Unicode: {error}") from error
     texts = [text.partition(b"\0")[0] for text in texts]
@@ -275,12 +306,14 @@ def _varying_texts(cell: WireField, texts: list[bytes], nulls: Flags) -> Array:
 
 
 def _texts(cell: WireField, offsets: npt.NDArray[np.int32], characters: bytes, nulls: Flags) -> Array:
-    """Make an Arrow column of texts, which must be UTF-8 as ASCII, the standard's own charset, is."""
+    """Make an Arrow column of texts; they must be UTF-8, as ASCII is, which the standard has. Labels need not."""
     validity: pa.Buffer | None = pa.py_buffer(np.packbits(~nulls, bitorder="little").tobytes())
     buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(characters)]
-    column = pa.Array.from_buffers(pa.string(), len(nulls), buffers)
+    column: Array = pa.Array.from_buffers(pa.string(), len(nulls), buffers)
     try:
         column.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise Protocol(f"column {cell.name} has text that is not UTF-8") from error
-    return column
+        if not cell.is_label:
+            raise Protocol(f"column {cell.name} has text that is not UTF-8") from error
+        column = charset.read_labels(column)
+    return without(column, cell.nulls)
