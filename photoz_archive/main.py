@@ -5,34 +5,18 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import click
 
-from photoz_assets import environment
+from photoz_archive.settings import SettingsCommand, density_option
 
 _PROFILES = ("friendly", "rubin", "plain")
 
 
-class _Command(click.Command):
-    """Takes ``.env`` of the current folder before its options look at the environment."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        environment.load_env_file(Path.cwd())
-        return super().make_context(*args, **extra)
-
-
-@click.command(cls=_Command, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
-@click.option(
-    "--density",
-    default=environment.DEFAULT_DENSITY,
-    envvar="PHOTOZ_ARCHIVE_DENSITY",
-    show_envvar=True,
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the real DC2 source density.",
-)
+@density_option
 @click.option(
     "--data-dir",
     required=True,
@@ -61,7 +45,12 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     server = ArchiveServer(
-        data_dir, density=density, host=host, port=port, profile=getattr(Profile, profile)(), token=token
+        data_dir.expanduser(),
+        density=density,
+        host=host,
+        port=port,
+        profile=getattr(Profile, profile)(),
+        token=token,
     )
     try:
         server.start()

@@ -1,6 +1,6 @@
-"""What the tests of both packages share: an embedded archive over HTTP, with the tracts of the seed's field.
+"""What the tests of both packages share: the embedded archive with the tracts of the seed's field, by TAP and Butler.
 
-A plugin of pytest, named in pyproject.toml: as one, its archive is one for both.
+A plugin of pytest, named in the conftest of the root: as one, its archive is one for both.
 """
 
 import os
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from photoz_archive.butler.repository import make_repository
 from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.store import SkyStore
 
 # The seed's field touches these three.
 FIELD_TRACTS = (3637, 3638, 3831)
@@ -50,3 +52,11 @@ def archive(sky_folder: Path) -> Iterator[ArchiveServer]:
     """The embedded archive with the tracts of the seed's field; tests leave it as they found it."""
     with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Butler repository with two of the archive's tracts; tests leave it as they found it."""
+    folder = tmp_path_factory.mktemp("butler") / "repository"
+    make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
+    return folder

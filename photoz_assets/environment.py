@@ -6,12 +6,9 @@ An empty variable counts as unset. What is done with the answers belongs elsewhe
 
 import os
 from pathlib import Path
-from typing import Final
 
 from photoz_assets.errors import PhotozError
-
-# At it, all tracts are made in the time that somebody watches a demo.
-DEFAULT_DENSITY: Final = 0.01
+from photoz_assets.survey.dp02 import DEFAULT_DENSITY
 
 
 class SettingError(PhotozError):

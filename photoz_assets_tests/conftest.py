@@ -1,4 +1,4 @@
-"""What tests share: a Butler repository, and runs of the real definitions against the embedded archive."""
+"""What tests share: runs of the real definitions against the embedded archive."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +8,7 @@ from typing import Final
 import click
 import pytest
 
-from photoz_archive.butler.repository import make_repository
 from photoz_archive.service.server import ArchiveServer
-from photoz_archive.sky.store import SkyStore
-from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.runs import Runs
 
@@ -47,14 +44,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first; the others, and the tests of a file, keep their order."""
     ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
-
-
-@pytest.fixture(scope="session")
-def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Butler repository with two of the archive's tracts; tests leave it as they found it."""
-    folder = tmp_path_factory.mktemp("butler") / "repository"
-    make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
-    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from photoz_assets import environment
+from photoz_archive.settings import SettingsCommand, default_data_dir, density_option
 
 
 def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -14,7 +14,7 @@ def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
         raise click.BadParameter(f"{text!r} is no list of tracts such as 3637,3638") from None
 
 
-@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option(
     "--repository",
     required=True,
@@ -24,29 +24,26 @@ def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option(
     "--tracts", default="3637,3638", callback=_tracts, help="Tracts whose tables it holds, with commas between."
 )
-@click.option(
-    "--density",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the real DC2 source density; by default PHOTOZ_ARCHIVE_DENSITY or 0.01, as the archive has it.",
-)
+@density_option
 @click.option(
     "--data-dir",
+    default=default_data_dir,
+    show_default=False,
+    envvar="PHOTOZ_ARCHIVE_DIR",
+    show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The embedded archive's folder, whose rows it takes; by default PHOTOZ_ARCHIVE_DIR or .archive.",
+    help="The embedded archive's folder, whose rows it takes; by default .archive.",
 )
-def main(*, repository: Path, tracts: tuple[int, ...], density: float | None, data_dir: Path | None) -> None:
+def main(*, repository: Path, tracts: tuple[int, ...], density: float, data_dir: Path) -> None:
     """Make a Butler repository with the simulated galaxies that the embedded archive serves over TAP.
 
     The settings of the archive in .env of the current folder hold here too, so that both give the same rows.
     """
-    environment.load_env_file(Path.cwd())
     from photoz_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
     from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
 
     try:
-        store = SkyStore(
-            (data_dir or environment.archive_dir()) / "sky", density=density or environment.archive_density()
-        )
+        store = SkyStore(data_dir.expanduser() / "sky", density=density)
         make_repository(repository, store, tracts, say=click.echo)
     except ImportError as error:
         raise click.ClickException(

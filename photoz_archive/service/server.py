@@ -20,7 +20,7 @@ from photoz_archive.service.server_folder import ServerPlace
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.identifiers import tract_of_object_id
 from photoz_archive.sky.store import SKY_VERSION, SkyStore
-from photoz_assets.environment import DEFAULT_DENSITY
+from photoz_assets.survey.dp02 import DEFAULT_DENSITY
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()

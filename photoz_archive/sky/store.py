@@ -24,8 +24,7 @@ from photoz_archive.sky.measurement import measure
 from photoz_archive.sky.objects import describe, object_table
 from photoz_archive.sky.random_streams import Recipe
 from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
-from photoz_assets.environment import DEFAULT_DENSITY
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.dp02 import DEFAULT_DENSITY, TRACTS
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "3"

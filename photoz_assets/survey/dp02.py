@@ -1,7 +1,8 @@
-"""The tracts that hold DP0.2's objects, as the archive's own skyinfo lists them (November 2022)."""
+"""Facts of the release DP0.2: its tracts, and how dense the embedded archive simulates it."""
 
 from typing import Final
 
+# The tracts that hold objects, as the archive's own skyinfo lists them (November 2022).
 # A line a ring of the skymap, from south to north; RTN-029 counts 166 tracts, 9 of which hold no objects.
 TRACTS: Final[tuple[int, ...]] = (
     *range(2897, 2909),
@@ -17,3 +18,7 @@ TRACTS: Final[tuple[int, ...]] = (
     *range(4848, 4861),
     *range(5062, 5075),
 )
+
+# The share of the real source density that the embedded archive has unless told otherwise: at it, all tracts are
+# made in the time that somebody watches a demo.
+DEFAULT_DENSITY: Final = 0.01

@@ -1,0 +1,34 @@
+"""The settings that the archive's commands share: options that the environment or ``.env`` may set too."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from dotenv import load_dotenv
+
+from photoz_assets.survey.dp02 import DEFAULT_DENSITY
+
+
+class SettingsCommand(click.Command):
+    """A command that takes ``.env`` of the current folder before its options look at the environment."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the file, then the options; what is already set stays."""
+        load_dotenv(Path.cwd() / ".env", override=False)
+        return super().make_context(*args, **extra)
+
+
+density_option: Final = click.option(
+    "--density",
+    default=DEFAULT_DENSITY,
+    envvar="PHOTOZ_ARCHIVE_DENSITY",
+    show_envvar=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the real DC2 source density.",
+)
+
+
+def default_data_dir() -> Path:
+    """Return ``.archive`` in the checkout that this package runs from, else in the current folder."""
+    root = Path(__file__).resolve().parents[1]
+    return (root if (root / "pyproject.toml").is_file() else Path.cwd()) / ".archive"
