@@ -4,8 +4,8 @@ import warnings
 
 import dagster as dg
 
-from photoz_assets.butler.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
 from photoz_assets.orchestration.check_results import check_result
+from photoz_assets.orchestration.checks.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
 
