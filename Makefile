@@ -44,9 +44,10 @@ audit: ## hold the pinned dependencies against the known holes; fails too where 
 	  echo "make audit: not clean. Either holes are listed above, or an error: then the list of holes (the JSON API of PyPI)" \
 	    "could not be reached from this machine, whatever the error calls it, and nothing was audited. ARGS='-s osv' asks OSV instead." >&2; exit 1; }
 
-check: venv ## lint, format and strict types
+check: venv ## lint, format, the layers of imports and strict types
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache --no-logo
 	$(python) -m mypy
 
 bench: venv ## the benchmarks

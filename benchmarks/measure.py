@@ -9,17 +9,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-Measured = Callable[[], dict[str, Any]]
-
-
-def status_bytes(name: str) -> int:
-    """Read a figure of the process's memory; getrusage's peak may be that of the process which started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
+from benchmarks.measurement import status_bytes
+from benchmarks.results import RESULTS
+from benchmarks.runs import RUNS
+from benchmarks.tables import TABLES
 
 
 def _processor() -> float:
@@ -28,10 +23,6 @@ def _processor() -> float:
 
 
 def main() -> None:
-    from benchmarks.results import RESULTS
-    from benchmarks.runs import RUNS
-    from benchmarks.tables import TABLES
-
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     run = {**RESULTS, **TABLES, **RUNS}[name](**arguments)
     # Since Linux 4.0: the peak begins anew, so that what was prepared does not hide what is measured.

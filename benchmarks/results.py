@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import Measured
+from benchmarks.measurement import Measured, status_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,8 +104,6 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
     job = ask(url, tract, parquet=parquet)
 
     def run() -> dict[str, Any]:
-        from benchmarks.measure import status_bytes
-
         start = status_bytes("VmRSS")
         with temp_file(lake) as spooled:
             stream = job.fetch(MATCHED_GALAXIES.selected_schema, spool=spooled)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Measured
+from benchmarks.measurement import Measured
 
 
 def query(url: str, tract: int) -> Measured:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Measured
+from benchmarks.measurement import Measured
 
 
 def scan(path: str) -> Measured:
