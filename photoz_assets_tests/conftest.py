@@ -1,5 +1,6 @@
 """What tests share: runs of the real definitions against the embedded archive."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.effort import SOAK
-from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.runs import Published, Runs
 
 # The density of the archive that has all tracts: making one takes time that hardly depends on its rows.
 THIN = 0.002
@@ -56,6 +57,23 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(archive: ArchiveServer, tmp_path: Path, at_once: None) -> Runs:  # noqa: ARG001 - it is in force
     """Runs of the real definitions against the archive, on a lake and an instance of their own."""
     return Runs(archive.url, tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def published(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A lake with the archive's listings and the field's tracts; tests only read it."""
+    runs = Runs(archive.url, tmp_path_factory.mktemp("published") / "lake")
+    assert runs("tap_tables", "tap_columns", "skyinfo", "tracts", "patches").success
+    tracts = {tract: runs("matched_galaxies", tract=tract) for tract in FIELD_TRACTS}
+    assert all(run.success for run in tracts.values())
+    return Published(runs.url, runs.lake, tracts)
+
+
+@pytest.fixture
+def filled(runs: Runs, published: Published) -> Runs:
+    """Runs on a copy of the published lake: what a test changes, it may change."""
+    shutil.copytree(published.lake.root, runs.lake.root)
+    return runs
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Runs of the real definitions, and what they left in the event log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ class Run:
             for event in self.result.get_asset_materialization_events()
             if event.asset_key
         }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A lake that was filled once for many tests, and the run of each tract's galaxies."""
+
+    url: str
+    lake: Lake
+    tracts: Mapping[int, Run]
 
 
 class Runs:

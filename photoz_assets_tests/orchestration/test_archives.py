@@ -10,7 +10,7 @@ import pytest
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
-from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.runs import Published, Runs
 
 TRACT = 3638
 
@@ -32,9 +32,8 @@ def other(request: pytest.FixtureRequest, sky_folder: Path) -> Iterator[ArchiveS
 
 
 def test_service_of_another_kind_gives_the_same_tables(
-    other: ArchiveServer, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    other: ArchiveServer, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs("tap_tables", "tap_columns", "skyinfo", "matched_galaxies", tract=TRACT)
     monkeypatch.setenv("PHOTOZ_TAP_TOKEN", "a-token")
     theirs = Runs(other.url, tmp_path / "other")
     run = theirs("tap_tables", "tap_columns", "skyinfo", "matched_galaxies", tract=TRACT)
@@ -46,11 +45,11 @@ def test_service_of_another_kind_gives_the_same_tables(
     ):
         tables = [
             pq.ParquetFile(lake.table(asset, tract)).read().sort_by([(key, "ascending") for key in keys])
-            for lake in (runs.lake, theirs.lake)
+            for lake in (published.lake, theirs.lake)
         ]
         assert tables[0].schema.equals(tables[1].schema)
         assert tables[0].to_pydict() == tables[1].to_pydict()
-    counts = [pq.read_metadata(lake.table("tap_columns")).num_rows for lake in (runs.lake, theirs.lake)]
+    counts = [pq.read_metadata(lake.table("tap_columns")).num_rows for lake in (published.lake, theirs.lake)]
     assert counts[0] == counts[1] > 100
 
 
@@ -62,21 +61,19 @@ def denser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchiveServer]:
         yield server
 
 
-def test_tract_of_another_archive_is_refused_and_the_lake_stays(runs: Runs, denser: ArchiveServer) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    before = runs.lake.table("matched_galaxies", TRACT).read_bytes()
-    run = Runs(denser.url, runs.lake.root)("matched_galaxies", tract=TRACT)
+def test_tract_of_another_archive_is_refused_and_the_lake_stays(filled: Runs, denser: ArchiveServer) -> None:
+    before = filled.lake.table("matched_galaxies", TRACT).read_bytes()
+    run = Runs(denser.url, filled.lake.root)("matched_galaxies", tract=TRACT)
     assert not run.success
     assert f"density {DENSITY}" in run.failure
     assert f"density {2 * DENSITY}" in run.failure
     assert "PHOTOZ_DATA_DIR" in run.failure
-    assert runs.lake.table("matched_galaxies", TRACT).read_bytes() == before
-    listing = Runs(denser.url, runs.lake.root)("tap_tables")
+    assert filled.lake.table("matched_galaxies", TRACT).read_bytes() == before
+    listing = Runs(denser.url, filled.lake.root)("tap_tables")
     assert not listing.success
 
 
-def test_same_archive_at_another_port_is_the_same_archive(runs: Runs, sky_folder: Path) -> None:
-    runs("matched_galaxies", tract=TRACT)
+def test_same_archive_at_another_port_is_the_same_archive(filled: Runs, sky_folder: Path) -> None:
     with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS) as again:
-        assert again.url != runs.url
-        assert Runs(again.url, runs.lake.root)("matched_galaxies", tract=3637).success
+        assert again.url != filled.url
+        assert Runs(again.url, filled.lake.root)("matched_galaxies", tract=3637).success

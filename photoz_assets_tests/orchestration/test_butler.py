@@ -1,5 +1,6 @@
 """The Butler's assets against a real repository, and beside TAP's galaxies of the same sky."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from photoz_assets.lake.provenance import read_provenance
 from photoz_assets.orchestration.resources import ButlerResource
 from photoz_assets.survey.contracts import MATCHED_DATASET, MATCHED_TRUTH, OBJECT_DATASET, OBJECT_TABLE
 from photoz_assets.survey.dp02 import TRACTS
-from photoz_assets_tests.runs import Run, Runs
+from photoz_assets_tests.runs import Published, Run, Runs
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
 
@@ -53,6 +54,22 @@ def changed(repository: Path) -> Callable[..., ButlerResource]:
         return ButlerResource(repository=str(repository), collections=[name, COLLECTION])
 
     return put
+
+
+@pytest.fixture(scope="module")
+def read(published: Published, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Run]:
+    """A lake with the tract's tables of both doors, and the run of the Butler's; tests only read it."""
+    runs = Runs(published.url, tmp_path_factory.mktemp("doors") / "lake")
+    shutil.copytree(published.lake.root, runs.lake.root)
+    resource = ButlerResource(repository=str(repository))
+    return runs, _read(runs, "object_table", "matched_truth", butler=resource, tract=TRACT)
+
+
+@pytest.fixture
+def both(read: tuple[Runs, Run], runs: Runs) -> Runs:
+    """Runs on a copy of that lake."""
+    shutil.copytree(read[0].lake.root, runs.lake.root)
+    return runs
 
 
 def _read(runs: Runs, *assets: str, butler: ButlerResource, tract: int | None = None) -> Run:
@@ -94,8 +111,8 @@ def test_object_table_is_the_archives_primary_objects(
     assert run.metadata("object_table")["dagster/partition_row_count"] > 1000
 
 
-def test_magnitudes_and_missing_values_are_as_in_matched_galaxies(runs: Runs, butler: ButlerResource) -> None:
-    _read(runs, "object_table", butler=butler, tract=TRACT)
+def test_magnitudes_and_missing_values_are_as_in_matched_galaxies(read: tuple[Runs, Run]) -> None:
+    runs, _ = read
     path = runs.lake.table("object_table", TRACT)
     [(not_numbers, missing, wrong)] = duckdb.execute(
         "SELECT count(*) FILTER (WHERE isnan(obj_g_cModelFlux)), "
@@ -107,8 +124,9 @@ def test_magnitudes_and_missing_values_are_as_in_matched_galaxies(runs: Runs, bu
     assert missing > 0
 
 
-def test_matched_truth_is_the_matches_of_the_archive(runs: Runs, butler: ButlerResource, sky_folder: Path) -> None:
-    assert _read(runs, "matched_truth", butler=butler, tract=TRACT).success
+def test_matched_truth_is_the_matches_of_the_archive(read: tuple[Runs, Run], sky_folder: Path) -> None:
+    runs, run = read
+    assert run.success
     path = runs.lake.table("matched_truth", TRACT)
     assert pq.read_schema(path).names == list(MATCHED_TRUTH.names)
     store = SkyStore(sky_folder / "sky", density=DENSITY)
@@ -123,25 +141,17 @@ def test_matched_truth_is_the_matches_of_the_archive(runs: Runs, butler: ButlerR
     assert 0 < _rows(runs, "matched_truth", TRACT)["match_distance_pix"].max() < 2.5
 
 
-def test_truths_columns_may_bear_the_pipelines_prefix(
-    runs: Runs, butler: ButlerResource, changed: Callable[..., ButlerResource]
-) -> None:
+def test_truths_columns_may_bear_the_pipelines_prefix(both: Runs, changed: Callable[..., ButlerResource]) -> None:
     truth = {name: f"refcat_{name}" for name in ("ra", "dec", *(f"flux_{band}" for band in "ugrizy"))}
-    _read(runs, "matched_truth", butler=butler, tract=TRACT)
-    plain = _rows(runs, "matched_truth", TRACT)
+    plain = _rows(both, "matched_truth", TRACT)
     prefixed = changed("prefixed", MATCHED_DATASET, lambda frame: frame.rename(columns=truth))
-    assert _read(runs, "matched_truth", butler=prefixed, tract=TRACT).success
-    pd.testing.assert_frame_equal(_rows(runs, "matched_truth", TRACT), plain)
+    assert _read(both, "matched_truth", butler=prefixed, tract=TRACT).success
+    pd.testing.assert_frame_equal(_rows(both, "matched_truth", TRACT), plain)
 
 
-def _compared(runs: Runs, butler: ButlerResource) -> Run:
-    """Both doors' tables of the tract, the Butler's last."""
-    assert runs("matched_galaxies", tract=TRACT).success
-    return _read(runs, "object_table", butler=butler, tract=TRACT)
-
-
-def test_both_doors_agree(runs: Runs, butler: ButlerResource) -> None:
-    check = _compared(runs, butler).checks["agrees_with_tap"]
+def test_both_doors_agree(read: tuple[Runs, Run]) -> None:
+    runs, run = read
+    check = run.checks["agrees_with_tap"]
     assert check.passed
     assert check.partition == str(TRACT)
     assert check.metadata["galaxies_of_tap"] == len(_rows(runs, "matched_galaxies", TRACT)) > 500
@@ -156,18 +166,15 @@ def test_doors_of_which_one_gave_the_tract_are_not_compared(runs: Runs, butler: 
     assert "not compared" in check.description
 
 
-def test_changed_flux_is_found_with_its_numbers(
-    runs: Runs, butler: ButlerResource, changed: Callable[..., ButlerResource]
-) -> None:
-    _compared(runs, butler)
-    galaxy = _rows(runs, "matched_galaxies", TRACT).iloc[7]
+def test_changed_flux_is_found_with_its_numbers(both: Runs, changed: Callable[..., ButlerResource]) -> None:
+    galaxy = _rows(both, "matched_galaxies", TRACT).iloc[7]
     key, flux = int(galaxy["mt_match_objectId"]), float(galaxy["obj_r_cModelFlux"])
 
     def brighter(frame: pd.DataFrame) -> pd.DataFrame:
         frame.loc[key, "r_cModelFlux"] = flux + 12.5
         return frame
 
-    run = _read(runs, "object_table", butler=changed("brighter", OBJECT_DATASET, brighter), tract=TRACT)
+    run = _read(both, "object_table", butler=changed("brighter", OBJECT_DATASET, brighter), tract=TRACT)
     check = run.checks["agrees_with_tap"]
     assert not check.passed
     assert (check.metadata["missing"], check.metadata["differing"]) == (0, 1)
@@ -180,17 +187,16 @@ def test_changed_flux_is_found_with_its_numbers(
 
 
 def test_moved_and_lost_objects_are_found_with_their_numbers(
-    runs: Runs, butler: ButlerResource, changed: Callable[..., ButlerResource]
+    both: Runs, changed: Callable[..., ButlerResource]
 ) -> None:
-    _compared(runs, butler)
-    moved, lost = (int(key) for key in _rows(runs, "matched_galaxies", TRACT)["mt_match_objectId"][:2])
-    before = len(_rows(runs, "object_table", TRACT))
+    moved, lost = (int(key) for key in _rows(both, "matched_galaxies", TRACT)["mt_match_objectId"][:2])
+    before = len(_rows(both, "object_table", TRACT))
 
     def disturb(frame: pd.DataFrame) -> pd.DataFrame:
         dec = frame["coord_dec"]
         return frame.assign(coord_dec=dec.where(frame.index != moved, dec + 0.1 / 3600)).drop(index=lost)
 
-    run = _read(runs, "object_table", butler=changed("disturbed", OBJECT_DATASET, disturb), tract=TRACT)
+    run = _read(both, "object_table", butler=changed("disturbed", OBJECT_DATASET, disturb), tract=TRACT)
     check = run.checks["agrees_with_tap"]
     assert not check.passed
     assert (check.metadata["missing"], check.metadata["differing"]) == (1, 1)
@@ -216,25 +222,23 @@ def test_moved_and_lost_objects_are_found_with_their_numbers(
 )
 def test_table_that_breaks_the_contract_is_refused_and_the_last_good_one_stays(
     *,
-    runs: Runs,
-    butler: ButlerResource,
+    both: Runs,
     changed: Callable[..., ButlerResource],
     name: str,
     check: str,
     change: Callable[[pd.DataFrame], pd.DataFrame],
 ) -> None:
-    _read(runs, "object_table", butler=butler, tract=TRACT)
-    good = runs.lake.table("object_table", TRACT).read_bytes()
-    run = _read(runs, "object_table", butler=changed(name, OBJECT_DATASET, change), tract=TRACT)
+    good = both.lake.table("object_table", TRACT).read_bytes()
+    run = _read(both, "object_table", butler=changed(name, OBJECT_DATASET, change), tract=TRACT)
     assert not run.success
     assert not run.checks[check].passed
     assert "\n" not in run.failure
-    assert runs.lake.table("object_table", TRACT).read_bytes() == good
-    assert list(runs.lake.staging.iterdir()) == []
+    assert both.lake.table("object_table", TRACT).read_bytes() == good
+    assert list(both.lake.staging.iterdir()) == []
 
 
-def test_table_says_that_it_is_simulated_and_names_no_tap_archive(runs: Runs, butler: ButlerResource) -> None:
-    _read(runs, "object_table", butler=butler, tract=TRACT)
+def test_table_says_that_it_is_simulated_and_names_no_tap_archive(read: tuple[Runs, Run]) -> None:
+    runs, _ = read
     path = runs.lake.table("object_table", TRACT)
     provenance = read_provenance(path)
     assert provenance.archive is None

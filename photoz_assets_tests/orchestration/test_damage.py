@@ -1,16 +1,15 @@
 """A damaged file in the lake: what reads it fails in one line that says which file, and what to do."""
 
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 
 import pyarrow.parquet as pq
 import pytest
 
-from photoz_archive.service.server import ArchiveServer
-from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.runs import Published, Runs
 
 TRACT = 3638
-ALLOWING = {"field_galaxies": {"allow_missing": True}}
 
 
 def _cut(whole: bytes) -> bytes:
@@ -25,10 +24,11 @@ def _spoiled(whole: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def filled(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """A lake with every table of one tract."""
-    runs = Runs(archive.url, tmp_path_factory.mktemp("damage") / "lake")
-    assert runs(tract=TRACT, config=ALLOWING).success
+def whole(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A lake with every table that another asset is made of."""
+    runs = Runs(published.url, tmp_path_factory.mktemp("damage") / "lake")
+    shutil.copytree(published.lake.root, runs.lake.root)
+    assert runs("diagnostics", "field_galaxies", tract=TRACT).success
     return runs
 
 
@@ -48,19 +48,15 @@ def filled(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> 
     ],
 )
 def test_what_reads_a_damaged_file_fails_in_one_line(
-    filled: Runs, table: tuple[str] | tuple[str, int], asset: str, damage: Callable[[bytes], bytes]
+    whole: Runs, table: tuple[str] | tuple[str, int], asset: str, damage: Callable[[bytes], bytes]
 ) -> None:
-    path = filled.lake.table(*table)
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    path = whole.lake.table(*table)
+    good = path.read_bytes()
+    path.write_bytes(damage(good))
     try:
-        run = filled(
-            asset,
-            tract=TRACT if asset == "diagnostics" else None,
-            config=ALLOWING if asset in ALLOWING else None,
-        )
+        run = whole(asset, tract=TRACT if asset == "diagnostics" else None)
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(good)
     assert not run.success
     assert str(path) in run.failure
     assert "materialize its asset again" in run.failure

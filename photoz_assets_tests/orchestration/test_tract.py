@@ -20,7 +20,7 @@ from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.runs import Published, Runs
 
 TRACT = 3638
 KEY = "mt_match_objectId"
@@ -83,10 +83,10 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_tract_is_published_with_its_checks_on_its_partition(runs: Runs) -> None:
-    run = runs("matched_galaxies", tract=TRACT)
+def test_tract_is_published_with_its_checks_on_its_partition(published: Published) -> None:
+    run = published.tracts[TRACT]
     assert run.success
-    path = runs.lake.table("matched_galaxies", TRACT)
+    path = published.lake.table("matched_galaxies", TRACT)
     assert pq.read_schema(path).names == list(MATCHED_GALAXIES.names)
     assert {check.name for check in run.checks.values() if check.passed} == {
         "contract",
@@ -103,21 +103,19 @@ def test_tract_is_published_with_its_checks_on_its_partition(runs: Runs) -> None
     assert run.materialized == {("matched_galaxies", str(TRACT))}
 
 
-def test_materialization_tells_its_provenance(runs: Runs) -> None:
-    run = runs("matched_galaxies", tract=TRACT)
-    metadata = run.metadata("matched_galaxies")
-    rows = pq.read_metadata(runs.lake.table("matched_galaxies", TRACT)).num_rows
+def test_materialization_tells_its_provenance(published: Published) -> None:
+    metadata = published.tracts[TRACT].metadata("matched_galaxies")
+    rows = pq.read_metadata(published.lake.table("matched_galaxies", TRACT)).num_rows
     assert metadata["dagster/partition_row_count"] == rows
     assert metadata["rows_declared"] == metadata["rows_received"] == rows
     assert metadata["provenance"]["selection"]["faint_limit_mag"] == 26.0
     assert "simulated" in metadata["provenance"]["archive"]["description"]
     assert "obj.tract = 3638" in metadata["adql"]
-    assert metadata["job_url"].startswith(runs.url)
+    assert metadata["job_url"].startswith(published.url)
 
 
-def test_magnitudes_are_the_archives_formula_and_null_where_there_is_none(runs: Runs) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    path = runs.lake.table("matched_galaxies", TRACT)
+def test_magnitudes_are_the_archives_formula_and_null_where_there_is_none(published: Published) -> None:
+    path = published.lake.table("matched_galaxies", TRACT)
     [(wrong, missing)] = duckdb.execute(
         "SELECT count(*) FILTER (WHERE abs(obj_u_cModelMag - (31.4 - 2.5 * log10(obj_u_cModelFlux))) > 1e-12), "
         "count(*) FILTER (WHERE (obj_u_cModelMag IS NULL) != (obj_u_cModelFlux IS NULL OR obj_u_cModelFlux <= 0)) "
@@ -143,18 +141,16 @@ def test_magnitudes_are_the_archives_formula_and_null_where_there_is_none(runs: 
     ],
 )
 def test_one_bad_row_or_column_is_refused_and_never_seen(
-    runs: Runs,
+    filled: Runs,
     faults: Callable[..., None],
     check: str,
     rewrite: Callable[[pa.RecordBatch], pa.RecordBatch],
     bad_rows: int | None,
 ) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    path = runs.lake.table("matched_galaxies", TRACT)
-    before = _sha256(path)
+    before = _tables(filled)
     faults(rewrite=rewrite)
-    with _watching(runs) as seen:
-        run = runs("matched_galaxies", tract=TRACT)
+    with _watching(filled) as seen:
+        run = filled("matched_galaxies", tract=TRACT)
     assert not run.success
     assert not run.checks[check].passed
     assert run.checks[check].partition == str(TRACT)
@@ -163,20 +159,25 @@ def test_one_bad_row_or_column_is_refused_and_never_seen(
         assert len(run.checks[check].offending_rows) == bad_rows
     assert "\n" not in run.failure
     assert check in run.failure or check == "contract"
-    assert _sha256(path) == before
-    assert seen == {before}
-    assert list(runs.lake.staging.iterdir()) == []
+    assert _tables(filled) == before
+    assert seen == before
+    assert list(filled.lake.staging.iterdir()) == []
+
+
+def _tables(runs: Runs) -> set[tuple[Path, str]]:
+    """Read the lake as any reader might: each table that is found, with its digest."""
+    return {(path, _sha256(path)) for path in runs.lake.root.rglob("*.parquet")}
 
 
 @contextmanager
-def _watching(runs: Runs) -> Iterator[set[str]]:
-    """List and read the lake every 10 ms, as any reader might; collect the digests of what is found."""
-    seen: set[str] = set()
+def _watching(runs: Runs) -> Iterator[set[tuple[Path, str]]]:
+    """Read the lake every 10 ms; collect what is found."""
+    seen: set[tuple[Path, str]] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            seen.update(_sha256(path) for path in runs.lake.root.rglob("*.parquet"))
+            seen.update(_tables(runs))
             done.wait(0.01)
 
     thread = threading.Thread(target=watch)
@@ -197,16 +198,15 @@ def _watching(runs: Runs) -> Iterator[set[str]]:
     ],
 )
 def test_incomplete_answer_is_refused(
-    runs: Runs, faults: Callable[..., None], fault: dict[str, Any], check: str | None
+    filled: Runs, faults: Callable[..., None], fault: dict[str, Any], check: str | None
 ) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    before = _sha256(runs.lake.table("matched_galaxies", TRACT))
+    before = _tables(filled)
     faults(**fault)
-    run = runs("matched_galaxies", tract=TRACT)
+    run = filled("matched_galaxies", tract=TRACT)
     assert not run.success
     if check:
         assert not run.checks[check].passed
-    assert _sha256(runs.lake.table("matched_galaxies", TRACT)) == before
+    assert _tables(filled) == before
 
 
 @pytest.mark.parametrize(
@@ -229,23 +229,22 @@ def test_archive_that_refuses_ends_in_one_clear_line(
 
 
 def test_tract_that_is_too_large_for_the_archive_is_asked_for_in_strips_and_joined(
-    runs: Runs, faults: Callable[..., None]
+    filled: Runs, faults: Callable[..., None]
 ) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    path = runs.lake.table("matched_galaxies", TRACT)
+    path = filled.lake.table("matched_galaxies", TRACT)
     whole = pq.ParquetFile(path).read().sort_by(KEY)
     faults(most_rows=whole.num_rows // 3)
-    run = runs("matched_galaxies", tract=TRACT)
+    run = filled("matched_galaxies", tract=TRACT)
     assert run.success
     assert pq.ParquetFile(path).read().sort_by(KEY).equals(whole)
-    provenance = runs.lake.provenance("matched_galaxies", TRACT)
+    provenance = filled.lake.provenance("matched_galaxies", TRACT)
     assert len(provenance.parts) > 2
     assert sum(part["rows_declared"] for part in provenance.parts) == whole.num_rows
     assert sum(part["rows_received"] for part in provenance.parts) == provenance.rows_stored == whole.num_rows
     assert len({part["job_url"] for part in provenance.parts}) == len(provenance.parts)
     assert all("obj.coord_dec" in part["adql"].partition("WHERE")[2] for part in provenance.parts)
     assert provenance.rows_declared == whole.num_rows
-    assert list(runs.lake.staging.iterdir()) == list(runs.lake.jobs.iterdir()) == []
+    assert list(filled.lake.staging.iterdir()) == list(filled.lake.jobs.iterdir()) == []
 
 
 def test_tract_that_is_too_large_however_it_is_cut_is_refused_soon(
@@ -287,13 +286,11 @@ def test_unknown_tract_is_refused_by_name(runs: Runs) -> None:
         runs("matched_galaxies", tract=9999)
 
 
-def test_no_job_record_or_staged_file_outlives_its_run(runs: Runs) -> None:
-    runs("matched_galaxies", tract=TRACT)
-    assert list(runs.lake.jobs.iterdir()) == []
-    assert list(runs.lake.staging.iterdir()) == []
+def test_no_job_record_or_staged_file_outlives_its_run(published: Published) -> None:
+    assert list(published.lake.jobs.iterdir()) == []
+    assert list(published.lake.staging.iterdir()) == []
 
 
-def test_jobs_are_deleted_at_the_archive(runs: Runs) -> None:
-    run = runs("matched_galaxies", tract=TRACT)
-    job = run.metadata("matched_galaxies")["job_url"]
+def test_jobs_are_deleted_at_the_archive(published: Published) -> None:
+    job = published.tracts[TRACT].metadata("matched_galaxies")["job_url"]
     assert requests.get(job, timeout=10).status_code == 404
