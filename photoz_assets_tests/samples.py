@@ -1,17 +1,22 @@
 """Small tables as the archive would answer them, for tests that need rows and no archive."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.staging import publish, stage
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.skymap import DC2_RINGS
 
 
 def galaxies(rows: int, *, tract: int = 3638, seed: int = 1, **columns: list[Any]) -> pa.Table:
-    """Make a valid ``matched_galaxies`` table of one tract, around magnitude 23; ``columns`` replace some."""
+    """Return a valid ``matched_galaxies`` table of one tract, around magnitude 23; ``columns`` replace some."""
     rng = np.random.default_rng(seed)
     box = DC2_RINGS.inner_box(tract)
     ra = rng.uniform(box.ra_min + 0.01, box.ra_max - 0.01, rows)
@@ -53,8 +58,13 @@ def galaxies(rows: int, *, tract: int = 3638, seed: int = 1, **columns: list[Any
     )
 
 
+def store(lake: Lake, table: pa.Table, provenance: Provenance) -> None:
+    """Publish a ``matched_galaxies`` table as what a provenance says of it."""
+    publish(lake, stage(lake, MATCHED_GALAXIES, [table], partial(replace, provenance)))
+
+
 def with_value(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:
-    """Give the table with one value changed."""
+    """Return the table with one value changed."""
     index = table.schema.get_field_index(column)
     values = table.column(column).to_pylist()
     values[row] = value

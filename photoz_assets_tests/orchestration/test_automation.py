@@ -5,9 +5,7 @@ answers say the same is shown on the tracts of one field.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,11 @@ from photoz_assets.orchestration.checks.survey import judged
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
+from photoz_assets.survey.contracts import SKYINFO
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.runs import Runs
-from photoz_assets_tests.samples import galaxies
+from photoz_assets_tests.samples import galaxies, store
 
 
 @pytest.fixture
@@ -68,7 +66,7 @@ def _store(lake: Lake, tracts: Iterable[int], selection: Selection | None = None
             selection=selection or Selection(),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        publish(lake, stage(lake, MATCHED_GALAXIES, [galaxies(2, tract=tract)], partial(replace, provenance)))
+        store(lake, galaxies(2, tract=tract), provenance)
 
 
 def _list_sky(lake: Lake, changed: Iterable[int] = ()) -> None:

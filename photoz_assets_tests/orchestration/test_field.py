@@ -1,5 +1,6 @@
 """The field and what is drawn of it: the same galaxies as one query of the archive for the cone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from photoz_archive_tests.seed import SEED_QUERY
 from photoz_archive_tests.shared import FIELD_TRACTS
-from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.science.figures import GALAXY_FIGURES
+from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.skymap import DC2_RINGS
 from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.samples import galaxies, store
 
 
 def test_field_holds_exactly_what_the_seeds_query_answers(filled: Runs) -> None:
@@ -65,11 +68,30 @@ def test_field_with_a_missing_tract_is_published_if_allowed(one_of_three: Runs) 
 
 
 def test_field_over_two_selections_is_refused_with_the_tracts_named(filled: Runs) -> None:
-    narrow = SelectionResource(bright_limit_mag=20)
-    filled("matched_galaxies", tract=3638, selection=narrow)
+    narrow = replace(filled.lake.provenance("matched_galaxies", 3638), selection=Selection(bright_limit_mag=20))
+    store(filled.lake, galaxies(3), narrow)
     run = filled("field_galaxies")
     assert not run.success
     assert "20 < g, r, i < 26 (AB, cModel): tract 3638" in run.failure
+
+
+def test_field_holds_a_galaxy_that_is_measured_in_a_tract_beside_its_cone(filled: Runs) -> None:
+    border_deg = DC2_RINGS.inner_box(3638).dec_max
+    cone = {"ra_deg": 62.8, "dec_deg": border_deg + 0.1 + 1.0 / 3600, "radius_deg": 0.1}
+    galaxy = galaxies(
+        1,
+        ts_ra=[62.8],
+        ts_dec=[border_deg + 1.2 / 3600],
+        obj_coord_ra=[62.8],
+        obj_coord_dec=[border_deg - 0.3 / 3600],
+    )
+    store(filled.lake, galaxy, filled.lake.provenance("matched_galaxies", 3638))
+    filled.lake.table("matched_galaxies", 3637).unlink()
+    run = filled("field_galaxies", config={"field_galaxies": cone})
+    assert run.success, run.failure
+    assert run.metadata("field_galaxies")["tracts"] == [3638, 3831]
+    stored = pq.read_table(filled.lake.table("field_galaxies"))
+    assert galaxy["mt_match_objectId"][0] in stored["mt_match_objectId"].combine_chunks()
 
 
 def test_field_diagnostics_draw_the_seeds_six_figures(filled: Runs) -> None:

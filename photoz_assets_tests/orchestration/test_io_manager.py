@@ -1,7 +1,5 @@
 """A stored asset is handed on as what the input is annotated with."""
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,11 @@ import pytest
 
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
-from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
 from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets_tests.samples import galaxies
+from photoz_assets_tests.samples import galaxies, store
 
 KEY = dg.AssetKey("matched_galaxies")
 
@@ -28,7 +25,7 @@ def lake(tmp_path: Path) -> Lake:
     lake = Lake(tmp_path)
     for tract in (3637, 3638):
         provenance = Provenance(table="matched_galaxies", code_version="1", tract=tract)
-        publish(lake, stage(lake, MATCHED_GALAXIES, [galaxies(20, tract=tract)], partial(replace, provenance)))
+        store(lake, galaxies(20, tract=tract), provenance)
     return lake
 
 

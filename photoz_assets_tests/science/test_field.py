@@ -11,6 +11,8 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from photoz_assets.science.field import Field
+from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.skymap import DC2_RINGS
 
 CONES = {
     "the seed's": Field(ra_deg=62.0, dec_deg=-37.0, radius_deg=0.5),
@@ -37,6 +39,21 @@ def test_cut_keeps_the_galaxies_whose_separation_is_below_the_radius(field: Fiel
     )
     expected = np.flatnonzero(SkyCoord(ra, dec, unit="deg").separation(centre).deg < field.radius_deg)
     assert sorted(found.fetchnumpy()["row"]) == expected.tolist()
+
+
+def test_field_needs_the_tract_of_a_galaxy_that_is_measured_beside_its_cone() -> None:
+    border_deg = DC2_RINGS.inner_box(3638).dec_max
+    ra_deg, _ = DC2_RINGS.centre(3638)
+
+    def beside(arcsec: float) -> Field:
+        """Put a cone so far north of the tract."""
+        return Field(ra_deg=ra_deg, dec_deg=border_deg + 0.1 + arcsec / 3600, radius_deg=0.1)
+
+    # Its true position lies in the cone; the measured one, 1.5 arcsec to the south, in the tract.
+    galaxy = duckdb.connect().from_arrow(pa.table({"ts_ra": [ra_deg], "ts_dec": [border_deg + 1.2 / 3600]}))
+    assert len(beside(1.0).cut(galaxy).fetchall()) == 1
+    assert 3638 in beside(1.0).tracts(TRACTS)
+    assert 3638 not in beside(3.0).tracts(TRACTS)
 
 
 def _bytes_read() -> int:
