@@ -1,6 +1,38 @@
 """The photo-z data of the Rubin archive as Dagster assets.
 
 The way of the data is the way of the folders: ``tap`` asks the archive, ``ingest`` carries what it answers,
-``storage`` stages, audits and publishes it, ``science`` looks at it, ``assets`` are the thin shells that Dagster
-sees.
+``lake`` stages, audits and publishes it, ``science`` looks at it, ``orchestration`` is all that Dagster sees.
+What is imported here is cheap: whoever wants one function does not wait for the rest.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    import duckdb
+
+__all__ = ["connect"]
+
+
+def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBPyConnection":
+    """Open an in-memory DuckDB connection with one view for each asset that has files.
+
+    Parameters
+    ----------
+    data_dir
+        The lake; by default what ``PHOTOZ_DATA_DIR`` says.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        Views are named as the assets; those of partitioned assets end with the column ``tract``.
+
+    Raises
+    ------
+    UnreadableLakeError
+        There is something in the lake's place that cannot be listed.
+    """
+    from photoz_assets.lake.views import open_views  # noqa: PLC0415 - importing this package costs nothing
+
+    return open_views(data_dir)

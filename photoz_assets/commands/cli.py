@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from photoz_assets import environment
+from photoz_assets import connect, environment
 from photoz_assets.commands.instance import opened
 from photoz_assets.errors import PhotozError
 
@@ -150,8 +150,6 @@ def query(sql: str, layout: str) -> None:
     with _without_traceback():
         environment.load_env_file(Path.cwd())
         import duckdb  # noqa: PLC0415 - `photoz --help` answers at once without it
-
-        from photoz_assets.lake.layout import connect  # noqa: PLC0415 - as above
 
         try:
             with connect() as connection:

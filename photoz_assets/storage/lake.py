@@ -1,5 +1,5 @@
 """The old import path of ``photoz_assets.connect``."""
 
-from photoz_assets.lake.layout import connect
+from photoz_assets import connect
 
 __all__ = ["connect"]

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from photoz_assets import connect
 from photoz_assets.lake import staging
-from photoz_assets.lake.layout import ForeignArchiveError, Lake, connect
+from photoz_assets.lake.layout import ForeignArchiveError, Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from photoz_archive.service.server import ArchiveServer
-from photoz_assets.lake.layout import Lake, connect
+from photoz_assets import connect
+from photoz_assets.lake.layout import Lake
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
 from photoz_assets_tests.reliability.stages import STAGES, Timeline

@@ -205,7 +205,7 @@ def test_tract_that_is_no_number_reaches_neither_query_nor_path(tract: str) -> N
 
 
 def test_lake_in_a_folder_of_any_name_is_read(world: World, tmp_path: Path) -> None:
-    from photoz_assets.lake.layout import connect  # noqa: PLC0415
+    from photoz_assets import connect  # noqa: PLC0415
 
     named = tmp_path / "a'; DROP TABLE x; -- \"<b>"
     world.lake.root.rename(named)
