@@ -10,6 +10,7 @@ import click
 import pytest
 
 from photoz_archive.service.server import ArchiveServer
+from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.runs import Published, Runs
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from photoz_assets.ingest.archive_job import ArchiveRun, archive_job
 from photoz_assets.ingest.table_query import TableQuery
-from photoz_assets.lake.derivation import run_versions
-from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
+from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, run_versions
 from photoz_assets.lake.staging import StagedTable, stage, temp_file
 from photoz_assets.lake.writing import TableRefusedError, WrittenTable, write_rows, write_table
 from photoz_assets.survey.checks import COMPLETE, CONTRACT, Verdict

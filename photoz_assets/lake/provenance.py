@@ -6,9 +6,12 @@ It travels inside the Parquet file: as JSON for us, and as the VOTable header of
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import platform
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
 from xml.etree import ElementTree as ET
@@ -25,6 +28,7 @@ PROVENANCE_KEY: Final = b"photoz_assets.provenance"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 _VOTABLE_VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
 _VOTABLE_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+_VERSIONED: Final = ("photoz_assets", "dagster", "duckdb", "pyarrow", "pyvo")
 _ADVICE: Final = "move it elsewhere and materialize its asset again"
 
 _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
@@ -138,6 +142,53 @@ class Provenance:
             facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
         lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
         return cls(**{**facts, **lists})
+
+
+def derived_provenance(
+    contract: Contract,
+    *,
+    code_version: str,
+    run_id: str,
+    source: Provenance,
+    tract: int | None = None,
+    region: str | None = None,
+    inputs: Iterable[Provenance] = (),
+) -> Provenance:
+    """Return the provenance of a table computed from stored ones, with the archive and selection of ``source``."""
+    return Provenance(
+        table=contract.table,
+        code_version=code_version,
+        archive=source.archive,
+        selection=source.selection,
+        tract=tract,
+        region=region,
+        run_id=run_id,
+        inputs=tuple(each.identity for each in inputs),
+        **run_versions(),
+    )
+
+
+def repository_provenance(
+    contract: Contract, *, code_version: str, run_id: str, repository: str, tract: int | None = None
+) -> Provenance:
+    """Return the provenance of a table that was read from a Butler repository.
+
+    It names no archive identity: a repository declares nothing that could be compared with TAP's declaration.
+    """
+    return Provenance(
+        table=contract.table,
+        code_version=code_version,
+        repository=repository,
+        tract=tract,
+        run_id=run_id,
+        **run_versions(),
+    )
+
+
+def run_versions() -> dict[str, Any]:
+    """Return when, and with which versions, a table is made, as keywords of ``Provenance``."""
+    versions = {name: version(name) for name in _VERSIONED} | {"python": platform.python_version()}
+    return {"created": datetime.now(UTC).isoformat(timespec="milliseconds"), "versions": versions}
 
 
 def read_provenance(path: Path) -> Provenance:

@@ -26,7 +26,7 @@ from photoz_assets.orchestration.checks.survey import judged
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState
-from photoz_assets.survey.contracts import SKYINFO
+from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.runs import Runs

@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow as pa
 
 from photoz_assets.butler.repository import ButlerContractError, Repository
-from photoz_assets.lake.derivation import repository_provenance
+from photoz_assets.lake.provenance import repository_provenance
 from photoz_assets.lake.writing import TableRefusedError, WrittenTable, write_rows
 from photoz_assets.orchestration.column_metadata import used_columns
 from photoz_assets.orchestration.io_manager import LakeResource

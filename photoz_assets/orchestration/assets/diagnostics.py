@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.lake.derivation import derived_provenance
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import Provenance, damage_errors, read_provenance
+from photoz_assets.lake.provenance import Provenance, damage_errors, derived_provenance, read_provenance
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.orchestration.assets.support import data_label, selections, show_figures
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
@@ -58,7 +57,7 @@ def _diagnosed(
         spec,
         code_version=spec.code_version,
         run_id=context.run.run_id,
-        of=source,
+        source=source,
         tract=source.tract,
         region=source.region,
         inputs=[source],
@@ -101,7 +100,7 @@ def survey_diagnostics(context: dg.AssetExecutionContext, lake: LakeResource, tr
         SURVEY_DIAGNOSTICS,
         code_version=SURVEY_DIAGNOSTICS.code_version,
         run_id=context.run.run_id,
-        of=source,
+        source=source,
         region="Survey",
     )
     table = write_rows(store, SURVEY_DIAGNOSTICS, [statistics], provenance)

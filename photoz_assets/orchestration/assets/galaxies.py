@@ -7,7 +7,7 @@ import duckdb
 from pydantic import Field as Setting
 
 from photoz_assets.ingest import fetch_tract
-from photoz_assets.lake.derivation import derived_provenance
+from photoz_assets.lake.provenance import derived_provenance
 from photoz_assets.lake.writing import WrittenTable, require_passed, write_rows
 from photoz_assets.orchestration.assets.support import selections
 from photoz_assets.orchestration.automation_policies import FOLLOW_SETTLED_TRACTS
@@ -93,7 +93,7 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
         FIELD_GALAXIES,
         code_version=FIELD_GALAXIES.code_version,
         run_id=context.run.run_id,
-        of=sources[0],
+        source=sources[0],
         region=str(config.field),
         inputs=sources,
     )

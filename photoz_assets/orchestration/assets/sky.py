@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from photoz_assets.ingest import TableQuery
-from photoz_assets.lake.derivation import derived_provenance
 from photoz_assets.lake.freshness import Listing
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import derived_provenance
 from photoz_assets.lake.writing import WrittenTable, write_rows
 from photoz_assets.orchestration.assets.archive import OBSERVED_TABLE
 from photoz_assets.orchestration.assets.support import data_label, show_figures
@@ -83,7 +83,7 @@ def _observed(table: WrittenTable, rows: pa.Table, listing: Listing) -> Iterator
 
 def _from_skyinfo(context: dg.AssetExecutionContext, lake: Lake, spec: TableSpec, rows: pa.Table) -> WrittenTable:
     provenance = derived_provenance(
-        spec, code_version=spec.code_version, run_id=context.run.run_id, of=lake.provenance("skyinfo")
+        spec, code_version=spec.code_version, run_id=context.run.run_id, source=lake.provenance("skyinfo")
     )
     return write_rows(lake, spec, [rows], provenance)
 
