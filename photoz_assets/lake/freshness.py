@@ -1,52 +1,84 @@
 """The state of the survey: whether each tract's stored galaxies are current and, if not, why.
 
-Judged by the lake alone: what a tract is of stands in its file, and what the archive lists stands in the newest
-stored ``skyinfo``. What came of the runs that tried stands in Dagster's instance: see ``refresh``.
+The lake alone is the judge: a tract's file says what it is of, and the newest stored ``skyinfo`` says what the
+archive lists. What came of the runs that tried is in Dagster's instance: see ``tract_status``.
 """
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, damage_errors
+from photoz_assets.lake.provenance import (
+    ArchiveIdentity,
+    InvalidTableFileError,
+    Provenance,
+    damage_errors,
+    read_footer,
+)
+from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.table import TableSpec
 
 _Counts = dict[tuple[int, int], int]
 
 _COUNTED: Final = ("tract", "patch", "num")
 
 
-class StaleReason(StrEnum):
-    """How a tract's stored galaxies stand; the value is the reason in words."""
+@dataclass(frozen=True)
+class StaleReason:
+    """How a tract's stored galaxies stand; as text, the reason in words.
 
-    CURRENT = "current"
-    MISSING = "missing"
-    CHANGED = "changed at the archive"
-    OTHER_SELECTION = "of another selection"
-    OTHER_CODE = "of another code version"
-    UNREADABLE = "damaged, or not ours"
+    ``detail`` says what differs, where that is known: the columns.
+    """
+
+    kind: str
+    detail: str = ""
+
+    CURRENT: ClassVar["StaleReason"]
+    MISSING: ClassVar["StaleReason"]
+    CHANGED: ClassVar["StaleReason"]
+    OTHER_SELECTION: ClassVar["StaleReason"]
+    OTHER_CODE: ClassVar["StaleReason"]
+    OTHER_COLUMNS: ClassVar["StaleReason"]
+    UNREADABLE: ClassVar["StaleReason"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+StaleReason.CURRENT = StaleReason("current")
+StaleReason.MISSING = StaleReason("missing")
+StaleReason.CHANGED = StaleReason("changed at the archive")
+StaleReason.OTHER_SELECTION = StaleReason("of another selection")
+StaleReason.OTHER_CODE = StaleReason("of another code version")
+StaleReason.OTHER_COLUMNS = StaleReason("columns differ")
+StaleReason.UNREADABLE = StaleReason("damaged, or not ours")
 
 
 class Listing:
     """A new listing of the sky on its way into the lake, held against the one before.
 
-    The number of objects in each patch is what the archive tells of a change without a query over its rows.
-    When a change was first seen travels in the provenance of ``skyinfo`` from listing to listing.
+    The archive tells of a change, without a query over its rows, by the number of objects in each patch and by the
+    words in which it declares itself. When a change was first seen travels in the provenance of ``skyinfo`` from
+    listing to listing.
     """
 
     def __init__(self, lake: Lake) -> None:
         path = lake.table("skyinfo")
         self._before: _Counts | None = None
         self._seen: dict[str, str] = {}
+        self._archive: ArchiveIdentity | None = None
+        self._redeclared = False
         if path.exists():
-            self._seen = dict(lake.provenance("skyinfo").changes_seen)
+            provenance = lake.provenance("skyinfo")
+            self._seen = dict(provenance.changes_seen)
+            self._archive = provenance.archive
             with damage_errors(path):
                 self._before = _counts(pq.read_table(path, columns=list(_COUNTED)))
         self._now: _Counts = {}
@@ -58,16 +90,23 @@ class Listing:
 
     @property
     def changed(self) -> tuple[int, ...]:
-        """The tracts whose patches hold other numbers of objects than before; none in a first listing."""
+        """The tracts that have changed since the listing before: all, if the archive declares itself otherwise.
+
+        Else those whose patches hold other numbers of objects; none in a first listing.
+        """
         if self._before is None:
             return ()
         differing = self._before.items() ^ self._now.items()
+        if self._redeclared:
+            differing = self._before.items() | self._now.items()
         return tuple(sorted({tract for (tract, _), _ in differing}))
 
     def noted(self, provenance: Provenance) -> Provenance:
-        """Give the provenance of the new listing with when each tract was last seen to have changed."""
-        now = dict.fromkeys(map(str, self.changed), provenance.created or "")
-        return replace(provenance, changes_seen=self._seen | now)
+        """Return the provenance of the new listing with when each tract was last seen to have changed."""
+        before, now = self._archive, provenance.archive
+        self._redeclared = before is not None and now is not None and before.fingerprint != now.fingerprint
+        seen = dict.fromkeys(map(str, self.changed), provenance.created or "")
+        return replace(provenance, changes_seen=self._seen | seen)
 
 
 def _counts(rows: pa.Table | pa.RecordBatch) -> _Counts:
@@ -76,49 +115,61 @@ def _counts(rows: pa.Table | pa.RecordBatch) -> _Counts:
 
 
 def stale_reasons(
-    lake: Lake, tracts: Iterable[int], *, selection: Selection, code_version: str
+    lake: Lake,
+    tracts: Iterable[int],
+    selection: Selection,
+    spec: TableSpec = MATCHED_GALAXIES,
 ) -> dict[int, StaleReason]:
-    """Tell how the stored galaxies of tracts stand.
+    """Return how the stored galaxies of each tract stand.
 
     Parameters
     ----------
     lake
-        Where ``matched_galaxies`` and ``skyinfo`` lie; without the latter, or if it is damaged, no tract counts as
+        Where the spec's table and ``skyinfo`` lie; without the latter, or if it is damaged, no tract counts as
         changed.
     tracts
         The tracts of the survey.
-    selection, code_version
+    selection, spec
         What a current tract is of.
     """
-    listed: Mapping[str, str] = {}
+    changes: Mapping[str, str] = {}
     # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
     with suppress(InvalidTableFileError):
-        listed = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
-    held = set(lake.tracts("matched_galaxies"))
-    return {
-        tract: _standing(lake, tract, selection, code_version, listed.get(str(tract)))
-        if tract in held
-        else StaleReason.MISSING
-        for tract in tracts
-    }
+        changes = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
+    stored = set(lake.tracts(spec.table))
+    current = _Current(selection=selection, spec=spec, changes_seen=changes)
+    return {tract: current.judge(lake, tract) if tract in stored else StaleReason.MISSING for tract in tracts}
 
 
-def _standing(lake: Lake, tract: int, selection: Selection, code_version: str, changed: str | None) -> StaleReason:
-    try:
-        stored = lake.provenance("matched_galaxies", tract)
-    except InvalidTableFileError:
-        # One bad file must not keep the other tracts from being refreshed.
-        return StaleReason.UNREADABLE
-    if stored.selection != selection:
-        return StaleReason.OTHER_SELECTION
-    if stored.code_version != code_version:
-        return StaleReason.OTHER_CODE
-    if changed is not None and stored.created is not None and datetime.fromisoformat(changed) > _asked(stored):
-        return StaleReason.CHANGED
-    return StaleReason.CURRENT
+@dataclass(frozen=True, kw_only=True)
+class _Current:
+    """What a current tract is of."""
+
+    selection: Selection
+    spec: TableSpec
+    changes_seen: Mapping[str, str]
+
+    def judge(self, lake: Lake, tract: int) -> StaleReason:
+        """Return how one stored tract stands."""
+        try:
+            footer = read_footer(lake.table(self.spec.table, tract))
+        except InvalidTableFileError:
+            # One bad file must not keep the other tracts from being refreshed.
+            return StaleReason.UNREADABLE
+        stored = footer.provenance
+        if stored.selection != self.selection:
+            return StaleReason.OTHER_SELECTION
+        if stored.code_version != self.spec.code_version:
+            return StaleReason.OTHER_CODE
+        if differences := self.spec.differences(footer.schema):
+            return replace(StaleReason.OTHER_COLUMNS, detail=differences)
+        changed = self.changes_seen.get(str(tract))
+        if changed is not None and stored.created is not None and datetime.fromisoformat(changed) > _asked(stored):
+            return StaleReason.CHANGED
+        return StaleReason.CURRENT
 
 
 def _asked(stored: Provenance) -> datetime:
-    """Tell when a table was asked for: a change that was seen while it was on its way may not be in it."""
+    """Return when a table was asked for: a change that was seen while it was on its way may not be in it."""
     made = datetime.fromisoformat(str(stored.created))
     return made - timedelta(seconds=stored.seconds or 0)

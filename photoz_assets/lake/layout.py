@@ -83,7 +83,7 @@ class Lake:
             The lake holds tables of another archive or release.
         """
         held = self.archive()
-        if held is not None and held.fingerprint != archive.fingerprint:
+        if held is not None and held.declaration != archive.declaration:
             raise ForeignArchiveError(
                 f"the lake {self.root} holds {held}, but this archive declares {archive}. Set PHOTOZ_DATA_DIR "
                 "to another folder for this archive, or go back to the archive that filled the lake"

@@ -1,12 +1,12 @@
-"""Provenance: what a stored file says of where it came from, and in which units its columns are.
+"""Provenance: what a stored file says of where it came from.
 
-It travels inside the Parquet file: as JSON for us, and as the VOTable header of the VOParquet convention
-(IVOA Note "VOParquet" 1.0), by which TOPCAT, STILTS and astropy show units and UCDs.
+It travels as JSON inside the Parquet file's footer.
 """
 
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -14,33 +14,27 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
-from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
-from photoz_assets.survey.contracts import Column, Contract
+from photoz_assets.survey import dp02
+from photoz_assets.survey.contracts import Contract
 from photoz_assets.survey.selection import Selection
 from photoz_assets.text import one_line
 
 PROVENANCE_KEY: Final = b"photoz_assets.provenance"
-_VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
-_VOTABLE_VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
-_VOTABLE_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+# How an archive declares that its sky is simulated, with which density and seed, within its schema's description.
+_SIMULATED: Final = re.compile(r"embedded archive, simulated|\bsimulated\b.*\b(?:density|seed) \d", re.IGNORECASE)
+_DENSITY: Final = re.compile(r"\bdensity (\d+(?:\.\d+)?(?:e[-+]?\d+)?)", re.IGNORECASE)
+_SEED: Final = re.compile(r"\bseed (\d+)", re.IGNORECASE)
+
+# What the data of a release are called, by its schema.
+_LABELS: Final = {dp02.SCHEMA: dp02.LABEL}
+
 _VERSIONED: Final = ("photoz_assets", "dagster", "duckdb", "pyarrow", "pyvo")
 _ADVICE: Final = "move it elsewhere and materialize its asset again"
-
-_VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
-    pa.bool_(): "boolean",
-    pa.int32(): "int",
-    pa.int64(): "long",
-    pa.float32(): "float",
-    pa.float64(): "double",
-    pa.string(): "char",
-    pa.list_(pa.int64()): "long",
-    pa.list_(pa.float64()): "double",
-}
 
 
 class InvalidTableFileError(PhotozError):
@@ -51,7 +45,9 @@ class InvalidTableFileError(PhotozError):
 class ArchiveIdentity:
     """Which archive and release a table is of, by what the archive declares of itself.
 
-    Host and port do not count: the same archive may be reached in several ways.
+    Host and port do not count: the same archive may be reached in several ways. Nor does the wording: archives are
+    the same if they declare the same release, and the same simulation or none (``declaration``).
+    ``fingerprint`` is a digest of all words that are declared; one that differs tells that something has changed.
     """
 
     release: str
@@ -60,22 +56,45 @@ class ArchiveIdentity:
 
     @classmethod
     def declared(cls, release: str, description: str | None, tables: Mapping[str, str | None]) -> Self:
-        """Make an identity of a schema's name and description and of its tables' descriptions."""
+        """Return the identity for a schema's name and description and its tables' descriptions."""
         text = " ".join((description or "").split())
         facts = [release.lower(), text, *(f"{name.lower()}: {tables[name] or ''}" for name in sorted(tables))]
         digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
         return cls(release=release, description=one_line(text), fingerprint=digest)
 
     @property
-    def label(self) -> str:
-        """What figures and pages call the data; the word comes from the archive's own description.
+    def simulated(self) -> bool:
+        """Whether the archive declares its sky simulated.
 
-        Every archive with truth tables is a simulation: DP0.2 is the DC2 simulation.
+        The word alone does not say so, since descriptions of real data mention simulations: it stands with the
+        simulation's density or seed, or after the name of the embedded archive.
         """
-        words = self.description.lower()
-        if "embedded archive" in words:
+        return _SIMULATED.search(self.description) is not None
+
+    @property
+    def density(self) -> float | None:
+        """The share of the real source density that a simulated sky declares."""
+        found = _DENSITY.search(self.description) if self.simulated else None
+        return float(found[1]) if found else None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that a simulated sky declares."""
+        found = _SEED.search(self.description) if self.simulated else None
+        return int(found[1]) if found else None
+
+    @property
+    def declaration(self) -> tuple[str, bool, float | None, int | None]:
+        """What tells archives apart: the release, whether the sky is simulated, its density and its seed."""
+        return self.release.lower(), self.simulated, self.density, self.seed
+
+    @property
+    def label(self) -> str:
+        """What figures and pages call the data: by what the archive declares, else by its release."""
+        if "embedded archive" in self.description.lower():
             return "embedded archive, simulated"
-        return "DC2 simulation"
+        name = _LABELS.get(self.release.lower(), self.release)
+        return f"{name}, simulated" if self.simulated else name
 
     def __str__(self) -> str:
         about = f": {self.description.rstrip('.')}" if self.description else ""
@@ -121,11 +140,11 @@ class Provenance:
         return f"{table}, {self.created}, run {self.run_id}"
 
     def with_rows(self, stored: int) -> Self:
-        """Give the same with the number of stored rows."""
+        """Return the same with the number of stored rows."""
         return replace(self, rows_stored=stored)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the provenance as plain values, without what is unknown."""
+        """Return the provenance as plain values, without what is unknown."""
         return {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
 
     def to_json(self) -> str:
@@ -191,8 +210,16 @@ def run_versions() -> dict[str, Any]:
     return {"created": datetime.now(UTC).isoformat(timespec="milliseconds"), "versions": versions}
 
 
-def read_provenance(path: Path) -> Provenance:
-    """Read the provenance of a stored file from its footer.
+@dataclass(frozen=True, kw_only=True)
+class Footer:
+    """What a stored file's footer says: where the table came from, and its columns with their units."""
+
+    provenance: Provenance
+    schema: pa.Schema
+
+
+def read_footer(path: Path) -> Footer:
+    """Read a stored file's footer.
 
     Raises
     ------
@@ -202,13 +229,26 @@ def read_provenance(path: Path) -> Provenance:
         The file is damaged, or was not written by this project.
     """
     with damage_errors(path):
-        metadata = pq.read_metadata(path).metadata or {}
-    if PROVENANCE_KEY not in metadata:
+        metadata = pq.read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
+    return Footer(provenance=_provenance(path, metadata), schema=schema)
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read where a stored file came from; raises as ``read_footer``."""
+    with damage_errors(path):
+        metadata = pq.read_metadata(path)
+    return _provenance(path, metadata)
+
+
+def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
+    facts = metadata.metadata or {}
+    if PROVENANCE_KEY not in facts:
         raise InvalidTableFileError(
             f"{path} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
         )
     try:
-        return Provenance.from_json(metadata[PROVENANCE_KEY].decode())
+        return Provenance.from_json(facts[PROVENANCE_KEY].decode())
     except (AttributeError, KeyError, TypeError, ValueError, PhotozError) as error:
         raise InvalidTableFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
 
@@ -228,43 +268,3 @@ def damage_errors(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InvalidTableFileError(f"{path} is no whole Parquet file: {_ADVICE}") from error
-
-
-def file_metadata(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> dict[str, str]:
-    """Make the key-value metadata of a stored Parquet file.
-
-    ``lengths`` gives each text column's longest value in characters: astropy's reader of VOParquet wants texts
-    of a fixed size.
-    """
-    return {
-        PROVENANCE_KEY.decode(): provenance.to_json(),
-        _VOTABLE_VERSION_KEY.decode(): "1.0",
-        _VOTABLE_KEY.decode(): _votable_header(contract, provenance, lengths),
-    }
-
-
-def _votable_header(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> str:
-    """Describe the columns as a VOTable without data (VOTable 1.4 sec. 4; VOParquet sec. 2)."""
-    root = ET.Element("VOTABLE", {"version": "1.4", "xmlns": _VOTABLE_NAMESPACE})
-    resource = ET.SubElement(root, "RESOURCE", {"type": "results"})
-    if provenance.archive is not None:
-        ET.SubElement(resource, "DESCRIPTION").text = provenance.archive.label
-    elif provenance.repository is not None:
-        ET.SubElement(resource, "DESCRIPTION").text = provenance.repository
-    table = ET.SubElement(resource, "TABLE", {"name": contract.table})
-    if provenance.rows_stored is not None:
-        table.set("nrows", str(provenance.rows_stored))
-    for column in contract:
-        _votable_field(table, column, lengths.get(column.name))
-    return ET.tostring(root, encoding="unicode")
-
-
-def _votable_field(table: ET.Element, column: Column, length: int | None) -> None:
-    attributes = {"name": column.name, "datatype": _VOTABLE_TYPES[column.type]}
-    if length is not None:
-        attributes["arraysize"] = str(max(length, 1))
-    elif pa.types.is_list(column.type):
-        attributes["arraysize"] = "*"
-    attributes |= {key: value for key, value in (("unit", column.unit), ("ucd", column.ucd)) if value}
-    element = ET.SubElement(table, "FIELD", attributes)
-    ET.SubElement(element, "DESCRIPTION").text = column.description

@@ -1,6 +1,6 @@
 """Stage, publish: a table is written beside its place and comes there whole, by one rename, or not at all.
 
-Between the two lies the audit (``storage.audit``). A staged file is locked by the process that writes it;
+Between the two lies the audit (``lake.audit``). A staged file is locked by the process that writes it;
 what a killed process left is swept by the next that stages.
 """
 
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import FileLock, locked
-from photoz_assets.lake.provenance import Provenance, file_metadata
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.voparquet import file_metadata
 from photoz_assets.survey.contracts import Contract
 
 # DuckDB reads row groups in parallel and skips them by their statistics: a tract has enough of them for both, and
@@ -84,8 +85,8 @@ class TableWriter:
             The disk is full or fails.
         """
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-        if not table.schema.equals(self._contract.schema):
-            raise ValueError(f"{self._contract.table}: columns differ from the contract: {table.schema.names}")
+        if differences := self._contract.differences(table.schema):
+            raise ValueError(f"{self._contract.table}: columns differ from the contract's: {differences}")
         table = table.replace_schema_metadata(self._contract.schema.metadata)
         gathered = pa.concat_tables([self._gathered, table])
         while gathered.num_rows >= ROW_GROUP_ROWS:

@@ -89,7 +89,7 @@ def refresh_tracts_daily(
 
 def _named(reason: str, tracts: list[int]) -> str:
     """Return a reason with the tracts that it holds for; those that are simply current need no names."""
-    return reason if reason == StaleReason.CURRENT else f"{reason} (tract {listed(tracts)})"
+    return reason if reason == str(StaleReason.CURRENT) else f"{reason} (tract {listed(tracts)})"
 
 
 JOBS: Final = (refresh_archive, refresh_tracts, refresh_butler, demo)

@@ -1,6 +1,6 @@
 """The status of each tract: what a refresh asks for, and why.
 
-Adds to the lake's ``state`` what Dagster's instance knows of the runs. Nothing here asks the archive.
+Adds to the lake's ``freshness`` what Dagster's instance knows of the runs. Nothing here asks the archive.
 """
 
 from collections.abc import Iterable, Mapping
@@ -86,7 +86,7 @@ def tract_states(lake: Lake, instance: dg.DagsterInstance, selection: Selection)
     """
     keys = [str(tract) for tract in TRACTS]
     attempts = instance.get_status_by_partition(_ASSET, keys, TRACT_PARTITIONS) or {}
-    found = stale_reasons(lake, TRACTS, selection=selection, code_version=MATCHED_GALAXIES.code_version)
+    found = stale_reasons(lake, TRACTS, selection)
     return [_state(instance, tract, found[tract], attempts.get(str(tract))) for tract in TRACTS]
 
 

@@ -2,6 +2,14 @@
 
 from typing import Final
 
+"""The facts of Data Preview 0.2: its schema, what its data are called, and its tracts."""
+
+from typing import Final
+
+SCHEMA: Final = "dp02_dc2_catalogs"
+
+LABEL: Final = "DC2 simulation"
+
 # The tracts that hold objects, as the archive's own skyinfo lists them (November 2022).
 # A line a ring of the skymap, from south to north; RTN-029 counts 166 tracts, 9 of which hold no objects.
 TRACTS: Final[tuple[int, ...]] = (

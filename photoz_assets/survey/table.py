@@ -1,12 +1,17 @@
 """What a table is: its columns, with type, unit, UCD and origin, its checks, and its place among the assets."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
 from photoz_assets.survey.checks import COMPLETE, CONTRACT, Check, RowRule, Rule, Scope, StatisticRule
+
+# More differences than these between two tables are not worth a reader's time.
+_LISTED_DIFFERENCES: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,33 @@ class Contract:
     def selected_schema(self) -> pa.Schema:
         """The Arrow schema of what the archive answers."""
         return pa.schema([column.field for column in self.selected])
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of the columns' names, types, units and order; descriptions do not count."""
+        facts = [f"{column.name} {column.type} {column.unit or ''}" for column in self.columns]
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+
+    def differences(self, schema: pa.Schema) -> str:
+        """Return in words how a table's columns differ from the contract's, empty if they do not.
+
+        Names, types, units and order count, descriptions do not. A field without any metadata says nothing of its
+        unit: rows on their way carry none.
+
+        Parameters
+        ----------
+        schema
+            The table's Arrow schema. ``+`` marks a column that it lacks, ``-`` one that the contract lacks.
+        """
+        fields = {field.name: field for field in schema}
+        found = [f"+ {name}" for name in self.names if name not in fields]
+        found += [f"- {name}" for name in fields if name not in self.names]
+        for column in self.columns:
+            if (field := fields.get(column.name)) is not None:
+                found += _column_differences(column, field)
+        if not found and tuple(schema.names) != self.names:
+            found = ["their order"]
+        return _listed(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,3 +188,17 @@ def not_empty_check(what: str, *, blocking: bool) -> Check:
         blocking=blocking,
         rule=lambda _: rule,
     )
+
+
+def _column_differences(column: Column, field: "pa.Field[pa.DataType]") -> Iterator[str]:
+    if field.type != column.type:
+        yield f"{column.name} {field.type} for {column.type}"
+    if field.metadata:
+        unit = field.metadata.get(b"unit", b"").decode()
+        if unit != (column.unit or ""):
+            yield f"{column.name} in {unit or 'no unit'} for {column.unit or 'no unit'}"
+
+
+def _listed(found: list[str]) -> str:
+    more = f" and {len(found) - _LISTED_DIFFERENCES} more" if len(found) > _LISTED_DIFFERENCES else ""
+    return ", ".join(found[:_LISTED_DIFFERENCES]) + more

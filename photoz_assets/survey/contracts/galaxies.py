@@ -10,6 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from photoz_assets.survey import dp02
 from photoz_assets.survey.band_columns import (
     magnitude_column,
 )
@@ -19,7 +20,7 @@ from photoz_assets.survey.expressions import DEC_OFFSET_ARCSEC, MIN_SN, RA_OFFSE
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import Column, TableSpec, complete_check, contract_check, not_empty_check
 
-ARCHIVE_SCHEMA: Final = "dp02_dc2_catalogs"
+ARCHIVE_SCHEMA: Final = dp02.SCHEMA
 
 # The alias that the notebook's query gives each archive table; a selected column's name starts with it.
 TABLE_ALIASES: Final = {
