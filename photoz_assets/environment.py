@@ -1,14 +1,22 @@
-"""What the environment says: where things lie and which archive is asked.
+"""The settings: what the environment's variables say, as one typed class.
 
-Every function looks when it is called, so that a ``.env`` file, a test or a parent process can speak until then.
-An empty variable counts as unset. What is done with the answers belongs elsewhere.
+They are read when they are asked for, so that a ``.env`` file, a test or a parent process can speak until then.
+What is done with them belongs elsewhere. The library of settings costs a fifth of a second: what must answer at
+once imports this module where it asks.
 """
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey.dp02 import DEFAULT_DENSITY
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class SettingError(PhotozError):
@@ -16,75 +24,163 @@ class SettingError(PhotozError):
 
 
 def checkout_root() -> Path:
-    """Give the checkout that this package runs from, or the current folder if it is installed elsewhere."""
+    """Return the checkout that this package runs from, or the current folder if it is installed elsewhere."""
     root = Path(__file__).resolve().parent.parent
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
+def _local_folder(text: str) -> Path:
+    if _SCHEME.match(text):
+        raise ValueError("an object store or another URL is no folder")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("there is no home folder for its ~") from error
+
+
+def _database_folder(text: str) -> Path:
+    if "?" in text:
+        raise ValueError("SQLite would take what follows the ? for options")
+    return _local_folder(text)
+
+
+def _variable(*names: str, sets: str, must_be: str, **rules: Any) -> Any:
+    """Declare a setting: its variables, of which the first counts, what it sets and what its value must be."""
+    return Field(validation_alias=AliasChoices(*names), description=sets, title=must_be, **rules)
+
+
+def _folder(name: str, in_checkout: str, *, sets: str) -> Any:
+    return _variable(
+        name,
+        sets=sets,
+        must_be="a folder on this machine, for example /data/photoz",
+        default_factory=lambda: checkout_root() / in_checkout,
+    )
+
+
+class Settings(BaseSettings):
+    """Every setting of the project; an empty variable counts as unset. Folders are absolute, ``~`` is home."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=False
+    )
+
+    tap_url: str | None = _variable(
+        "PHOTOZ_TAP_URL",
+        sets="TAP base URL; without one, the embedded archive is asked",
+        must_be="an http or https URL, for example https://data.lsst.cloud/api/tap",
+        default=None,
+        pattern="^(?i:https?)://",
+    )
+    tap_token: str | None = _variable(
+        "PHOTOZ_TAP_TOKEN",
+        "ACCESS_TOKEN",
+        sets="bearer token, sent to that host alone; else `ACCESS_TOKEN`",
+        must_be="a token, for example gt-...",
+        default=None,
+        repr=False,
+    )
+    data_dir: Annotated[Path, BeforeValidator(_local_folder)] = _folder(
+        "PHOTOZ_DATA_DIR", "data", sets="the lake: tables and figures"
+    )
+    archive_density: float = _variable(
+        "PHOTOZ_ARCHIVE_DENSITY",
+        sets="the embedded sky's share of the real source density",
+        must_be="a number above 0 and at most 1, for example 0.01",
+        default=DEFAULT_DENSITY,
+        gt=0,
+        le=1,
+    )
+    archive_dir: Annotated[Path, BeforeValidator(_local_folder)] = _folder(
+        "PHOTOZ_ARCHIVE_DIR", ".archive", sets="the embedded archive's own rows"
+    )
+    butler_repository: str | None = _variable(
+        "PHOTOZ_BUTLER_REPOSITORY",
+        sets="a Butler repository: a folder or a server's URL",
+        must_be="a folder or a URL, for example https://data.lsst.cloud/api/butler/repo/dp02/butler.yaml",
+        default=None,
+    )
+    dagster_home: Annotated[Path, BeforeValidator(_database_folder)] = _folder(
+        "DAGSTER_HOME", ".dagster", sets="Dagster's instance: runs, events, schedules"
+    )
+
+
+def settings() -> Settings:
+    """Return the settings as the environment has them now.
+
+    Raises
+    ------
+    SettingError
+        A variable makes no sense.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingError(_complaint(error)) from None
+
+
+def _complaint(error: ValidationError) -> str:
+    """Return what is wrong with a variable, in a line that names it."""
+    wrong = error.errors(include_url=False)[0]
+    variable = str(wrong["loc"][0])
+    [must_be] = [
+        field.title
+        for field in Settings.model_fields.values()
+        if isinstance(field.validation_alias, AliasChoices) and variable in field.validation_alias.choices
+    ]
+    why = f": {wrong['ctx']['error']}" if wrong["type"] == "value_error" else ""
+    return f"{variable} must be {must_be}; it is {wrong['input']!r}{why}"
+
+
 def load_env_file(folder: Path) -> None:
-    """Take the variables of a folder's ``.env`` file, if there is one; what is already set stays.
+    """Take the variables of a folder's ``.env`` file, if there is one, into the environment; what is set stays.
+
+    In the environment they are seen by the processes that this one starts, as well.
+
+    Raises
+    ------
+    SettingError
+        The file is no text.
 
     Notes
     -----
     Dagster's own commands read the ``.env`` of the current folder too, but let it win over what is set.
     """
-    from dotenv import load_dotenv  # noqa: PLC0415 - a lake's reader does not need it
-
-    load_dotenv(folder / ".env", override=False)
-
-
-def dagster_home() -> Path:
-    """Give Dagster's folder: ``DAGSTER_HOME`` or ``.dagster`` in the checkout."""
-    return _folder("DAGSTER_HOME", ".dagster")
+    path = folder / ".env"
+    try:
+        variables = DotEnvSettingsSource(Settings, env_file=path).env_vars
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{path} is no text in UTF-8: write it anew, a line for each variable") from error
+    for name, value in variables.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
 
 
 def data_dir() -> Path:
-    """Give the lake's folder: ``PHOTOZ_DATA_DIR`` or ``data`` in the checkout."""
-    return _folder("PHOTOZ_DATA_DIR", "data")
+    """Return the lake's folder."""
+    return settings().data_dir
 
 
 def archive_dir() -> Path:
-    """Give the embedded archive's folder: ``PHOTOZ_ARCHIVE_DIR`` or ``.archive`` in the checkout."""
-    return _folder("PHOTOZ_ARCHIVE_DIR", ".archive")
+    """Return the embedded archive's folder."""
+    return settings().archive_dir
 
 
 def archive_density() -> float:
-    """Give the embedded sky's share of the real source density: ``PHOTOZ_ARCHIVE_DENSITY`` or 0.01.
-
-    Raises
-    ------
-    SettingError
-        The variable is no number above 0 and at most 1.
-    """
-    text = os.environ.get("PHOTOZ_ARCHIVE_DENSITY")
-    if not text:
-        return DEFAULT_DENSITY
-    complaint = f"PHOTOZ_ARCHIVE_DENSITY must be a number above 0 and at most 1, for example 0.01; it is {text!r}"
-    try:
-        density = float(text)
-    except ValueError:
-        raise SettingError(complaint) from None
-    if not 0 < density <= 1:
-        raise SettingError(complaint)
-    return density
+    """Return the embedded sky's share of the real source density."""
+    return settings().archive_density
 
 
 def tap_url() -> str | None:
-    """Give ``PHOTOZ_TAP_URL``, if it is set."""
-    return os.environ.get("PHOTOZ_TAP_URL") or None
+    """Return the archive's TAP base URL, if one is set."""
+    return settings().tap_url
 
 
 def tap_token() -> str | None:
-    """Give ``PHOTOZ_TAP_TOKEN``, else ``ACCESS_TOKEN``, if one is set."""
-    return os.environ.get("PHOTOZ_TAP_TOKEN") or os.environ.get("ACCESS_TOKEN") or None
+    """Return the archive's bearer token, if one is set."""
+    return settings().tap_token
 
 
 def butler_repository() -> str | None:
-    """Give ``PHOTOZ_BUTLER_REPOSITORY``, if it is set: a folder or the URL of a server."""
-    return os.environ.get("PHOTOZ_BUTLER_REPOSITORY") or None
-
-
-def _folder(variable: str, in_checkout: str) -> Path:
-    """Give the absolute path that a variable names, a leading ``~`` being the home folder."""
-    named = os.environ.get(variable)
-    return Path(named).expanduser().absolute() if named else checkout_root() / in_checkout
+    """Return the Butler repository, if one is set."""
+    return settings().butler_repository

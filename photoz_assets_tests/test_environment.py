@@ -1,51 +1,141 @@
-"""The environment: the caller wins over `.env`, the defaults lie in the checkout, a wrong value says so."""
+"""The settings: the caller wins over `.env`, the defaults lie in the checkout, a wrong value says so."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
 
-from photoz_assets import environment
+from photoz_assets.environment import SettingError, Settings, checkout_root, load_env_file, settings
 
 PHOTOZ = Path(sys.executable).with_name("photoz")
 
 
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("PHOTOZ_") or name in {"ACCESS_TOKEN", "DAGSTER_HOME"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is put back as it was, whatever a `.env` file brought."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+def _table() -> Iterator[tuple[str, str, str]]:
+    """What the README says of each variable: its name, what it sets and its default; without links."""
+    text = (checkout_root() / "README.md").read_text()
+    for name, sets, default in re.findall(r"^\| `([A-Z_]+)` \| (.+) \| (.+) \|$", text, re.MULTILINE):
+        yield name, re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sets), default
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"`{value.relative_to(checkout_root())}/`" if isinstance(value, Path) else f"`{value}`"
+
+
+def test_readme_lists_every_setting_with_what_it_sets_and_its_default() -> None:
+    declared = []
+    for name, field in Settings.model_fields.items():
+        assert isinstance(field.validation_alias, AliasChoices)
+        variable = str(field.validation_alias.choices[0])
+        declared.append((variable, str(field.description), _default(getattr(settings(), name))))
+    assert sorted(_table()) == sorted(declared)
+
+
+@pytest.mark.usefixtures("own_environment")
 def test_caller_wins_over_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("PHOTOZ_TAP_URL=http://from-file/tap\nPHOTOZ_ARCHIVE_DENSITY=0.5\n")
+    (tmp_path / ".env").write_text(
+        "PHOTOZ_TAP_URL=http://from-file/tap\nPHOTOZ_ARCHIVE_DENSITY=0.5\nPHOTOZ_DATA_DIR=\nOTHER='of the file'\n"
+    )
     monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", "0.02")
+    load_env_file(tmp_path)
+    assert settings().tap_url == "http://from-file/tap"
+    assert settings().archive_density == 0.02
+    assert settings().data_dir == checkout_root() / "data"
+    assert os.environ["OTHER"] == "of the file", "what is no setting of ours is for the processes that we start"
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_empty_variable_counts_as_unset_and_wins_over_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("PHOTOZ_TAP_URL=http://from-file/tap\n")
     monkeypatch.setenv("PHOTOZ_TAP_URL", "")
-    monkeypatch.delenv("PHOTOZ_TAP_URL")
-    environment.load_env_file(tmp_path)
-    assert environment.tap_url() == "http://from-file/tap"
-    assert environment.archive_density() == 0.02
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", "")
+    load_env_file(tmp_path)
+    assert settings().tap_url is None
+    assert settings().archive_density == 0.01
 
 
-def test_defaults_lie_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PHOTOZ_DATA_DIR", "PHOTOZ_ARCHIVE_DIR"):
-        monkeypatch.delenv(name)
-    root = environment.checkout_root()
-    assert (root / "pyproject.toml").is_file()
-    assert environment.data_dir() == root / "data"
-    assert environment.archive_dir() == root / ".archive"
-    assert environment.tap_url() is None
-    assert environment.archive_density() == 0.01
+def test_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PHOTOZ_DATA_DIR=gr\xf6\xdfe\n")
+    with pytest.raises(SettingError, match=re.escape(str(tmp_path / ".env"))):
+        load_env_file(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["much", "0", "1.5", "nan"])
+def test_folders_are_absolute_and_know_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", "~/lake")
+    monkeypatch.setenv("PHOTOZ_ARCHIVE_DIR", "archive")
+    assert settings().data_dir == tmp_path / "home" / "lake"
+    assert settings().archive_dir == tmp_path / "archive"
+
+
+@pytest.mark.parametrize("text", ["much", "0", "1.5", "nan", "inf"])
 def test_density_without_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", text)
-    with pytest.raises(environment.SettingError, match="PHOTOZ_ARCHIVE_DENSITY"):
-        environment.archive_density()
+    with pytest.raises(SettingError, match=f"^PHOTOZ_ARCHIVE_DENSITY must be a number above 0 .*'{text}'"):
+        settings()
 
 
-def test_token_falls_back_to_the_archives_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCESS_TOKEN", "theirs")
-    assert environment.tap_token() == "theirs"
-    monkeypatch.setenv("PHOTOZ_TAP_TOKEN", "ours")
-    assert environment.tap_token() == "ours"
+@pytest.mark.parametrize("variable", ["PHOTOZ_DATA_DIR", "PHOTOZ_ARCHIVE_DIR", "DAGSTER_HOME"])
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/lake", "GS://bucket/lake", "file:///data/lake", "~no-such-user/lake"]
+)
+def test_folder_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SettingError, match=f"^{variable} must be a folder on this machine.*{text}"):
+        settings()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "ftp://127.0.0.1/tap", "data.lsst.cloud/api/tap"])
+def test_tap_url_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PHOTOZ_TAP_URL", text)
+    with pytest.raises(SettingError, match=f"^PHOTOZ_TAP_URL must be an http or https URL.*{text}"):
+        settings()
+
+
+def test_question_mark_in_dagsters_folder_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "/data/why?")
+    with pytest.raises(SettingError, match=r"^DAGSTER_HOME must be .*why"):
+        settings()
+
+
+def test_token_falls_back_to_the_archives_own_name_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = "theirs", "ours"
+    monkeypatch.setenv("ACCESS_TOKEN", theirs)
+    assert settings().tap_token == theirs
+    monkeypatch.setenv("PHOTOZ_TAP_TOKEN", "")
+    assert settings().tap_token == theirs
+    monkeypatch.setenv("PHOTOZ_TAP_TOKEN", ours)
+    assert settings().tap_token == ours
+    assert ours not in repr(settings())
+
+
+@pytest.mark.parametrize("module", ["photoz_assets.commands.cli", "photoz_assets.lake.layout"])
+def test_what_must_answer_at_once_does_not_wait_for_the_library_of_settings(module: str) -> None:
+    asked = f"import sys, {module}; sys.exit('pydantic_settings' in sys.modules)"
+    subprocess.run([sys.executable, "-c", asked], check=True, cwd=checkout_root())
 
 
 def test_taken_port_ends_the_ui_with_one_line(tmp_path: Path) -> None:

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from photoz_assets import connect, environment
-from photoz_assets.commands.instance import opened
+from photoz_assets import connect
 from photoz_assets.errors import PhotozError
 
 if TYPE_CHECKING:
     import duckdb
+
+    from photoz_assets.environment import Settings
 
 _warn: Final = partial(click.echo, err=True)
 
 
 @contextmanager
 def _without_traceback() -> Iterator[None]:
-    """End with one line instead of a traceback where a setting makes no sense, or the disk fails."""
+    """End with one line where something outside the program went wrong; a bug keeps its traceback."""
     try:
         yield
     except PhotozError as error:
@@ -38,10 +39,16 @@ def _without_traceback() -> Iterator[None]:
         ) from error
 
 
-def _settle_environment() -> Path:
-    """Take ``.env`` of the current folder, name Dagster's folder and see that it can be written in; give it."""
-    environment.load_env_file(Path.cwd())
-    home = environment.dagster_home()
+def _settings() -> "Settings":
+    """Take ``.env`` of the current folder into the environment and return what it says."""
+    from photoz_assets.environment import load_env_file, settings  # noqa: PLC0415 - `photoz --help` does without
+
+    load_env_file(Path.cwd())
+    return settings()
+
+
+def _open_home(home: Path) -> Path:
+    """Name Dagster's folder to Dagster, and see that it can be written in."""
     os.environ["DAGSTER_HOME"] = str(home)
     _make_writable(home, "DAGSTER_HOME")
     return home
@@ -65,11 +72,11 @@ def _make_writable(folder: Path, variable: str) -> None:
         ) from error
 
 
-def _make_writable_for_runs() -> None:
+def _make_writable_for_runs(settings: "Settings") -> None:
     """See that runs can write their tables and, while no archive is named, the embedded one its rows."""
-    _make_writable(environment.data_dir(), "PHOTOZ_DATA_DIR")
-    if environment.tap_url() is None:
-        _make_writable(environment.archive_dir(), "PHOTOZ_ARCHIVE_DIR")
+    _make_writable(settings.data_dir, "PHOTOZ_DATA_DIR")
+    if settings.tap_url is None:
+        _make_writable(settings.archive_dir, "PHOTOZ_ARCHIVE_DIR")
 
 
 @click.group()
@@ -86,11 +93,13 @@ def demo() -> None:
     holds.
     """
     with _without_traceback():
-        home = _settle_environment()
-        from photoz_assets.commands.demo import closing_table, run_demo  # noqa: PLC0415 - `photoz --help` does without
+        settings = _settings()
+        from photoz_assets.commands.demo import closing_table, run_demo  # noqa: PLC0415 - as above
+        from photoz_assets.commands.instance import open_instance  # noqa: PLC0415 - as above
 
-        _make_writable_for_runs()
-        with opened(home, _warn) as instance:
+        home = _open_home(settings.dagster_home)
+        _make_writable_for_runs(settings)
+        with open_instance(home, _warn) as instance:
             problems = run_demo(instance, click.echo)
             click.echo(closing_table())
     for problem in problems:
@@ -112,20 +121,21 @@ def status(*, as_json: bool, check: bool) -> None:
     and Dagster's instance, never the archive.
     """
     with _without_traceback():
-        home = _settle_environment()
+        settings = _settings()
+        from photoz_assets.commands.instance import open_instance  # noqa: PLC0415 - as above
         from photoz_assets.commands.status import status as found_status  # noqa: PLC0415 - as above
         from photoz_assets.commands.status import text  # noqa: PLC0415 - as above
-        from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - `photoz --help` does without
+        from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - as above
         from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
         from photoz_assets.orchestration.resources import SelectionResource  # noqa: PLC0415 - as above
 
-        with opened(home, _warn) as instance:
+        with open_instance(_open_home(settings.dagster_home), _warn) as instance:
             found = found_status(
-                Lake(environment.data_dir()),
+                Lake(settings.data_dir),
                 instance,
                 build_definitions(),
                 selection=SelectionResource().selection(),
-                butler=environment.butler_repository() is not None,
+                butler=settings.butler_repository is not None,
             )
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else text(found))
     if check and not found.well:
@@ -148,21 +158,21 @@ def query(sql: str, layout: str) -> None:
     DuckDB's; each asset that has files is a view of its name. Exits with 1 if the query fails.
     """
     with _without_traceback():
-        environment.load_env_file(Path.cwd())
-        import duckdb  # noqa: PLC0415 - `photoz --help` answers at once without it
+        data_dir = _settings().data_dir
+        import duckdb  # noqa: PLC0415 - as above
 
         try:
-            with connect() as connection:
+            with connect(data_dir) as connection:
                 click.echo(_printed(connection.sql(sql), layout), nl=False)
         except duckdb.Error as error:
-            raise click.ClickException(f"{str(error).splitlines()[0]} ({_held()})") from error
+            raise click.ClickException(f"{str(error).splitlines()[0]} ({_held(data_dir)})") from error
 
 
-def _held() -> str:
+def _held(data_dir: Path) -> str:
     """Say what can be asked for."""
-    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` answers at once without it
+    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
 
-    assets = Lake(environment.data_dir()).assets()
+    assets = Lake(data_dir).assets()
     return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
 
 
@@ -197,15 +207,22 @@ def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool)
 
     That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive.
     """
-    from photoz_assets.commands.ui import UiError, serve  # noqa: PLC0415 - the other commands do without
-
     try:
         with _without_traceback():
-            home = _settle_environment()
-            _make_writable_for_runs()
-            shown = (workspace or environment.checkout_root() / "workspace.yaml").resolve()
-            serve(host=host, port=port, workspace=shown, home=home, with_parent=until_parent_ends, log=click.echo)
-    except UiError as error:
-        raise click.ClickException(str(error)) from error
+            settings = _settings()
+            from photoz_assets.commands.ui import serve  # noqa: PLC0415 - as above
+            from photoz_assets.environment import checkout_root  # noqa: PLC0415 - as above
+
+            _open_home(settings.dagster_home)
+            _make_writable_for_runs(settings)
+            shown = (workspace or checkout_root() / "workspace.yaml").resolve()
+            serve(
+                host=host,
+                port=port,
+                workspace=shown,
+                settings=settings,
+                with_parent=until_parent_ends,
+                log=click.echo,
+            )
     except KeyboardInterrupt:
         click.echo("The Dagster UI has ended.")

@@ -1,6 +1,6 @@
 """The demo: the main job from the archive to the figures, with progress, and a table of what lies where.
 
-It runs the job ``demo`` in parts in this process, on the instance and lake that the UI shows, and judges the
+It runs the job ``demo`` in steps in this process, on the instance and lake that the UI shows, and judges the
 end by what is in the lake.
 """
 
@@ -13,8 +13,9 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from photoz_assets.definitions import TABLES, build_definitions
-from photoz_assets.environment import data_dir
+from photoz_assets.environment import settings
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import damage_errors
 from photoz_assets.orchestration.assets.galaxies import FieldConfig
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
 from photoz_assets.survey.dp02 import TRACTS
@@ -27,7 +28,7 @@ _FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class DemoStep:
     """Some assets to materialize in one run, for one tract or for none."""
 
     title: str
@@ -49,18 +50,18 @@ class Row:
     path: Path
 
 
-def parts(field: FieldConfig) -> list[Part]:
+def steps(field: FieldConfig) -> list[DemoStep]:
     """List what the demo runs: the archive, the tracts that the field touches, the field and the survey."""
     needed = field.field.tracts(TRACTS)
     return [
-        Part(title="the archive's listing and the sky", assets=_ARCHIVE),
-        *(Part(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
-        Part(title=f"{field.field}, and the survey so far", assets=_FIELD),
+        DemoStep(title="the archive's listing and the sky", assets=_ARCHIVE),
+        *(DemoStep(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
+        DemoStep(title=f"{field.field}, and the survey so far", assets=_FIELD),
     ]
 
 
 def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
-    """Materialize every asset, the tracts that the field touches, and say how it goes.
+    """Materialize every asset, of tracts those that the field touches, and say how it goes.
 
     Returns
     -------
@@ -68,86 +69,92 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
         What did not hold, a line each: failed steps, failed checks, files that are missing or of another run.
     """
     job = build_definitions().resolve_job_def("demo")
-    listed = parts(FieldConfig())
+    listed = steps(FieldConfig())
     problems: list[str] = []
-    runs: dict[Part, str] = {}
-    for number, part in enumerate(listed, start=1):
-        log(f"[{number}/{len(listed)}] {part.title}: {', '.join(part.assets)}")
+    runs: dict[DemoStep, str] = {}
+    for number, step in enumerate(listed, start=1):
+        log(f"[{number}/{len(listed)}] {step.title}: {', '.join(step.assets)}")
         result = job.execute_in_process(
-            run_config=_run_config(part),
+            run_config=_run_config(step),
             instance=instance,
-            partition_key=None if part.tract is None else str(part.tract),
-            asset_selection=[dg.AssetKey(asset) for asset in part.assets],
+            partition_key=None if step.tract is None else str(step.tract),
+            asset_selection=[dg.AssetKey(asset) for asset in step.assets],
             raise_on_error=False,
-            tags={"photoz/demo": part.title},
+            tags={"photoz/demo": step.title},
         )
-        runs[part] = result.run_id
-        problems += _problems(result, part, log)
+        runs[step] = result.run_id
+        problems += _problems(result, step, log)
         if not result.success:
             # What follows is made of this.
             return problems
-    return problems + _missing(Lake(data_dir()), runs)
+    return problems + _missing(Lake(settings().data_dir), runs)
 
 
 def table(lake: Lake) -> Iterator[Row]:
     """List what the lake holds of the demo's assets."""
-    for part in parts(FieldConfig()):
-        for asset in part.assets:
-            path = lake.table(asset, part.tract)
-            rows = pq.read_metadata(path).num_rows if path.exists() else None
-            folder = lake.figure(asset, "any", part.tract).parent
+    for step in steps(FieldConfig()):
+        for asset in step.assets:
+            path = lake.table(asset, step.tract)
+            rows = _rows(path) if path.exists() else None
+            folder = lake.figure(asset, "any", step.tract).parent
             figures = sum(path.stem != CONTACT_SHEET for path in folder.glob("*.png"))
             yield Row(
                 asset=asset,
-                tract=part.tract,
+                tract=step.tract,
                 rows=rows,
                 figures=figures,
                 path=folder if rows is None else path,
             )
 
 
-def _run_config(part: Part) -> dict[str, Any]:
+def _rows(path: Path) -> int:
+    """Return the number of a table's rows; raises as ``damage_errors``."""
+    with damage_errors(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def _run_config(step: DemoStep) -> dict[str, Any]:
     config: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
-    if "field_galaxies" in part.assets:
+    if "field_galaxies" in step.assets:
         config["ops"] = {"field_galaxies": {"config": {"allow_missing": False}}}
     return config
 
 
-def _problems(result: dg.ExecuteInProcessResult, part: Part, log: Log) -> list[str]:
+def _problems(result: dg.ExecuteInProcessResult, step: DemoStep, log: Log) -> list[str]:
     """Say what a run's checks found, and list what failed."""
     found = []
     for evaluation in result.get_asset_check_evaluations():
         mark = "ok  " if evaluation.passed else "FAIL"
         log(f"    {mark} {evaluation.check_name}: {evaluation.description}")
         if not evaluation.passed:
-            found.append(f"{part.title}: check {evaluation.check_name}: {evaluation.description}")
+            found.append(f"{step.title}: check {evaluation.check_name}: {evaluation.description}")
     for event in result.filter_events(lambda event: event.is_step_failure):
         failure = event.step_failure_data
         reported = failure.user_failure_data.description if failure.user_failure_data else None
         # Dagster's own error only says that there was one.
         error = failure.error and (failure.error.cause or failure.error)
         reason = reported or (error.message.strip() if error else "unknown")
-        found.append(f"{part.title}: {event.step_key} failed: {reason}")
+        found.append(f"{step.title}: {event.step_key} failed: {reason}")
     if not result.success and not found:
-        found.append(f"{part.title}: run {result.run_id} failed")
+        found.append(f"{step.title}: run {result.run_id} failed")
     return found
 
 
-def _missing(lake: Lake, runs: dict[Part, str]) -> list[str]:
+def _missing(lake: Lake, runs: dict[DemoStep, str]) -> list[str]:
     """List the tables and figures that the lake lacks, or that are not of these runs."""
     found = []
-    for part, run_id in runs.items():
-        for asset in part.assets:
+    for step, run_id in runs.items():
+        for asset in step.assets:
             if asset in TABLES:
-                path = lake.table(asset, part.tract)
-                if not path.exists() or lake.provenance(asset, part.tract).run_id != run_id:
-                    found.append(f"{part.title}: {path} was not made")
+                path = lake.table(asset, step.tract)
+                if not path.exists() or lake.provenance(asset, step.tract).run_id != run_id:
+                    found.append(f"{step.title}: {path} was not made")
     return found
 
 
 def closing_table() -> str:
-    """Write what the lake holds of the demo's assets, a line each, for the terminal."""
-    lake = Lake(data_dir())
+    """Return what the lake holds of the demo's assets, a line each, as text for the terminal."""
+    lake = Lake(settings().data_dir)
     lines = [("asset", "tract", "rows", "figures", "where")]
     for row in table(lake):
         tract, rows = str(row.tract or ""), "" if row.rows is None else f"{row.rows:,}"
@@ -168,5 +175,5 @@ def closing_table() -> str:
 
 
 def _short(path: Path) -> str:
-    """Name a path from the current folder, if it lies below it."""
+    """Return a path as seen from the current folder, if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -48,7 +48,7 @@ def setting_up(home: Path, log: Callable[[str], None]) -> Iterator[None]:
 
 
 def _lock(home: Path, log: Callable[[str], None]) -> FileLock:
-    """FileLock the right to set a folder up, waiting for whoever has it."""
+    """Return the lock on the setting up of a folder, waiting for whoever holds it."""
     path = home / ".setting-up"
     reported_at = time.monotonic() + _PATIENCE_SECONDS
     reported = False
@@ -64,7 +64,7 @@ def _lock(home: Path, log: Callable[[str], None]) -> FileLock:
 
 
 @contextmanager
-def opened(home: Path, log: Callable[[str], None]) -> Iterator["dg.DagsterInstance"]:
+def open_instance(home: Path, log: Callable[[str], None]) -> Iterator["dg.DagsterInstance"]:
     """Open the instance of ``DAGSTER_HOME``, which is this folder; ``log`` as in ``setting_up``."""
     import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
 

@@ -71,7 +71,7 @@ class Status:
 def status(
     lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, *, selection: Selection, butler: bool
 ) -> Status:
-    """Tell how a lake and the runs that fill it stand; nothing is asked of the archive.
+    """Return how a lake and the runs that fill it stand; the archive is not asked.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def status(
 
 
 def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[list[AssetStatus], list[str]]:
-    """Tell how each asset stands by its whole files, and what is to be done about the damaged ones."""
+    """Return how each asset stands by its whole files, and what to do about the damaged ones."""
     graph = definitions.resolve_asset_graph()
     assets: list[AssetStatus] = []
     damaged: list[str] = []
@@ -123,7 +123,7 @@ def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[l
 
 
 def _freshness(policy: dg.FreshnessPolicy | None, made: str | None) -> str | None:
-    """Apply a policy to the lake's own files, as Dagster's daemon does to its events."""
+    """Return what a policy says of the lake's own files, as Dagster's daemon says it of its events."""
     if not isinstance(policy, TimeWindowFreshnessPolicy) or made is None:
         return None
     age = datetime.now(UTC) - datetime.fromisoformat(made)
@@ -144,7 +144,7 @@ def _failed_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) ->
 
 
 def text(found: Status) -> str:
-    """Write a status for the terminal."""
+    """Return a status as text for the terminal."""
     rows = [("asset", "files", "rows", "made (UTC)", "freshness")]
     rows += [
         (asset.asset, f"{asset.files}", f"{asset.rows:,}", (asset.made or "never")[:16], asset.freshness or "")

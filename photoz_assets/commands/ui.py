@@ -21,13 +21,14 @@ from typing import Final, Self
 
 import requests
 
-from photoz_assets import environment
 from photoz_assets.commands.instance import setting_up
+from photoz_assets.environment import Settings
+from photoz_assets.errors import PhotozError
 
 Log = Callable[[str], None]
 
 _READY_SECONDS: Final = 120.0
-# For all parts together, and for each at least.
+# For all services together, and for each at least.
 _GRACE_SECONDS: Final = 30.0
 _LEAST_GRACE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.3
@@ -37,12 +38,12 @@ _URL: Final = re.compile(r"https?://\S+")
 _GUARD: Final = 'while read -r group; do groups="$groups -$group"; done; kill -s TERM -- $groups'
 
 
-class UiError(RuntimeError):
+class UiError(PhotozError):
     """The UI cannot start or has ended; the text says why and what to do."""
 
 
 @dataclass
-class Part:
+class Service:
     """One process of the UI and the last lines that it printed."""
 
     name: str
@@ -65,14 +66,14 @@ class Part:
             os.killpg(self.process.pid, number)
 
 
-class Parts:
+class Services:
     """The processes of the UI; a context manager that ends them all, the last started first."""
 
     def __init__(self, log: Log, folder: Path) -> None:
         self._log = log
         # Not where a `.env` lies: Dagster would let it win over what the caller has set.
         self._folder = folder
-        self._running: list[Part] = []
+        self._running: list[Service] = []
 
     def __enter__(self) -> Self:
         self._guard = subprocess.Popen(  # noqa: S603 - the words above, nobody else's
@@ -82,13 +83,13 @@ class Parts:
 
     def __exit__(self, *error: object) -> None:
         until = time.monotonic() + _GRACE_SECONDS
-        for part in reversed(self._running):
-            part.stop(max(until - time.monotonic(), _LEAST_GRACE_SECONDS))
+        for service in reversed(self._running):
+            service.stop(max(until - time.monotonic(), _LEAST_GRACE_SECONDS))
         # Nothing is left to guard, and another process may get a number that was one of these groups'.
         self._guard.kill()
         self._guard.communicate()
 
-    def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Part:
+    def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Service:
         """Start a command of this environment and pass on what it prints."""
         executable = Path(sys.executable).with_name(command[0])
         process = subprocess.Popen(  # noqa: S603 - the project's own commands
@@ -100,34 +101,34 @@ class Parts:
             text=True,
             start_new_session=True,
         )
-        part = Part(name=name, process=process)
-        self._running.append(part)
+        service = Service(name=name, process=process)
+        self._running.append(service)
         if self._guard.stdin is not None:
             self._guard.stdin.write(f"{process.pid}\n".encode())
             self._guard.stdin.flush()
-        threading.Thread(target=self._relay, args=(part,), daemon=True).start()
-        return part
+        threading.Thread(target=self._relay, args=(service,), daemon=True).start()
+        return service
 
     def check(self) -> None:
-        """See that all parts are running.
+        """See that all services are running.
 
         Raises
         ------
         UiError
             One has ended, with the last that it printed.
         """
-        for part in self._running:
-            if (code := part.process.poll()) is not None:
-                said = "\n".join(part.last)
-                raise UiError(f"the {part.name} has ended with exit code {code}. Its last words:\n{said}")
+        for service in self._running:
+            if (code := service.process.poll()) is not None:
+                said = "\n".join(service.last)
+                raise UiError(f"the {service.name} has ended with exit code {code}. Its last words:\n{said}")
 
     def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
-        """Wait until something is so, while all parts run.
+        """Wait until something is so, while all services run.
 
         Raises
         ------
         UiError
-            It takes too long, or a part has ended.
+            It takes too long, or a service has ended.
         """
         deadline = time.monotonic() + _READY_SECONDS
         while not ready():
@@ -136,16 +137,16 @@ class Parts:
                 raise UiError(f"{what} did not answer within {_READY_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
 
-    def _relay(self, part: Part) -> None:
-        for line in part.process.stdout or ():
-            part.last.append(line.rstrip())
-            if part.first_url is None and (found := _URL.search(line)):
-                part.first_url = found[0]
-            self._log(f"[{part.name}] {line.rstrip()}")
+    def _relay(self, service: Service) -> None:
+        for line in service.process.stdout or ():
+            service.last.append(line.rstrip())
+            if service.first_url is None and (found := _URL.search(line)):
+                service.first_url = found[0]
+            self._log(f"[{service.name}] {line.rstrip()}")
 
 
-def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: bool, log: Log) -> None:
-    """Run the UI until it is interrupted or a part of it ends.
+def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_parent: bool, log: Log) -> None:
+    """Run the UI until it is interrupted or a service of it ends.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         Where the page answers.
     workspace
         The Dagster workspace to show.
-    home
-        Dagster's folder; the processes run there.
+    settings
+        Where Dagster's folder lies, in which the processes run, and which archive they ask.
     with_parent
         Whether to end with the process that started this one too.
     log
@@ -163,7 +164,7 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
     Raises
     ------
     UiError
-        The host is not this machine's, the port is taken, or a part ended or did not start.
+        The host is not this machine's, the port is taken, or a service ended or did not start.
     """
     _refuse_unusable(host, port)
     # SIGINT too: what a script starts in the background would otherwise ignore it.
@@ -171,30 +172,30 @@ def serve(*, host: str, port: int, workspace: Path, home: Path, with_parent: boo
         signal.signal(number, _interrupt)
     url = f"http://{host}:{port}"
     parent = os.getppid()
-    with Parts(log, home) as parts:
+    with Services(log, settings.dagster_home) as services:
         variables = dict(os.environ)
-        if environment.tap_url() is None:
+        if settings.tap_url is None:
             # A token is for the archive that it was made for, and the embedded one asks for none.
             for name in ("PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN"):
                 variables.pop(name, None)
-            variables["PHOTOZ_TAP_URL"] = _embedded_archive(parts, variables)
+            variables["PHOTOZ_TAP_URL"] = _embedded_archive(services, settings, variables)
         named = ["-w", str(workspace)]
-        with setting_up(home, log):
-            parts.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
-            parts.wait_for("the page", lambda: _answers(url))
-        parts.start("daemon", ["dagster-daemon", "run", *named], variables)
+        with setting_up(settings.dagster_home, log):
+            services.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
+            services.wait_for("the page", lambda: _answers(url))
+        services.start("daemon", ["dagster-daemon", "run", *named], variables)
         log(f"The Dagster UI is at {url} - Ctrl-C ends it.")
         while not (with_parent and os.getppid() != parent):
-            parts.check()
+            services.check()
             time.sleep(_POLL_SECONDS)
 
 
-def _embedded_archive(parts: Parts, variables: Mapping[str, str]) -> str:
-    """Start the embedded archive as a server for all runs; give its URL, the first that it prints."""
-    command = ["photoz-archive", "--port", "0", "--data-dir", str(environment.archive_dir())]
-    part = parts.start("archive", [*command, "--density", str(environment.archive_density())], variables)
-    parts.wait_for("the embedded archive", lambda: part.first_url is not None)
-    return str(part.first_url)
+def _embedded_archive(services: Services, settings: Settings, variables: Mapping[str, str]) -> str:
+    """Start the embedded archive as a server for all runs; return its URL, the first that it prints."""
+    command = ["photoz-archive", "--port", "0", "--data-dir", str(settings.archive_dir)]
+    service = services.start("archive", [*command, "--density", str(settings.archive_density)], variables)
+    services.wait_for("the embedded archive", lambda: service.first_url is not None)
+    return str(service.first_url)
 
 
 def _refuse_unusable(host: str, port: int) -> None:

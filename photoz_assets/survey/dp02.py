@@ -1,8 +1,4 @@
-"""Facts of the release DP0.2: its tracts, and how dense the embedded archive simulates it."""
-
-from typing import Final
-
-"""The facts of Data Preview 0.2: its schema, what its data are called, and its tracts."""
+"""The facts of Data Preview 0.2: its schema, the name of its data, its tracts, and how densely it is simulated."""
 
 from typing import Final
 

@@ -197,6 +197,16 @@ def test_setting_without_sense_ends_the_demo_with_its_name(monkeypatch: pytest.M
     assert "Traceback" not in ended.output
 
 
+def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("nobody's fault but ours")
+
+    monkeypatch.setattr("photoz_assets.commands.status.status", broken)
+    ended = _run("status")
+    assert isinstance(ended.exception, ValueError)
+    assert "Error:" not in ended.output
+
+
 @pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"], ids=["no host", "another machine's"])
 def test_host_that_is_not_this_machines_is_named_and_no_port_advised(host: str) -> None:
     refused = _run("ui", "--host", host)

@@ -128,7 +128,7 @@ def test_env_file_is_read_and_what_is_set_wins(workspace: Path, port: int) -> No
 
 
 @pytest.mark.slow
-def test_part_that_ends_is_named_with_its_last_words(workspace: Path, port: int) -> None:
+def test_service_that_ends_is_named_with_its_last_words(workspace: Path, port: int) -> None:
     (workspace.parent / "home").mkdir()
     (workspace.parent / "home" / "dagster.yaml").write_text("no_such_setting: true\n")
     with _ui(workspace, port, PHOTOZ_TAP_URL="http://127.0.0.1:9/tap") as process:
