@@ -110,6 +110,27 @@ def demo() -> None:
 
 
 @main.command()
+@click.argument("tracts", nargs=-1, required=True, type=int, metavar="TRACT...")
+def fetch(tracts: tuple[int, ...]) -> None:
+    """Fetch the galaxies of tracts.
+
+    Asks the archive for each, holds it against all checks and publishes it, as a run of matched_galaxies does, but
+    without a run: Dagster's pages do not show it. Exits with 1 if a tract could not be fetched.
+    """
+    with _without_traceback():
+        settings = _settings()
+        from photoz_assets.commands.fetch import fetch as fetch_tracts  # noqa: PLC0415 - as above
+        from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
+
+        _make_writable_for_runs(settings)
+        problems = fetch_tracts(Lake(settings.data_dir), tracts, click.echo)
+    for problem in problems:
+        click.secho(problem, fg="red", err=True)
+    if problems:
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, a check failed or a file is damaged."

@@ -83,6 +83,10 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         return str(self._embedded.url)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """End with the run."""
+        self.close()
+
+    def close(self) -> None:
         """Stop the embedded archive, if it was started here."""
         if self._embedded is not None:
             self._embedded.stop()

@@ -1,0 +1,62 @@
+"""``photoz fetch``: a tract into the lake by one command, with the checks of a run and without one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from photoz_archive.service.faults import Faults
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets import connect, environment
+from photoz_assets.commands.cli import main
+from photoz_assets.lake.layout import Lake
+
+TRACT = 3638
+
+
+@pytest.fixture
+def served(archive: ArchiveServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+    monkeypatch.setenv("PHOTOZ_TAP_URL", archive.url)
+    yield archive
+    archive.faults = Faults()
+
+
+def _fetch(*tracts: int) -> Result:
+    return CliRunner().invoke(main, ["fetch", *map(str, tracts)])
+
+
+@pytest.mark.usefixtures("served")
+def test_tract_is_fetched_checked_and_published() -> None:
+    fetched = _fetch(TRACT)
+    assert fetched.exit_code == 0, fetched.output
+    lake = Lake(environment.data_dir())
+    provenance = lake.provenance("matched_galaxies", TRACT)
+    assert f"{provenance.rows_stored:,} galaxies in {lake.table('matched_galaxies', TRACT)}" in fetched.output
+    assert "9 checks passed" in fetched.output
+    with connect() as connection:
+        rows = connection.sql("SELECT count(*) FROM matched_galaxies").fetchall()
+    assert rows == [(provenance.rows_stored,)]
+    assert list(lake.staging.iterdir()) == list(lake.jobs.iterdir()) == []
+
+
+def test_tract_that_fails_a_check_is_refused_in_one_line_and_the_last_good_one_stays(
+    served: ArchiveServer,
+) -> None:
+    assert _fetch(TRACT).exit_code == 0
+    path = Lake(environment.data_dir()).table("matched_galaxies", TRACT)
+    before = path.read_bytes()
+    served.faults = replace(Faults(), report_rows=7)
+    refused = _fetch(TRACT)
+    assert refused.exit_code == 1
+    [line] = [line for line in refused.stderr.splitlines() if line]
+    assert line.startswith(f"tract {TRACT}: ")
+    assert "the archive counted 7" in line
+    assert path.read_bytes() == before
+
+
+def test_number_that_is_no_tract_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOZ_TAP_URL", "http://127.0.0.1:9/tap")
+    refused = _fetch(TRACT, 9)
+    assert refused.exit_code == 1
+    assert "no tract of the survey: 9." in refused.output
