@@ -65,8 +65,7 @@ pictures: venv ## the pictures of README and docs, from a demo of their own; nee
 	$(python) -m tools.pictures
 
 docs: venv ## docs/assets.md from the definitions and the contracts
-	$(python) tools/assets_page.py >docs/assets.new
-	@mv docs/assets.new docs/assets.md
+	$(python) tools/assets_page.py
 
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
 	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fidelity]'

@@ -14,6 +14,8 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
+from tools.assets_page import page as assets_page
+from tools.assets_page import without_new_version
 from tools.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
@@ -164,7 +166,6 @@ def test_every_picture_is_shown_described_and_made_by_a_script() -> None:
 
 
 def test_page_of_assets_is_current() -> None:
-    made = subprocess.run(
-        [sys.executable, "tools/assets_page.py"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert (ROOT / "docs" / "assets.md").read_text() == made.stdout, "run `make docs`"
+    former = (ROOT / "docs" / "assets.md").read_text()
+    assert without_new_version(former) == [], "their columns have changed: raise their versions"
+    assert former == assets_page(), "run `make docs`"

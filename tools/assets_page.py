@@ -1,14 +1,19 @@
 """Write docs/assets.md: every asset, its checks and its columns, from the definitions and the contracts.
 
-Run it as `make docs` after a change of either; a test sees that the page is current.
+Run it as `make docs` after a change of either; a test sees that the page is current. The page pins the columns of
+each version of a table: other columns under the same version are refused.
 """
 
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import dagster as dg
 
 from photoz_assets.definitions import TABLES, defs
-from photoz_assets.survey.table import Contract
+from photoz_assets.survey.table import TableSpec
 
 _INTRODUCTION = """# Assets and columns
 
@@ -16,9 +21,14 @@ Made by `make docs` from the definitions and the contracts: change those, not th
 column may hold NULL unless its type says *not null*. Units are in VOUnit syntax, UCDs of the IVOA's list.
 """
 
+# How the page names a table, the version of its code and the digest of its columns.
+_PINNED: Final = re.compile(
+    r"^### (\w+)$(?:(?!^### ).)*?^Version (\d+), \d+ columns \(`(\w+)`\)", re.MULTILINE | re.DOTALL
+)
+
 
 def page() -> str:
-    """Give the page's text."""
+    """Return the page's text."""
     graph = defs.resolve_asset_graph()
     keys = sorted(
         graph.materializable_asset_keys,
@@ -74,16 +84,42 @@ def _asset(graph: "dg.AssetGraph", key: dg.AssetKey) -> Iterator[str]:
         yield from _columns(TABLES[name])
 
 
-def _columns(contract: Contract) -> Iterator[str]:
-    yield f"{len(contract.columns)} columns:"
+def _columns(spec: TableSpec) -> Iterator[str]:
+    yield f"Version {spec.version}, {len(spec.columns)} columns (`{spec.fingerprint}`):"
     yield ""
     yield "| column | type | unit | UCD | what it is |"
     yield "|---|---|---|---|---|"
-    for column in contract:
+    for column in spec:
         kind = f"{column.type}" if column.nullable else f"{column.type}, not null"
         description = column.description.replace("|", "\\|")
         yield f"| `{column.name}` | {kind} | {column.unit or ''} | {column.ucd or ''} | {description} |"
 
 
+def without_new_version(former: str) -> list[str]:
+    """List the tables whose columns are others than a former page has, under the same version.
+
+    Parameters
+    ----------
+    former
+        The page's text as it was.
+    """
+    pinned = {name: (version, columns) for name, version, columns in _PINNED.findall(former)}
+    return [
+        name
+        for name, spec in TABLES.items()
+        if name in pinned and pinned[name][0] == spec.code_version and pinned[name][1] != spec.fingerprint
+    ]
+
+
+def main() -> None:
+    """Write the page, unless a table has other columns under its former version."""
+    path = Path(__file__).parents[1] / "docs" / "assets.md"
+    if changed := without_new_version(path.read_text()):
+        sys.exit(
+            f"the columns of {', '.join(changed)} have changed: raise the version in its spec (survey/contracts)"
+        )
+    path.write_text(page())
+
+
 if __name__ == "__main__":
-    print(page(), end="")
+    main()

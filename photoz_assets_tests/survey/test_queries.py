@@ -1,6 +1,7 @@
 """The ADQL that is sent: one literal area predicate, every column under its name, nothing of a user's words."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import sqlglot
@@ -8,7 +9,18 @@ from sqlglot import exp
 
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.dp02 import TRACTS
-from photoz_assets.survey.queries import WHOLE, Dialect, Strip, matched_galaxies_query, tap_columns_query
+from photoz_assets.survey.queries import (
+    WHOLE,
+    Dialect,
+    Strip,
+    coadd_patches_query,
+    matched_galaxies_count_query,
+    matched_galaxies_query,
+    skyinfo_count_query,
+    skyinfo_query,
+    tap_columns_query,
+    tap_tables_query,
+)
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.skymap import DC2_RINGS
 
@@ -76,3 +88,23 @@ def test_strip_has_its_own_area_predicate_with_literals() -> None:
 
 def test_cutting_ends() -> None:
     assert len(leaves(WHOLE)) == 16
+
+
+def test_adql_of_every_table_is_the_pinned_one_to_the_byte() -> None:
+    pinned = (Path(__file__).parent / "adql.txt").read_text()
+    third_of_four = WHOLE.halves[1].halves[0]
+    made = {}
+    for name, dialect in {
+        "box": Dialect(),
+        "circle": Dialect(box_function=False),
+        "text flags": Dialect(box_function=False, text_flags=True),
+    }.items():
+        made[f"matched_galaxies 3638, {name}"] = matched_galaxies_query(3638, Selection(), dialect)
+        made[f"count of matched_galaxies 3638, {name}"] = matched_galaxies_count_query(3638, Selection(), dialect)
+    made["matched_galaxies 3638, third strip of four"] = matched_galaxies_query(
+        3638, Selection(), Dialect(), third_of_four
+    )
+    made["skyinfo"], made["count of skyinfo"] = skyinfo_query(), skyinfo_count_query()
+    made["coadd_patches"], made["tap_tables"] = coadd_patches_query(), tap_tables_query()
+    made["tap_columns"] = tap_columns_query(["dp02_dc2_catalogs.Object"])
+    assert "\n\n".join(f"-- {name}\n{adql}" for name, adql in made.items()) + "\n" == pinned

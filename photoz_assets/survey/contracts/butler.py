@@ -121,12 +121,12 @@ _KEY: Final = "obj_objectId"
 _POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
 
 
-def _tract_table(table: str, columns: tuple[Column, ...]) -> TableSpec:
+def _tract_table(table: str, columns: tuple[Column, ...], version: int) -> TableSpec:
     """Describe a table of one tract's objects, with the checks that both have."""
     return TableSpec(
         table=table,
         columns=columns,
-        version=1,
+        version=version,
         group=GROUP,
         kinds=_KINDS,
         by_tract=True,
@@ -165,7 +165,7 @@ def _inside_tract(names: Sequence[str], scope: Scope) -> RowRule:
     )
 
 
-OBJECT_TABLE: Final = _tract_table("object_table", tuple(_object_columns()))
+OBJECT_TABLE: Final = _tract_table("object_table", tuple(_object_columns()), MATCHED_GALAXIES.version)
 
 
 def _matched_columns() -> Iterator[Column]:
@@ -190,4 +190,4 @@ def _matched_columns() -> Iterator[Column]:
     )
 
 
-MATCHED_TRUTH: Final = _tract_table("matched_truth", tuple(_matched_columns()))
+MATCHED_TRUTH: Final = _tract_table("matched_truth", tuple(_matched_columns()), 1)

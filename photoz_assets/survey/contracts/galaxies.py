@@ -285,7 +285,7 @@ FIELD_GALAXIES: Final = TableSpec(
         replace(column, source=None, derived_from=(f"matched_galaxies.{column.name}",))
         for column in MATCHED_GALAXIES
     ),
-    version=1,
+    version=MATCHED_GALAXIES.version,
     group="galaxies",
     kinds=frozenset({"parquet", "duckdb"}),
     checks=(
