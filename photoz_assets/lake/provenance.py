@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey import dp02
-from photoz_assets.survey.contracts import Contract
 from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.table import TableSpec
 from photoz_assets.text import one_line
 
 PROVENANCE_KEY: Final = b"photoz_assets.provenance"
@@ -164,9 +164,8 @@ class Provenance:
 
 
 def derived_provenance(
-    contract: Contract,
+    spec: TableSpec,
     *,
-    code_version: str,
     run_id: str,
     source: Provenance,
     tract: int | None = None,
@@ -175,8 +174,8 @@ def derived_provenance(
 ) -> Provenance:
     """Return the provenance of a table computed from stored ones, with the archive and selection of ``source``."""
     return Provenance(
-        table=contract.table,
-        code_version=code_version,
+        table=spec.table,
+        code_version=spec.code_version,
         archive=source.archive,
         selection=source.selection,
         tract=tract,
@@ -188,15 +187,15 @@ def derived_provenance(
 
 
 def repository_provenance(
-    contract: Contract, *, code_version: str, run_id: str, repository: str, tract: int | None = None
+    spec: TableSpec, *, run_id: str, repository: str, tract: int | None = None
 ) -> Provenance:
     """Return the provenance of a table that was read from a Butler repository.
 
     It names no archive identity: a repository declares nothing that could be compared with TAP's declaration.
     """
     return Provenance(
-        table=contract.table,
-        code_version=code_version,
+        table=spec.table,
+        code_version=spec.code_version,
         repository=repository,
         tract=tract,
         run_id=run_id,

@@ -124,7 +124,6 @@ def _written(
 ) -> WrittenTable:
     provenance = repository_provenance(
         spec,
-        code_version=spec.code_version,
         run_id=context.run.run_id,
         repository=repository.describe(),
         tract=tract,

@@ -55,7 +55,6 @@ def _diagnosed(
     caption = figures.Caption(title=title, origin=data_label(source), num_galaxies=summary.num_galaxies)
     provenance = derived_provenance(
         spec,
-        code_version=spec.code_version,
         run_id=context.run.run_id,
         source=source,
         tract=source.tract,
@@ -98,7 +97,6 @@ def survey_diagnostics(context: dg.AssetExecutionContext, lake: LakeResource, tr
     show_figures(context, store, images.items())
     provenance = derived_provenance(
         SURVEY_DIAGNOSTICS,
-        code_version=SURVEY_DIAGNOSTICS.code_version,
         run_id=context.run.run_id,
         source=source,
         region="Survey",

@@ -91,7 +91,6 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
     files = [str(store.table("matched_galaxies", tract)) for tract in stored]
     provenance = derived_provenance(
         FIELD_GALAXIES,
-        code_version=FIELD_GALAXIES.code_version,
         run_id=context.run.run_id,
         source=sources[0],
         region=str(config.field),

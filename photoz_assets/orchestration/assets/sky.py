@@ -82,9 +82,7 @@ def _observed(table: WrittenTable, rows: pa.Table, listing: Listing) -> Iterator
 
 
 def _from_skyinfo(context: dg.AssetExecutionContext, lake: Lake, spec: TableSpec, rows: pa.Table) -> WrittenTable:
-    provenance = derived_provenance(
-        spec, code_version=spec.code_version, run_id=context.run.run_id, source=lake.provenance("skyinfo")
-    )
+    provenance = derived_provenance(spec, run_id=context.run.run_id, source=lake.provenance("skyinfo"))
     return write_rows(lake, spec, [rows], provenance)
 
 
