@@ -34,8 +34,8 @@ ELSEWHERE = {
     ".venv/bin/python -m pip install": "changes the environment",
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
-# Languages of blocks that are no commands: settings for a file, and diagrams.
-SHOWN = {"ini", "yaml", "mermaid"}
+# Languages of blocks that are no commands: settings for a file, diagrams, and patches (test_extend).
+SHOWN = {"ini", "yaml", "mermaid", "diff"}
 
 
 @dataclass(frozen=True)
