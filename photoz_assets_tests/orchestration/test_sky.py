@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.collections import PolyCollection
@@ -104,11 +105,10 @@ def test_patches_that_lie_elsewhere_or_are_not_listed_are_found_with_their_numbe
     assert verdict.rows[0]["distance_arcsec"] == pytest.approx(3.6 * np.cos(np.radians(44.66)), abs=0.01)
 
 
-def test_archive_that_cannot_give_its_patches_warns(archive: ArchiveServer, runs: Runs) -> None:
-    runs("skyinfo")
+def test_archive_that_cannot_give_its_patches_warns(archive: ArchiveServer, filled: Runs) -> None:
     archive.faults = Faults(html=True)
     try:
-        check = runs("patches").checks["agrees_with_coadd_patches"]
+        check = filled("patches").checks["agrees_with_coadd_patches"]
     finally:
         archive.faults = Faults()
     assert not check.passed
@@ -129,9 +129,10 @@ def test_sky_map_shows_all_tracts_and_patches_inside_the_notebooks_window(whole_
     drawn = {
         len(regions.get_paths()): regions for regions in axes.collections if isinstance(regions, PolyCollection)
     }
-    assert set(drawn) == {157, 7693}
-    np.testing.assert_array_equal(drawn[7693].get_array(), patches.column("num_objects"))
-    corners = np.concatenate([path.vertices for path in drawn[7693].get_paths()])
+    assert set(drawn) == {tracts.num_rows, patches.num_rows}
+    regions = drawn[patches.num_rows]
+    np.testing.assert_array_equal(regions.get_array(), patches.column("num_objects"))
+    corners = np.concatenate([path.vertices for path in regions.get_paths()])
     assert (axes.get_xlim(), axes.get_ylim()) == ((47, 77), (-47, -25))
     assert ((corners > (47, -47)) & (corners < (77, -25))).all()
 
@@ -144,6 +145,37 @@ def test_tables_that_are_listed_are_the_notebooks(whole_sky: tuple[Runs, Run]) -
     columns = pq.read_table(runs.lake.table("tap_columns")).to_pylist()
     redshift = next(column for column in columns if column["column_name"] == "coord_ra")
     assert redshift["unit"] == "deg"
+
+
+def _without_counts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.drop_columns(["num"]) if "num" in batch.schema.names else batch
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "words"),
+    [
+        pytest.param(Faults(rewrite=_without_counts), "contract", "num", id="missing column"),
+        pytest.param(Faults(overflow=True), "complete", "OVERFLOW", id="overflow"),
+        pytest.param(Faults(report_rows=7), "complete", "the archive counted 7", id="another row count"),
+    ],
+)
+def test_listing_that_is_not_whole_is_refused_and_the_last_good_one_stays(
+    archive: ArchiveServer, filled: Runs, fault: Faults, check: str, words: str
+) -> None:
+    before = filled.lake.table("skyinfo").read_bytes()
+    archive.faults = fault
+    try:
+        run = filled("skyinfo")
+    finally:
+        archive.faults = Faults()
+    assert not run.success
+    assert not run.checks[check].passed
+    assert run.checks[check].severity.value == "ERROR"
+    assert words in run.checks[check].description
+    assert words in run.failure
+    assert run.materialized == set()
+    assert filled.lake.table("skyinfo").read_bytes() == before
+    assert list(filled.lake.staging.iterdir()) == []
 
 
 def test_missing_tracts_warn_by_name(runs: Runs) -> None:

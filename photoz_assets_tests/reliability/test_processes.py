@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import duckdb
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.staging import atomic_write, publish, temp_file
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.effort import effort
-from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
+from photoz_assets_tests.reliability.proxy import CAPABILITIES, POLL, Fault, Forward, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
 from photoz_assets_tests.reliability.workers import (
     publishing,
@@ -22,8 +23,10 @@ from photoz_assets_tests.reliability.workers import (
     seconds,
     staged_table,
     standing_still,
+    taking_turns,
 )
 from photoz_assets_tests.reliability.world import TRACT, World, leftovers
+from photoz_assets_tests.tap.faulty_server import Answer, Request
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -68,6 +71,36 @@ def test_run_that_was_killed_while_it_waited_is_gone_on_with(world: World) -> No
     assert world.proxy.jobs == 1
     assert leftovers(world.lake) == []
     note(REATTACHED)
+
+
+def test_archive_never_runs_more_queries_at_a_time_than_the_processes_are_allowed(world: World) -> None:
+    allowed, askers = 2, 4
+    ended: set[str] = set()
+    at_a_time: list[int] = []
+    released: list[float] = []
+
+    def held(request: Request, forward: Forward) -> Answer:
+        """Let jobs run until all processes have come, and for as long as one would take to ask out of its turn."""
+        started = {each.path for each in world.proxy.requests if each.parameters.get("PHASE") == "RUN"}
+        at_a_time.append(len(started) - len(ended))
+        if not released and len(world.proxy.asked_for(CAPABILITIES)) == askers:
+            released.append(time.monotonic() + 2)
+        answer = forward()
+        if not released or time.monotonic() < released[0]:
+            return replace(answer, body=answer.body.replace(b"COMPLETED", b"EXECUTING"))
+        if b"COMPLETED" in answer.body:
+            ended.add(request.path)
+        return answer
+
+    world.proxy.faults = [Fault(POLL, held)]
+    url = f"{world.proxy.base}/tap"
+    processes = [taking_turns(url, world.lake.root, 25 + number / 10, allowed) for number in range(askers)]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * askers
+    assert len(ended) == world.proxy.jobs == askers
+    assert max(at_a_time) == allowed
+    assert leftovers(world.lake) == []
 
 
 def test_staged_file_is_swept_when_its_process_is_dead_and_not_before(lake: Lake) -> None:

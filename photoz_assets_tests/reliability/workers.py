@@ -18,6 +18,7 @@ import matplotlib.figure  # noqa: F401 - to have it imported before the fork
 import pyvo.dal.tap  # noqa: F401 - as above
 
 import photoz_assets.definitions  # noqa: F401 - as above
+from photoz_assets.ingest import QueryLimits
 from photoz_assets.lake import staging
 from photoz_assets.lake.audit import audit
 from photoz_assets.lake.layout import Lake
@@ -59,16 +60,32 @@ def refreshing(
 
 def _refresh(url: str, root: Path, faint_limit_mag: float, timeline: Timeline) -> None:
     timeline.watch()
-    world = World(
+    outcome = _world(url, root, faint_limit_mag).refresh()
+    timeline.enter("end")
+    sys.exit(outcome.error)
+
+
+def _world(url: str, root: Path, faint_limit_mag: float) -> World:
+    return World(
         proxy=FaultyProxy(url),
         url=url,
         lake=Lake(root),
         clock=PassingClock(),
         selection=Selection(faint_limit_mag=faint_limit_mag),
     )
-    outcome = world.refresh()
-    timeline.enter("end")
-    sys.exit(outcome.error)
+
+
+def taking_turns(url: str, root: Path, faint_limit_mag: float, queries: int) -> ForkServerProcess:
+    """Start a process that refreshes the tract with no more than so many queries at a time, of all processes."""
+    process = forking().Process(target=_take_turns, args=(url, root, faint_limit_mag, queries))
+    process.start()
+    return process
+
+
+def _take_turns(url: str, root: Path, faint_limit_mag: float, queries: int) -> None:
+    world = _world(url, root, faint_limit_mag)
+    world.limits = QueryLimits(queries=queries)
+    sys.exit(world.refresh().error)
 
 
 def _draw(url: str, root: Path, faint_limit_mag: float, timeline: Timeline) -> None:
