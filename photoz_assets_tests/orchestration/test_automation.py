@@ -1,6 +1,6 @@
 """Schedules and conditions, by their real ticks on an ephemeral instance.
 
-What 157 stored tracts ask for is counted on the small tables that ``samples`` makes; that the archive's own
+What the survey's stored tracts ask for is counted on the small tables that ``samples`` makes; that the archive's own
 answers say the same is shown on the tracts of one field.
 """
 
@@ -88,7 +88,7 @@ def _list_sky(lake: Lake, changed: Iterable[int] = ()) -> None:
 def test_first_tick_asks_for_every_tract_once(runs: Runs) -> None:
     tick = _tick(runs)
     assert _requested_tracts(tick) == dict.fromkeys(TRACTS, "missing")
-    assert len({request.run_key for request in tick.run_requests}) == 157
+    assert len({request.run_key for request in tick.run_requests}) == len(TRACTS)
 
 
 def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs) -> None:
@@ -97,7 +97,7 @@ def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs)
     damaged.write_bytes(damaged.read_bytes()[:-100])
     requested = _requested_tracts(_tick(runs))
     assert requested[3637] == "damaged, or not ours"
-    assert len(requested) == 156
+    assert len(requested) == len(TRACTS) - 1
     assert runs("matched_galaxies", tract=3637).success
     assert 3637 not in _requested_tracts(_tick(runs))
 
@@ -108,7 +108,7 @@ def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs
     _list_sky(runs.lake)
     nothing = _tick(runs)
     assert not nothing.run_requests
-    assert nothing.skip_message.startswith("157 current (true primary galaxies, 17 < g, r, i < 26")
+    assert nothing.skip_message.startswith(f"{len(TRACTS)} current (true primary galaxies, 17 < g, r, i < 26")
 
     _list_sky(runs.lake, changed=(3636, 3637, 4430))
     assert _requested_tracts(_tick(runs)) == dict.fromkeys((3636, 3637, 4430), "changed at the archive")
@@ -150,7 +150,7 @@ def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) ->
     assert not given_up.run_requests
     assert "1 current, failed 3 times in 7 days: see its last run (tract 3638)" in given_up.skip_message
     assert runs("matched_galaxies", tract=3638).success
-    assert _tick(runs).skip_message.startswith("157 current")
+    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
 
 
 def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
@@ -160,7 +160,7 @@ def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
     check = refreshed.checks["survey_state"]
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.WARN
-    assert check.description == "1 fresh, 1 stale, 155 missing"
+    assert check.description == f"1 fresh, 1 stale, {len(TRACTS) - 2} missing"
     assert (check.metadata["fresh"], check.metadata["stale"]) == (1, 1)
     assert {row["reason"]: row["which"] for row in check.table("reasons")}["of another selection"] == "3637"
 
