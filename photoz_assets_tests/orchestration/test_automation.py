@@ -1,7 +1,7 @@
 """Schedules and conditions, by their real ticks on an ephemeral instance.
 
-What the survey's stored tracts ask for is counted on the small tables that ``samples`` makes; that the archive's own
-answers say the same is shown on the tracts of one field.
+What a survey of stored tracts asks for is counted on the small tables that ``samples`` makes; that the archive's
+own answers say the same is shown on the tracts of one field.
 """
 
 from collections.abc import Iterable, Iterator
