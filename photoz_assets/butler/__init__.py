@@ -1,4 +1,4 @@
-"""The Butler, the archive's second door: repositories and what is read of them.
+"""The Butler, the other access to the archive beside TAP: repositories and their tables.
 
-Optional: the client library is only imported when a repository is opened. No Dagster here.
+Optional: the client library is imported only when a repository is opened. No Dagster, and nothing of the lake.
 """

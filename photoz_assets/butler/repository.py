@@ -1,6 +1,6 @@
-"""A Butler repository: what it lists, and the tables of its tracts in the columns of a contract.
+"""A Butler repository: its listings, and the tables of its tracts in the columns of a contract.
 
-Its client (``lsst.daf.butler``) is loaded when a repository is opened, and its errors end here.
+The client (``lsst.daf.butler``) is imported when a repository is opened; its errors become a `ButlerError` here.
 """
 
 import re
@@ -23,15 +23,15 @@ _SIGNED_URL: Final = re.compile(r"(https?://[^\s?]+)\?\S+")
 
 
 class ButlerError(PhotozError):
-    """The repository cannot be read, or does not hold what is wanted."""
+    """The repository cannot be read, or lacks what is wanted."""
 
 
 class ButlerContractError(ButlerError):
-    """A dataset lacks columns, or holds other types than the contract has."""
+    """A dataset lacks columns of the contract, or has columns of other types."""
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """List what the client and what it reads files with raise for faults that are not ours."""
+    """Return the exceptions that the client, and what it reads files with, raise for faults that are not ours."""
     from aiohttp import ClientError  # noqa: PLC0415 - optional
     from lsst.daf.butler import ButlerUserError  # noqa: PLC0415 - optional, and slow to load
 
@@ -40,7 +40,7 @@ def _faults() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _one_line(action: str) -> Iterator[None]:
-    """Turn the faults of the Butler and of what it reads with into one line."""
+    """Raise the faults of the Butler, and of what it reads files with, as a `ButlerError` of one line."""
     try:
         yield
     except _faults() as error:
@@ -55,7 +55,7 @@ def _one_line(action: str) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """One repository, and the collections of it that are searched."""
+    """One repository, and those of its collections that are searched."""
 
     location: str
     collections: tuple[str, ...]
@@ -64,7 +64,7 @@ class Repository:
 
     @classmethod
     def open(cls, location: str | None, *, collections: tuple[str, ...], skymap: str) -> Self:
-        """Open a repository for reading; whoever opens it closes it.
+        """Return a repository opened for reading; the caller closes it.
 
         Parameters
         ----------
@@ -95,11 +95,11 @@ class Repository:
         return cls(location=location, collections=collections, skymap=skymap, _butler=butler)
 
     def close(self) -> None:
-        """Let go of the repository's database or server."""
+        """Close the connection to the repository's database or server."""
         self._butler.close()
 
     def describe(self) -> str:
-        """Say in words which repository this is, with what it says of the collections that are searched."""
+        """Return the repository in words: its location, and the descriptions of the collections searched."""
         described = [
             f"{found.name} ({' '.join(found.doc.split())})" if found.doc else found.name
             for found in self._listed(list(self.collections))
@@ -107,7 +107,7 @@ class Repository:
         return f"Butler {self.location}, {', '.join(described)}, skymap {self.skymap}"
 
     def list_collections(self) -> pa.Table:
-        """List every collection, by name, in the columns of the contract ``BUTLER_COLLECTIONS``."""
+        """Return every collection, by name, in the columns of the contract ``BUTLER_COLLECTIONS``."""
         rows = [
             {
                 "collection": found.name,
@@ -120,12 +120,12 @@ class Repository:
         return pa.Table.from_pylist(rows, schema=BUTLER_COLLECTIONS.schema)
 
     def list_dataset_types(self, pattern: str) -> pa.Table:
-        """List dataset types by name in the columns of the contract ``BUTLER_DATASET_TYPES``.
+        """Return dataset types, by name, in the columns of the contract ``BUTLER_DATASET_TYPES``.
 
         Parameters
         ----------
         pattern
-            What their names match, ``*`` standing for anything.
+            Pattern of their names; ``*`` matches anything.
         """
         with _one_line(f"{self.location}: the dataset types cannot be listed"):
             found = sorted(self._butler.registry.queryDatasetTypes(pattern))
@@ -140,7 +140,7 @@ class Repository:
         return pa.Table.from_pylist(rows, schema=BUTLER_DATASET_TYPES.schema)
 
     def read(self, dataset_type: str, tract: int, contract: Contract) -> Iterator[pa.RecordBatch]:
-        """Read what a contract selects of one tract's table, and no other columns.
+        """Yield the columns that a contract selects of one tract's table; no others are read.
 
         Yields
         ------
@@ -169,11 +169,11 @@ class Repository:
             yield pa.RecordBatch.from_arrays(columns, schema=contract.selected_schema)
 
     def _sources(self, dataset_type: str, tract: int, contract: Contract) -> dict[str, str]:
-        """Find the dataset's column for each selected column of a contract."""
-        held = set(self._get(f"{dataset_type}.columns", tract, "ArrowColumnList"))
+        """Return the dataset's column for each selected column of a contract."""
+        stored = set(self._get(f"{dataset_type}.columns", tract, "ArrowColumnList"))
         sources = {}
         for column in contract.selected:
-            found = [name for name in (f"{_TRUTH_PREFIX}{column.source}", str(column.source)) if name in held]
+            found = [name for name in (f"{_TRUTH_PREFIX}{column.source}", str(column.source)) if name in stored]
             if found:
                 sources[column.name] = found[0]
         if missing := [str(column.source) for column in contract.selected if column.name not in sources]:

@@ -1,6 +1,6 @@
-"""Counts of galaxies in bins: what is read grows with the galaxies, what is held with the bins.
+"""Counts of galaxies in bins, for histograms and maps; the memory follows the number of bins, not of galaxies.
 
-DuckDB reads and filters; numpy finds the bins, several times faster than an aggregate by the bins would.
+DuckDB reads and filters; numpy finds the bins, several times faster than a GROUP BY of the bins.
 """
 
 import math
@@ -18,7 +18,7 @@ Counts = NDArray[np.int64]
 
 
 class Scale(Enum):
-    """How numbers become places: as they are, by their logarithms, or as ratios of fluxes in magnitudes."""
+    """How values are placed on an axis: as they are, by their logarithm, or as flux ratios in magnitudes."""
 
     LINEAR = "linear"
     LOGARITHMIC = "logarithmic"
@@ -31,10 +31,10 @@ _MAGNITUDES_PER_E: Final = -2.5 / math.log(10)
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """What is binned, in SQL over the galaxies' columns, and into which half-open bins [low, high).
+    """A quantity, in SQL over the galaxies' columns, and the half-open bins [low, high) that it is counted in.
 
-    The bins are equally wide, on a logarithmic axis in the logarithm. On one of magnitudes the SQL gives ratios of
-    fluxes, all positive or NULL, and the limits are magnitudes: -2.5 log10(ratio). ``label`` is what a drawn axis
+    The bins are equally wide, on a logarithmic axis in the logarithm. On an axis of magnitudes the SQL gives flux
+    ratios, positive or NULL, and the limits are magnitudes: -2.5 log10(ratio). ``label`` is what a drawn axis
     says, with its unit.
     """
 
@@ -59,14 +59,14 @@ class Axis:
         return (self.high - self.low) / self.bins
 
     def inside(self, name: str) -> str:
-        """Say in SQL that the number of that name lies in one of the bins."""
+        """Return the SQL condition that the value of that name lies in one of the bins."""
         if self.scale is Scale.MAGNITUDE:
             bright, faint = (math.exp(limit / _MAGNITUDES_PER_E) for limit in (self.low, self.high))
             return f"{name} > {faint!r} AND {name} <= {bright!r}"
         return f"{name} >= {self.low!r} AND {name} < {self.high!r}"
 
     def numbers(self, values: Numbers) -> NDArray[np.intp]:
-        """Give the bin of each value, from 0; all of them must lie in one."""
+        """Return the bin of each value, counted from 0; every value must lie in one."""
         low, high = self.low, self.high
         if self.scale is Scale.LOGARITHMIC:
             low, high, values = math.log(low), math.log(high), np.log(values)

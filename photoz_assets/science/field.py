@@ -1,4 +1,4 @@
-"""A field: a cone on the sky, the tracts it needs and its galaxies."""
+"""A field: a cone on the sky, the tracts that it needs, and its galaxies."""
 
 import math
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Field:
     radius_deg: float
 
     def tracts(self, survey: Iterable[int]) -> tuple[int, ...]:
-        """List those tracts of a survey whose inner box meets the cone widened by the margin, ascending."""
+        """Return the tracts of a survey whose inner box meets the cone widened by the margin, ascending."""
         radius_deg = self.radius_deg + MATCH_MARGIN_ARCSEC / 3600
         return tuple(
             tract
@@ -34,7 +34,10 @@ class Field:
         )
 
     def cut(self, galaxies: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-        """Keep the galaxies whose true position lies in the cone, by the haversine formula."""
+        """Return the galaxies whose true position lies in the cone.
+
+        The separation is that of the haversine formula (Sinnott 1984, Sky and Telescope 68, 158).
+        """
         half_dec = f"radians(ts_dec - {self.dec_deg!r}) / 2"
         half_ra = f"radians(ts_ra - {self.ra_deg!r}) / 2"
         cosines = f"cos(radians(ts_dec)) * cos(radians({self.dec_deg!r}))"
@@ -44,7 +47,7 @@ class Field:
 
     @property
     def _box(self) -> str:
-        """A box around the cone in SQL, by which row groups are skipped that the formula would have to read.
+        """SQL condition of a box around the cone, by which DuckDB skips the row groups that lie outside.
 
         Its half width in right ascension is asin(sin(radius) / cos(Dec)).
         """

@@ -1,7 +1,7 @@
 """AB magnitudes of measured fluxes, by the formula of the archive's own ``scisql_nanojanskyToAbMag``.
 
-Arrow arrays in, Arrow arrays out. The zero point and its inverse stand in ``bands``; what is computed of a stored
-table's magnitudes, in ``statistics``.
+Arrow arrays in, Arrow arrays out. The zero point is in ``survey.bands``; statistics of stored magnitudes are in
+``statistics``.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from photoz_assets.survey.contracts import MATCHED_GALAXIES, Contract, flux_colu
 
 
 def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
-    """AB magnitude of a flux: 31.4 - 2.5 log10(flux).
+    """Return the AB magnitude of a flux: 31.4 - 2.5 log10(flux).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
 
 
 def with_magnitudes(batch: pa.RecordBatch, contract: Contract = MATCHED_GALAXIES) -> pa.RecordBatch:
-    """Complete rows as the archive answers them by their magnitudes.
+    """Return the archive's rows with their magnitudes added.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Exact quantiles of a quantity: what is held is its values, once; a database's own aggregate holds them twice."""
+"""Exact quantiles of a quantity.
+
+The values are kept in memory once; DuckDB's own aggregate keeps them twice.
+"""
 
 import duckdb
 import numpy as np
@@ -9,7 +12,7 @@ from photoz_assets.science.reading import batches
 def quantiles(
     galaxies: duckdb.DuckDBPyRelation, sql: str, *shares: float, where: str = "TRUE"
 ) -> tuple[float | None, ...]:
-    """Compute quantiles of a quantity over galaxies.
+    """Return quantiles of a quantity over galaxies.
 
     Parameters
     ----------
@@ -29,12 +32,12 @@ def quantiles(
     """
     known = galaxies.filter(where).project(f"({sql})::DOUBLE AS value").filter("value IS NOT NULL")
     # Grown and not counted beforehand: a file may be replaced between two queries.
-    held = bytearray()
+    stored = bytearray()
     for (batch,) in batches(known):
-        held += batch.tobytes()
-    if not held:
+        stored += batch.tobytes()
+    if not stored:
         return (None,) * len(shares)
-    values = np.frombuffer(held)
+    values = np.frombuffer(stored)
     places = np.array(shares) * (len(values) - 1)
     below, above = np.floor(places).astype(np.intp), np.ceil(places).astype(np.intp)
     values.partition([*below, *above])

@@ -1,4 +1,4 @@
-"""Reading numbers of galaxies: DuckDB reads and filters them, numpy gets them a batch at a time."""
+"""Reading columns of galaxies as numpy arrays, a batch at a time; DuckDB reads and filters."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ _BATCH_ROWS: Final = 61_440
 def batches(numbers: duckdb.DuckDBPyRelation) -> Iterator[list[Numbers]]:
     """Yield the columns of a relation, all DOUBLE without NULL, in batches.
 
-    Each is read while the one before it is worked on: DuckDB's reader works only when asked.
+    The next batch is read ahead in a thread, since DuckDB's reader works only when asked.
     """
     reader = numbers.to_arrow_reader(_BATCH_ROWS)
     with ThreadPoolExecutor(1, "reading ahead") as thread:

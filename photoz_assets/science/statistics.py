@@ -1,8 +1,8 @@
 """Statistics of galaxies: how well a sample is measured, per band, and where on the sky per tract.
 
-A sample's are computed from a DuckDB relation with the columns of ``matched_galaxies``, the survey's from those
-of its tracts; all come as small tables in the columns of their contracts. Limits that a statistic must keep stand
-with the checks; counts for drawing, with the figures.
+The statistics of a sample come from a DuckDB relation with the columns of ``matched_galaxies``, those of the
+survey from the statistics of its tracts; all are small tables in the columns of their contracts. The limits of
+checks are not here, nor are the counts that figures draw.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class SampleSummary:
 
 
 def sample_summary(galaxies: duckdb.DuckDBPyRelation) -> SampleSummary:
-    """Sum up a sample.
+    """Return the summary of a sample.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def sample_summary(galaxies: duckdb.DuckDBPyRelation) -> SampleSummary:
 
 
 def band_statistics(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, contract: Contract) -> pa.Table:
-    """Compute the statistics and histograms of each band of a sample.
+    """Return the statistics and histograms of each band of a sample.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def band_statistics(galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, c
 
 
 def magnitude_axis(band: str) -> Axis:
-    """Give the bins of a band's measured AB magnitudes, as stored histograms have them."""
+    """Return the bins of a band's measured AB magnitudes, as in the stored histograms."""
     return Axis(
         sql=magnitude_column(band),
         label="measured cModel magnitude [AB mag]",
@@ -124,7 +124,7 @@ def magnitude_axis(band: str) -> Axis:
 
 
 def survey_statistics(measured: Mapping[int, pa.Table], tracts: pa.Table) -> pa.Table:
-    """Put the statistics of the survey's tracts together.
+    """Return the statistics of the survey, from those of its tracts.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def survey_statistics(measured: Mapping[int, pa.Table], tracts: pa.Table) -> pa.
 
 
 def _of_tract(measured: pa.Table, area_deg2: float) -> dict[str, Any]:
-    """Give a held tract's columns of ``SURVEY_DIAGNOSTICS``."""
+    """Return a stored tract's columns of ``SURVEY_DIAGNOSTICS``."""
     in_r = measured.to_pylist()[BANDS.index("r")]
     return {
         "num_galaxies": in_r["num_galaxies"],
@@ -161,7 +161,7 @@ def _of_tract(measured: pa.Table, area_deg2: float) -> dict[str, Any]:
 
 
 def summed_counts(measured: Mapping[int, pa.Table], column: str, band: str = "r") -> Counts:
-    """Add up a stored histogram of tracts, at least one, in one band; shape (bins,)."""
+    """Return the sum of a stored histogram over tracts, at least one, in one band; shape (bins,)."""
     row = BANDS.index(band)
     histograms = [table.column(column)[row].as_py() for table in measured.values()]
     summed: Counts = np.sum(histograms, axis=0, dtype=np.int64)
@@ -169,7 +169,7 @@ def summed_counts(measured: Mapping[int, pa.Table], column: str, band: str = "r"
 
 
 def _of_band(galaxies: duckdb.DuckDBPyRelation, band: str) -> dict[str, Any]:
-    """Give the statistics of one band, named as the contract ``DIAGNOSTICS`` names them."""
+    """Return the statistics of one band, by their names in the contract ``DIAGNOSTICS``."""
     flux = flux_column(band)
     conditions = {
         "num_null": f"{flux} IS NULL",

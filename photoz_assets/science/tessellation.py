@@ -1,4 +1,4 @@
-"""Tables of tracts and patches: the skymap's geometry beside what the archive holds there."""
+"""Tables of tracts and patches: the skymap's geometry beside the archive's counts."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
 def tract_table(skyinfo: pa.Table) -> pa.Table:
-    """Make a row a tract of what is known of its patches.
+    """Return the table of tracts: geometry, mean position and counts.
 
     Parameters
     ----------
     skyinfo
-        A row a tract and patch, in the columns of the contract ``SKYINFO``.
+        One row for each tract and patch, in the columns of the contract ``SKYINFO``.
 
     Returns
     -------
@@ -51,12 +51,12 @@ def tract_table(skyinfo: pa.Table) -> pa.Table:
 
 
 def patch_table(skyinfo: pa.Table) -> pa.Table:
-    """Make a row a patch with the polygon of its inner region.
+    """Return the table of patches: the polygon of the inner region, and the count.
 
     Parameters
     ----------
     skyinfo
-        A row a tract and patch, in the columns of the contract ``SKYINFO``.
+        One row for each tract and patch, in the columns of the contract ``SKYINFO``.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
 
 
 def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequence[str]) -> FloatArray:
-    """Tell how far the outer regions that an archive publishes lie from the skymap's.
+    """Return how far the outer regions that an archive publishes lie from the skymap's.
 
     Parameters
     ----------
@@ -109,5 +109,5 @@ def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequenc
 
 
 def _stc_polygon(corners_deg: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> str:
-    """Write corners as an STC-S polygon (IVOA Note STC-S 1.33), to the microarcsecond."""
+    """Return corners as an STC-S polygon (IVOA Note STC-S 1.33), to the microarcsecond."""
     return "POLYGON ICRS " + " ".join(f"{angle:.10f}" for angle in corners_deg.ravel())

@@ -1,7 +1,7 @@
-"""Whether both doors give the same: the Butler's objects of a tract beside TAP's galaxies of it.
+"""Whether the Butler and TAP agree: a tract's objects beside its matched galaxies.
 
-TAP's are those objects that are matched galaxies inside the cuts, so that each must be among the Butler's, with
-the same values; the Butler's others have no counterpart to be compared with.
+TAP gives those objects that are matched galaxies inside the cuts, so that each must be among the Butler's, with
+the same values. The Butler's other objects have no counterpart.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ _OFFSETS: Final = {
 
 
 def compare_doors(objects: Path, galaxies: Path) -> Verdict:
-    """Compare a tract's ``object_table`` with its ``matched_galaxies``, file with file.
+    """Compare the files of a tract's ``object_table`` and ``matched_galaxies``.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
 
 
 def nothing_to_compare(tract: int) -> Verdict:
-    """Give the verdict on a tract that only the Butler gave."""
+    """Return the verdict on a tract that is stored from the Butler alone."""
     return Verdict(
         check=AGREES_WITH_TAP.name,
         passed=True,
@@ -77,7 +77,7 @@ _IS_MISSING: Final = 'b."obj_objectId" IS NULL'
 
 
 def _differs(name: str) -> str:
-    """Say in SQL that a value of both doors is not the same; NULL is the same as NULL alone."""
+    """Return the SQL condition that the two values of a column differ; NULL equals NULL alone."""
     ours, theirs = f'b."{name}"', f't."{name}"'
     if name in _POSITION:
         close = f"abs({_OFFSETS[name]}) <= {POSITION_LIMIT_ARCSEC}"
@@ -110,7 +110,7 @@ def _numbers(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _shown(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Give some galaxies that are missing or differ, a row a value."""
+    """Return some galaxies that are missing or differ, one row for each value."""
     differences = " UNION ALL ".join(
         f'SELECT t."mt_match_objectId" AS "objectId", \'{name}\' AS "column", '
         f'CAST(b."{name}" AS VARCHAR) AS "butler", CAST(t."{name}" AS VARCHAR) AS "tap" '

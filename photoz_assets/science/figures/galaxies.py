@@ -1,4 +1,4 @@
-"""Diagnostics of one sample of galaxies, a tract's or a field's: the measured beside the true."""
+"""Figures of one sample of galaxies, a tract's or a field's: measured against true values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ Draw = Callable[[Sequence[Counts], SampleSummary, Caption], Figure]
 
 @dataclass(frozen=True, kw_only=True)
 class GalaxyFigure:
-    """A figure of galaxies: in which planes they are counted, and how the counts are drawn."""
+    """A figure of galaxies: the planes that they are counted in, and the function that draws the counts."""
 
     planes: Sequence[Plane]
     draw: Draw
@@ -54,7 +54,7 @@ class GalaxyFigure:
 def galaxy_figures(
     galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption: Caption
 ) -> Iterator[tuple[str, Figure]]:
-    """Draw the figures of ``GALAXY_FIGURES`` in turn, each with its name.
+    """Yield the name and the figure of each of ``GALAXY_FIGURES``, drawn one after the other.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _flux(column: str) -> Axis:
 
 
 def _color(blue_flux: str, red_flux: str, label: str) -> Axis:
-    """Bin the colour of two fluxes, both positive."""
+    """Return the axis of the colour of two fluxes, both positive."""
     ratio = f"CASE WHEN {blue_flux} > 0 AND {red_flux} > 0 THEN {blue_flux}::DOUBLE / {red_flux}::DOUBLE END"
     return Axis(sql=ratio, label=f"{label} [mag]", low=-2.0, high=4.0, bins=120, scale=Scale.MAGNITUDE)
 
@@ -134,7 +134,7 @@ def _r_magnitudes(found: Sequence[Counts], _summary: SampleSummary, caption: Cap
 
 
 def _fluxes(found: Sequence[Counts], _summary: SampleSummary, caption: Caption) -> Figure:
-    """Draw measured against true fluxes, a panel a band."""
+    """Draw measured against true fluxes, one panel for each band."""
     figure = new_figure(
         "True and measured fluxes",
         caption,
@@ -181,7 +181,7 @@ def _redshifts(found: Sequence[Counts], summary: SampleSummary, caption: Caption
 
 
 def _color_magnitude(blue: str, red: str) -> GalaxyFigure:
-    """Make the figure of the r magnitude over the colour between two bands: true beside measured, on one scale."""
+    """Return the figure of the r magnitude over the colour of two bands: true beside measured, on one scale."""
     planes = [
         (
             _color(true_flux_column(blue), true_flux_column(red), f"true {blue}-{red}"),

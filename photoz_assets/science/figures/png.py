@@ -1,4 +1,4 @@
-"""Figures as files: a PNG each, one contact sheet of several, and thumbnails for pages."""
+"""Figures as files: one PNG for each, one contact sheet of several, and thumbnails for pages."""
 
 import base64
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def contact_sheet(figures: Sequence[Path], path: Path) -> None:
-    """Lay the PNGs of figures out on one sheet, in rows; its alt text is all of theirs.
+    """Write the PNGs of figures as one sheet, in rows; its alt text is all of theirs.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _within_cell(image: Image.Image) -> tuple[int, int]:
 
 
 def thumbnail(path: Path) -> bytes:
-    """Make a small picture of a figure's file.
+    """Return a small picture of a figure's file.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def thumbnail(path: Path) -> bytes:
 
 
 def thumbnail_markdown(path: Path) -> str:
-    """Give a figure's thumbnail and alt text as a Markdown image that needs no other file.
+    """Return a figure's thumbnail and alt text as a Markdown image that needs no other file.
 
     Raises
     ------

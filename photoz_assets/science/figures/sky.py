@@ -1,4 +1,4 @@
-"""The sky: maps of tracts and patches in right ascension and declination."""
+"""Figures of the sky: maps of tracts and patches in right ascension and declination."""
 
 import math
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
 
 
 def sky_axes(figure: Figure) -> Axes:
-    """Add axes on all of DC2, stretched so that shapes in its middle are true."""
+    """Return axes on all of DC2, stretched so that shapes in its middle are true."""
     axes = figure.add_subplot(aspect=1 / math.cos(math.radians(sum(_DEC_DEG) / 2)))
     dress(axes, "RA [deg]", "Dec [deg]")
     axes.set(xlim=_RA_DEG, ylim=_DEC_DEG)

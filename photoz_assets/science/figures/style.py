@@ -1,6 +1,6 @@
-"""The house style: what every figure wears, set on the figure itself and never in matplotlib's global settings.
+"""The house style of all figures, set on each figure and never in matplotlib's global settings.
 
-No figure's content stands here, and no file.
+What a figure shows is not here, nor is how it becomes a file.
 """
 
 import math
@@ -50,7 +50,7 @@ _FRAME_WIDTH: Final = 1.4
 
 @dataclass(frozen=True)
 class Caption:
-    """What a figure shows the data of: a tract, field or survey, where they come from, and how many.
+    """What a figure's data are: of which tract, field or survey, from which archive, and how many galaxies.
 
     ``origin`` is the archive's own word, such as 'embedded archive, simulated' or 'DC2 simulation'.
     """
@@ -71,7 +71,7 @@ def new_figure(
     color_bar: bool = True,
     of: str = "galaxies",
 ) -> Figure:
-    """Make an empty figure with its heading and caption, and with margins for what stands around its axes.
+    """Return an empty figure with heading, caption, and margins for the labels around its axes.
 
     The margins are fixed: a layout that matplotlib computes has to draw all text beforehand, which takes longer
     than the rest of the figure.
@@ -159,7 +159,7 @@ def note(axes: Axes, text: str, *, x: float = 0.97, y: float = 0.04, color: str 
 
 
 def say_empty(axes: Axes, text: str = "no galaxies to show") -> None:
-    """Say in the middle of the axes, before all lines, that there is nothing to draw."""
+    """Write in the middle of the axes, in front of all lines, that there is nothing to draw."""
     axes.text(
         0.5,
         0.5,
@@ -175,19 +175,19 @@ def say_empty(axes: Axes, text: str = "no galaxies to show") -> None:
 
 
 def tints_of(color: str) -> Colormap:
-    """Make a colour map from a light tint of a colour, for one galaxy, to the colour itself."""
+    """Return a colour map from a light tint of a colour, for one galaxy, to the colour itself."""
     tint = 1 - 0.3 * (1 - np.array(to_rgb(color)))
     return LinearSegmentedColormap.from_list(f"tints of {color}", [tuple(tint), color])
 
 
 def count_colors(*counts: Counts, colors: Colormap | str = DENSITY) -> ScalarMappable:
-    """Make the logarithmic colour scale that fits the counts of all panels, from one galaxy upwards."""
+    """Return the logarithmic colour scale for the counts of all panels, from one galaxy upwards."""
     most = max(int(panel.max(initial=0)) for panel in counts)
     return ScalarMappable(LogNorm(1, max(most, 10)), colors)
 
 
 def draw_counts(axes: Axes, counts: Counts, x: Axis, y: Axis, colors: ScalarMappable) -> None:
-    """Draw counts, shape (x bins, y bins), as a map; empty bins stay white, and it is said if all are."""
+    """Draw counts, shape (x bins, y bins), as a map; empty bins stay white, and a note says if all are empty."""
     if x.scale is Scale.LOGARITHMIC:
         axes.set_xscale("log")
         _label_decades(axes.xaxis)

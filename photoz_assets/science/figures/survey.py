@@ -1,6 +1,6 @@
-"""The survey: how its galaxies are distributed, and its tracts on the sky.
+"""Figures of the survey: the distributions of its galaxies, and its tracts on the sky.
 
-All is drawn from the statistics and histograms of tracts: no galaxy is read again.
+All figures are drawn from the statistics and histograms of the tracts; no galaxy is read again.
 """
 
 from collections.abc import Callable, Mapping
@@ -137,7 +137,7 @@ def _value_map(statistics: pa.Table, caption: Caption, heading: str, column: str
 
 
 def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
-    """Draw which tracts are held and which are missing."""
+    """Draw which tracts are stored and which are missing."""
     figure = new_figure(
         "Completeness",
         caption,
@@ -161,7 +161,7 @@ def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) ->
 
 
 def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
-    """Draw how each tract stands: fresh, stale, failed, missing or running, as ``states`` says by tract."""
+    """Draw the state of each tract: fresh, stale, failed, missing or running, as ``states`` says by tract."""
     figure = new_figure(
         "State of the survey",
         caption,
@@ -215,13 +215,13 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
 
 
 def _area_deg2(statistics: pa.Table) -> float:
-    """Give the area of the held tracts in square degrees."""
+    """Return the area of the stored tracts in square degrees."""
     held, _ = _split(statistics)
     return sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in _tracts(held))
 
 
 def _split(statistics: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Split the statistics into those of held and of missing tracts."""
+    """Return the statistics of the stored and of the missing tracts."""
     held = statistics.column("held")
     return statistics.filter(held), statistics.filter(pc.invert(held))
 
