@@ -5,14 +5,16 @@ Which format it has is told by its first bytes, not by what was asked for: servi
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import requests
 
 from photoz_assets.tap import digests, parquet, votable
-from photoz_assets.tap.errors import ArchiveError, CutShort, DeadlineExceeded, Rejected, TooLarge, Truncated
+from photoz_assets.tap.errors import ArchiveError, CutShort, DeadlineExceeded, TooLarge, Truncated
 from photoz_assets.tap.transport import ArchiveSession
 
 
@@ -37,7 +39,8 @@ class ResultStream:
     maxrec
         The row limit that was sent. A result that fills it counts as cut off even if it is not marked so.
     spool
-        Where to keep a Parquet result while it is read; the file is removed afterwards.
+        Where to keep a Parquet result while it is read, by default in the system's folder for such; the file is
+        removed afterwards.
     deadline
         The clock's time by which the download must have ended, None for no limit.
     clock
@@ -144,16 +147,16 @@ class ResultStream:
 
     def _from_parquet(self, chunks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
         """Spool a Parquet file and yield its batches."""
-        if self._spool is None:
-            raise Rejected("the result is Parquet", hint="Name a file to spool it to, or ask for VOTable.")
-        try:
-            with self._spool.open("wb") as file:
-                file.writelines(chunks)
-            yield from parquet.read(self._spool, self._schema, batch_rows=self._batch_rows)
-        except Truncated as error:
-            raise CutShort(error.message) from error
-        finally:
-            self._spool.unlink(missing_ok=True)
+        with TemporaryDirectory() if self._spool is None else nullcontext() as folder:
+            spool = self._spool or Path(folder or "", "result.parquet")
+            try:
+                with spool.open("wb") as file:
+                    file.writelines(chunks)
+                yield from parquet.read(spool, self._schema, batch_rows=self._batch_rows)
+            except Truncated as error:
+                raise CutShort(error.message) from error
+            finally:
+                spool.unlink(missing_ok=True)
 
     def _counted(self, response: requests.Response) -> Iterator[bytes]:
         """Yield the body, counted and in time."""

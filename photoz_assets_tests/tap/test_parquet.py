@@ -1,5 +1,6 @@
 import math
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from photoz_assets.tap import parquet
-from photoz_assets.tap.errors import ArchiveError, ContractViolation, Protocol, Truncated
+from photoz_assets.tap.errors import ArchiveError, ContractViolation, Protocol, TooLarge, Truncated
 
 SCHEMA = pa.schema([("id", pa.int64()), ("key", pa.string()), ("flux", pa.float64()), ("flag", pa.bool_())])
 
@@ -90,3 +91,144 @@ def test_read_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"key": texts}), tmp_path / "result.parquet")
     with pytest.raises(Protocol, match="broken"):
         list(parquet.read(tmp_path / "result.parquet", pa.schema([("key", pa.string())]), batch_rows=10))
+
+
+def write(folder: Path, table: pa.Table, **options: Any) -> Path:
+    pq.write_table(table, folder / "result.parquet", **options)
+    return folder / "result.parquet"
+
+
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize("has_schema", [True, False])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        DICTIONARY,
+        pa.dictionary(pa.int8(), pa.large_string()),
+        pa.list_(pa.string()),
+        pa.large_list(pa.large_string()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dictionaries", [True, False])
+def test_read_of_texts_in_any_of_arrows_forms_gives_them(
+    tmp_path: Path,
+    kind: pa.DataType,
+    dictionaries: bool,  # noqa: FBT001  (pytest's way)
+    has_schema: bool,  # noqa: FBT001  (pytest's way)
+) -> None:
+    values: list[Any] = ["a", None, "λ", "a", ""]
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    array = pa.array([[v] if v is not None else None for v in values] if is_list else values, type=kind)
+    path = write(tmp_path, pa.table({"t": array}), use_dictionary=dictionaries, store_schema=has_schema)
+    assert [row["t"] for row in read(path, pa.schema([("t", pa.string())]))] == values
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32()], ids=str)
+def test_read_of_flags_in_any_small_type_gives_booleans(tmp_path: Path, kind: pa.DataType) -> None:
+    flags = pa.schema([("flag", pa.bool_())])
+    path = write(tmp_path, pa.table({"flag": pa.array([1, 0, None], kind)}))
+    assert [row["flag"] for row in read(path, flags)] == [True, False, None]
+    with pytest.raises(ContractViolation, match="column flag is expected as bool, got the number 2"):
+        read(write(tmp_path, pa.table({"flag": pa.array([1, 2], kind)})), flags)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wide"),
+    [
+        (pa.int8(), pa.int16()),
+        (pa.int8(), pa.int64()),
+        (pa.uint8(), pa.int16()),
+        (pa.uint16(), pa.int32()),
+        (pa.uint32(), pa.int64()),
+        (pa.dictionary(pa.int8(), pa.int64()), pa.int64()),
+    ],
+    ids=str,
+)
+def test_read_of_an_integer_that_fits_is_widened(tmp_path: Path, kind: pa.DataType, wide: pa.DataType) -> None:
+    limit = 100 if pa.types.is_dictionary(kind) else 2 ** (kind.bit_width - (str(kind)[0] == "i")) - 1
+    path = write(tmp_path, pa.table({"n": pa.array([limit, None, 0], kind)}))
+    assert [row["n"] for row in read(path, pa.schema([("n", wide)]))] == [limit, None, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [(pa.uint16(), pa.int16()), (pa.uint32(), pa.int32()), (pa.uint64(), pa.int64()), (pa.int64(), pa.int32())],
+    ids=str,
+)
+def test_read_of_an_integer_that_may_not_fit_violates_the_contract(
+    tmp_path: Path, kind: pa.DataType, wanted: pa.DataType
+) -> None:
+    path = write(tmp_path, pa.table({"n": pa.array([1], kind)}))
+    with pytest.raises(ContractViolation, match=f"column n is expected as {wanted}, got {kind}"):
+        read(path, pa.schema([("n", wanted)]))
+
+
+def test_read_of_latin1_in_a_label_reads_it(tmp_path: Path) -> None:
+    texts = pa.array(["Ångström".encode("latin-1"), None, b"plain"], pa.binary()).view(pa.string())
+    for column in (texts, texts.dictionary_encode()):
+        path = write(tmp_path, pa.table({"description": column}))
+        rows = read(path, pa.schema([("description", pa.string())]))
+        assert [row["description"] for row in rows] == ["Ångström", None, "plain"]
+
+
+LARGE = 1_000_000  # bytes
+# A pool has to live as long as what was taken from it.
+POOLS: list[pa.MemoryPool] = []
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[], int]]:
+    """Count the bytes that Arrow holds at most within the block."""
+    former, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    POOLS.append(pool)
+    pa.set_memory_pool(pool)
+    yield lambda: pool.max_memory() or 0
+    pa.set_memory_pool(former)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zstd"},
+        {"compression": "zstd", "store_schema": False},
+        {"compression": "zstd", "use_dictionary": False, "column_encoding": {"t": "DELTA_BYTE_ARRAY"}},
+    ],
+    ids=["dictionary", "dictionary-without-schema", "delta"],
+)
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), DICTIONARY], ids=str)
+def test_read_of_few_bytes_that_stand_for_many_is_bounded(
+    tmp_path: Path, kind: pa.DataType, options: dict[str, Any]
+) -> None:
+    if kind == DICTIONARY and "column_encoding" in options:
+        pytest.skip("Arrow cannot read what it wrote")
+    indices = pa.array([0] * 400, pa.int32())
+    texts: pa.Array[Any] = pa.DictionaryArray.from_arrays(indices, pa.array(["x" * LARGE]))
+    path = write(tmp_path, pa.table({"t": texts if kind == DICTIONARY else texts.cast(kind)}), **options)
+    assert path.stat().st_size < 2000
+    del texts
+    rows = 0
+    with counted() as most_bytes:
+        for batch in parquet.read(path, pa.schema([("t", pa.string())]), batch_rows=8192):
+            rows += batch.num_rows
+            assert batch.nbytes < 20 * LARGE
+        assert most_bytes() < 250 * LARGE
+    assert rows == 400
+
+
+@pytest.mark.parametrize("kind", [pa.string(), DICTIONARY, pa.list_(pa.string())], ids=str)
+def test_read_of_a_text_of_absurd_length_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    text = "x" * (1 << 20)
+    for value, refused in ((text, False), (text + "x", True)):
+        column = pa.array([[value]] if pa.types.is_list(kind) else [value], kind)
+        path = write(tmp_path, pa.table({"t": column}), compression="zstd")
+        if refused:
+            with pytest.raises(TooLarge, match="column t has a text of 1048577 bytes"):
+                read(path, pa.schema([("t", pa.string())]))
+        else:
+            assert read(path, pa.schema([("t", pa.string())])) == [{"t": value}]
