@@ -1,4 +1,8 @@
-"""The body of an answer on its way in: unpacked, without a stall, and held against the digest that is stated."""
+"""The body of an answer on its way in: unpacked, without a stall, and held against the digest that is stated.
+
+A body that begins as gzip does is unpacked as such even if its head does not say so: services hand out the packed
+file that they keep.
+"""
 
 import io
 from collections.abc import Callable, Iterator
@@ -11,6 +15,7 @@ from photoz_assets.tap import digests
 from photoz_assets.tap.digests import Digest
 from photoz_assets.tap.errors import Protocol, Transient
 
+_GZIP: Final = b"\x1f\x8b"
 _PIECE_BYTES: Final = 1 << 20
 # To unpack many small members of gzip takes time that grows with the square of what is unpacked at once.
 _CODED_PIECE_BYTES: Final = 1 << 16
@@ -39,8 +44,11 @@ def pieces(response: requests.Response, *, clock: Callable[[], float]) -> Iterat
         The body unpacks to nothing.
     """
     digest = digests.stated(response)
-    coding = response.headers.get("Content-Encoding", "")
     sent = _Sent(response, digest, clock)
+    sent.begin(clock())
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding in {"", "identity"} and sent.starts_with(_GZIP):
+        coding = "gzip"
     unpacked = urllib3.HTTPResponse(
         io.BufferedReader(sent), headers={"Content-Encoding": coding}, preload_content=False
     )
@@ -70,6 +78,7 @@ class _Sent(io.RawIOBase):
     def __init__(self, response: requests.Response, digest: Digest | None, clock: Callable[[], float]) -> None:
         self._raw = response.raw
         self._most_bytes = _CODED_PIECE_BYTES if "Content-Encoding" in response.headers else _PIECE_BYTES
+        self._start = b""
         self._digest = digest
         self._clock = clock
         self._asked = 0.0
@@ -79,12 +88,26 @@ class _Sent(io.RawIOBase):
         """Begin to wait for something, now."""
         self._asked, self._bytes = now, 0
 
+    def starts_with(self, magic: bytes) -> bool:
+        """Return whether the body starts with some bytes, which are left to be read."""
+        while len(self._start) < len(magic) and (piece := self._read(len(magic) - len(self._start))):
+            self._start += piece
+        if self._start == magic:
+            self._most_bytes = _CODED_PIECE_BYTES
+        return self._start == magic
+
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come.
+        """Read what has come."""
+        piece, self._start = (self._start or self._read(len(buffer))), b""
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _read(self, most_bytes: int) -> bytes:
+        """Read what has come, of up to so many bytes.
 
         Raises
         ------
@@ -95,12 +118,11 @@ class _Sent(io.RawIOBase):
             raise Protocol(f"over {_LONGEST_NOTHING_BYTES} bytes unpack to nothing")
         if self._bytes and (seconds := self._clock() - self._asked) > _SLOWEST_SECONDS:
             raise _stalled(0, seconds)
-        piece: bytes = self._raw.read1(min(len(buffer), self._most_bytes), decode_content=False)
+        piece: bytes = self._raw.read1(min(most_bytes, self._most_bytes), decode_content=False)
         self._bytes += len(piece)
         if self._digest:
             self._digest.take_sent(piece)
-        buffer[: len(piece)] = piece
-        return len(piece)
+        return piece
 
 
 def _stalled(count: int, seconds: float) -> Transient:

@@ -19,10 +19,12 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 import urllib3
 from requests.auth import AuthBase
+from requests.utils import select_proxy
 
 from photoz_assets.tap import documents
 from photoz_assets.tap.body import pieces
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.hosts import host_of, is_inward, is_loopback
 from photoz_assets.tap.wire import TimedAdapter
 
 _MOST_REDIRECTS: Final = 5
@@ -34,6 +36,14 @@ _LONGEST_DOCUMENT_SECONDS: Final = 600.0
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 504})
 _BUSY_STATUSES: Final = frozenset({429, 503})
 _MISSING_STATUSES: Final = frozenset({404, 410})
+_PROXY_STATUSES: Final = frozenset({407, 502, 503, 504})
+_HARMLESS_METHODS: Final = frozenset({"GET", "HEAD"})
+
+_REDIRECT_HINT: Final = "It was not followed: check the URL (PHOTOZ_TAP_URL), and whom it belongs to."
+_PROXY_HINT: Final = "Check HTTP_PROXY and HTTPS_PROXY, and name in NO_PROXY what needs none; it was tried again."
+_WITHHELD_HINT: Final = (
+    "A token never goes over plain http to another machine: give an https URL in PHOTOZ_TAP_URL."
+)
 
 Origin = tuple[str, str, int]
 
@@ -75,11 +85,15 @@ def user_agent() -> str:
 
 
 class _BearerToken(AuthBase):
-    """Adds the token to requests for one origin; the only object that knows it, and it does not print it."""
+    """Adds the token to requests for one origin; the only object that knows it, and it does not print it.
 
-    def __init__(self, token: str | None, origin: Origin) -> None:
+    Over plain http it goes to this machine alone: on the way to another, anybody can read it.
+    """
+
+    def __init__(self, token: str | None, base_url: str) -> None:
         self._token = (token or "").strip()
-        self._origin = origin
+        self._origin = origin_of(base_url)
+        self.is_withheld = bool(self._token) and self._origin[0] == "http" and not is_loopback(base_url)
         # Checked here because the libraries below print a header that they refuse.
         if not (self._token.isascii() and self._token.isprintable() and " " not in self._token):
             raise Rejected(
@@ -100,7 +114,8 @@ class _BearerToken(AuthBase):
         return bool(self._token) and any(self._token in repr(cause.args) for cause in _causes(error))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token and request.url and origin_of(request.url) == self._origin:
+        is_ours = bool(request.url) and origin_of(request.url or "") == self._origin
+        if self._token and is_ours and not self.is_withheld:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
@@ -138,9 +153,10 @@ class ArchiveSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, TimedAdapter())
         self.max_redirects = _MOST_REDIRECTS
+        self._base_url = base_url
         self._origin = origin_of(base_url)
         # Set even without a token: a session with `auth` does not look into the user's netrc.
-        self.auth = self._bearer = _BearerToken(token, self._origin)
+        self.auth = self._bearer = _BearerToken(token, base_url)
         self.headers["User-Agent"] = user_agent()
         self._timeout = (connect_seconds, read_seconds)
         self._clock = clock
@@ -149,14 +165,65 @@ class ArchiveSession(requests.Session):
         scheme, host, port = self._origin
         return f"{type(self).__name__}({scheme}://{host}:{port})"
 
-    def rebuild_auth(
-        self,
-        prepared_request: requests.PreparedRequest,
-        response: requests.Response,  # noqa: ARG002  (the signature is that of the base class)
-    ) -> None:
-        """Take the token off a redirect that leaves the archive's origin; nothing puts it on again."""
-        if not prepared_request.url or origin_of(prepared_request.url) != self._origin:
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Take the token off a redirect that leaves the archive's origin; nothing puts it on again.
+
+        Raises
+        ------
+        Rejected
+            The redirect is not to be followed.
+        """
+        target = prepared_request.url or ""
+        if origin_of(target) != self._origin:
             prepared_request.headers.pop("Authorization", None)
+        self._refuse_redirect(response, target)
+
+    def _refuse_redirect(self, response: requests.Response, target: str) -> None:
+        """Refuse a redirect that would have us ask, or change, what the archive has no business with."""
+        here, there = origin_of(response.url), origin_of(target)
+        if here == there:
+            return
+        if here == self._origin and (here[0], there[0]) == ("http", "https") and here[1] == there[1]:
+            raise Rejected(
+                f"the archive has moved to {self._moved(response.url, target)}",
+                url=response.url,
+                hint="Set PHOTOZ_TAP_URL to that.",
+            )
+        if response.request.method not in _HARMLESS_METHODS:
+            raise Rejected(
+                f"the archive sends a {response.request.method} on to another origin, {_origin_text(target)}",
+                url=response.url,
+                hint=_REDIRECT_HINT,
+            )
+        self.refuse_inward(target, response.url)
+
+    def _moved(self, url: str, target: str) -> str:
+        """Return the archive's URL after a redirect of one of its URLs."""
+        path = url.removeprefix(self._base_url) if url.startswith(self._base_url) else ""
+        return target.removesuffix(path) if path else target
+
+    def refuse_inward(self, target: str, source: str) -> None:
+        """Refuse to follow a link from another machine into this one, or into what is linked to it alone.
+
+        Raises
+        ------
+        Rejected
+            The target is such.
+        """
+        if host_of(target) == host_of(source) or is_loopback(source):
+            return
+        if is_inward(target, looks_up=self._proxy(target) is None):
+            raise Rejected(
+                f"the archive leads to this machine or its own network, {_origin_text(target)}",
+                url=source,
+                hint=_REDIRECT_HINT,
+            )
+
+    def _proxy(self, url: str) -> str | None:
+        """Return the proxy that a URL is asked through, None for none."""
+        if is_loopback(url):
+            return None
+        return select_proxy(url, self.merge_environment_settings(url, {}, None, None, None)["proxies"])
 
     def resolve_redirects(self, resp: requests.Response, *args: Any, **kwargs: Any) -> Any:
         """Follow redirects, without the base class's way to read all of each one's body first."""
@@ -174,9 +241,16 @@ class ArchiveSession(requests.Session):
             Any failure, and any answer with a status from 400.
         """
         kwargs["timeout"] = kwargs.get("timeout") or self._timeout
-        with self.translate_errors(request.url):
+        if is_loopback(request.url or ""):
+            kwargs["proxies"] = {}
+        proxy = select_proxy(request.url or "", kwargs.get("proxies"))
+        with _naming(proxy), self.translate_errors(request.url):
             try:
                 response = super().send(request, **kwargs)
+            except requests.exceptions.ProxyError as error:
+                raise Transient(
+                    f"the proxy does not answer: {list(_causes(error))[-1]}", hint=_PROXY_HINT
+                ) from error
             except requests.RequestException:
                 raise
             except ValueError as error:
@@ -279,16 +353,39 @@ class ArchiveSession(requests.Session):
             reason = documents.reason_of(body) or response.reason or "no reason given"
         status = response.status_code
         if status in {401, 403}:
-            return Unauthorized(reason, status=status)
+            hint = _WITHHELD_HINT if self._bearer.is_withheld else None
+            return Unauthorized(reason, status=status, hint=hint)
         if status in _TRANSIENT_STATUSES | _BUSY_STATUSES:
             kind = Busy if status in _BUSY_STATUSES else Transient
             waiting = retry_after_seconds(response.headers.get("Retry-After"), response.headers.get("Date"))
             return kind(reason, status=status, retry_after_seconds=waiting)
+        if status == requests.codes.proxy_authentication_required:
+            return Rejected(reason, status=status, hint=_PROXY_HINT)
         if status in _MISSING_STATUSES:
             return Missing(reason, status=status)
         failure = documents.failure(reason, otherwise=Rejected)
         failure.status = status
         return failure
+
+
+@contextmanager
+def _naming(proxy: str | None) -> Iterator[None]:
+    """Name the proxy in an error that may be its."""
+    try:
+        yield
+    except ArchiveError as error:
+        may_be_its = error.status in _PROXY_STATUSES or (error.status is None and isinstance(error, Transient))
+        words = f"(asked through the proxy {_without_user(urlsplit(proxy))})" if proxy and may_be_its else ""
+        if words not in error.message:
+            error.message = f"{error.message} {words}"
+            error.args = (error.message,)
+        raise
+
+
+def _origin_text(url: str) -> str:
+    """Print the origin of a URL."""
+    scheme, host, port = origin_of(url)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def retry_after_seconds(value: str | None, date: str | None = None) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from photoz_assets.tap import transport
+from photoz_assets.tap import hosts, transport
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.transport import ArchiveSession, retry_after_seconds
 from photoz_assets_tests.tap.documents import error_document
@@ -330,3 +330,169 @@ def test_plain_http_behind_https_is_transient(server: FaultyServer) -> None:
 def test_origin_counts_the_default_port() -> None:
     assert transport.origin_of("https://data.lsst.cloud/api/tap") == ("https", "data.lsst.cloud", 443)
     assert transport.origin_of("HTTPS://Data.LSST.cloud:443/") == ("https", "data.lsst.cloud", 443)
+
+
+AWAY = "http://archive.example/api/tap"
+
+
+@pytest.fixture
+def away(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
+    """Every machine but this one, whose names a proxy knows."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, server.base)
+    return server
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "127.1", "0x7f000001"])
+def test_loopback_is_never_asked_through_a_proxy(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    base = server.base.replace("127.0.0.1", host)
+    server.answer("GET", "/tap/r", Answer(status=302, headers={"Location": "/tap/s"}))
+    server.answer("GET", "/tap/s", Answer(body=b"rows"))
+    assert ArchiveSession(base).document(f"{base}/tap/r") == b"rows"
+
+
+@pytest.mark.parametrize("url", [AWAY, "https://archive.example/api/tap"])
+def test_proxy_that_does_not_answer_is_named(
+    away: FaultyServer, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    port = free_port()
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://me:hidden@127.0.0.1:{port}")
+    with pytest.raises(Transient, match=rf"the proxy .*http://127\.0\.0\.1:{port}.*NO_PROXY") as caught:
+        ArchiveSession(url).document(url)
+    assert "hidden" not in str(caught.value)
+    assert away.requests == []
+
+
+@pytest.mark.parametrize("status", [407, 502, 503, 504])
+def test_proxy_that_may_have_failed_is_named(away: FaultyServer, status: int) -> None:
+    away.answer("GET", "/api/tap", Answer(status=status))
+    with pytest.raises(ArchiveError, match=rf"\(asked through the proxy {away.base}\)"):
+        ArchiveSession(AWAY).document(AWAY)
+
+
+def test_proxy_is_not_named_where_the_archive_itself_says_no(away: FaultyServer) -> None:
+    away.answer("GET", "/api/tap", Answer(status=400, body=error_document("no table t")))
+    with pytest.raises(Rejected, match="no table t") as caught:
+        ArchiveSession(AWAY).document(AWAY)
+    assert "proxy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_archive_that_has_moved_to_https_is_said_to_have(away: FaultyServer, method: str, status: int) -> None:
+    new = "https://archive.example/api/tap"
+    away.answer(method, "/api/tap/sync", Answer(status=status, headers={"Location": f"{new}/sync"}))
+    with pytest.raises(Rejected, match=f"the archive has moved to {new} .*PHOTOZ_TAP_URL"):
+        ArchiveSession(AWAY, token=CANARY).request(method, f"{AWAY}/sync")
+    assert authorizations(away) == [None]
+
+
+def test_token_never_goes_over_plain_http_to_another_machine(away: FaultyServer) -> None:
+    away.answer("GET", "/api/tap", Answer(body=b"open to all"), Answer(status=401))
+    session = ArchiveSession(AWAY, token=CANARY)
+    assert session.document(AWAY) == b"open to all"
+    with pytest.raises(Unauthorized, match="never goes over plain http"):
+        session.document(AWAY)
+    assert authorizations(away) == [None, None]
+
+
+INWARD = [
+    "127.0.0.1",
+    "localhost",
+    "foo.localhost",
+    "127.1",
+    "2130706433",
+    "0",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+]
+INWARD += ["169.254.169.254", "[fe80::1]", "LocalHost."]
+
+
+@pytest.mark.parametrize("host", INWARD)
+@pytest.mark.parametrize("status", [302, 307])
+def test_redirect_from_another_machine_into_this_one_is_not_followed(
+    away: FaultyServer, elsewhere: FaultyServer, host: str, status: int
+) -> None:
+    inward = elsewhere.base.replace("127.0.0.1", host)
+    away.answer("GET", "/api/tap", Answer(status=status, headers={"Location": f"{inward}/secret"}))
+    with pytest.raises(Rejected, match="this machine or its own network"):
+        ArchiveSession(AWAY).document(AWAY)
+    assert elsewhere.requests == []
+    assert len(away.requests) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fe80::1"])
+def test_name_with_an_address_of_this_machine_leads_inward(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    def resolve(host: str, *rest: object) -> list[tuple[object, ...]]:
+        if rest[-1] and host == "metadata.example":
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert hosts.is_inward("http://metadata.example/", looks_up=True)
+    assert not hosts.is_inward("http://metadata.example/", looks_up=False)
+
+
+def test_redirect_between_other_machines_is_followed(away: FaultyServer) -> None:
+    away.answer("GET", "/api/tap", Answer(status=303, headers={"Location": "http://bucket.example/r"}))
+    away.answer("GET", "/r", Answer(body=b"rows"))
+    assert ArchiveSession(AWAY).document(AWAY) == b"rows"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_of_a_change_to_another_origin_is_not_followed(
+    server: FaultyServer, elsewhere: FaultyServer, method: str, status: int
+) -> None:
+    server.answer(method, "/tap/sync", Answer(status=status, headers={"Location": f"{elsewhere.base}/sync"}))
+    with pytest.raises(Rejected, match=f"sends a {method} on to another origin, {elsewhere.base}"):
+        ArchiveSession(f"{server.base}/tap").request(method, f"{server.base}/tap/sync")
+    assert elsewhere.requests == []
+
+
+MEMBERS = gzip.compress(BODY[:1000], mtime=0) + gzip.compress(BODY[1000:], mtime=0)
+
+
+@pytest.mark.parametrize("body", [gzip.compress(BODY, mtime=0), MEMBERS], ids=["one", "two members"])
+@pytest.mark.parametrize("piece_bytes", [1, 1 << 16])
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "identity"}], ids=str)
+def test_body_that_begins_as_gzip_is_unpacked(
+    server: FaultyServer, body: bytes, piece_bytes: int, headers: dict[str, str]
+) -> None:
+    server.answer("GET", "/tap", Answer(body=body, piece_bytes=piece_bytes, headers=headers))
+    assert ArchiveSession(server.base).document(f"{server.base}/tap") == BODY
+
+
+@pytest.mark.parametrize("body", [b"", b"\x1f", b"\x1f?", b"rows"])
+def test_body_that_does_not_begin_as_gzip_is_left_as_it_is(server: FaultyServer, body: bytes) -> None:
+    server.answer("GET", "/tap", Answer(body=body, piece_bytes=1))
+    assert ArchiveSession(server.base).document(f"{server.base}/tap") == body
+
+
+def test_bomb_without_a_content_encoding_is_bounded(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(body=gzip.compress(bytes(1 << 26))))
+    with pytest.raises(Protocol, match="a document of over"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+def test_refusal_in_bytes_that_are_no_text_shows_none_of_them(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=400, body=bytes(range(256))))
+    with pytest.raises(Rejected, match=r"says: Bad Request \(HTTP 400\)"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
