@@ -19,6 +19,7 @@ from photoz_assets.lake.job_records import JobRecord, job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.slots import slot
 from photoz_assets.tap.client import TapClient
+from photoz_assets.tap.columns import count_field
 from photoz_assets.tap.documents import JobSummary
 from photoz_assets.tap.errors import ContractViolation, JobAborted, JobFailed, Protocol, Rejected, Truncated
 from photoz_assets.tap.jobs import Job
@@ -33,7 +34,7 @@ BUSY_RETRY: Final = RetryPolicy(
     attempts=15, total_seconds=3600.0, first_delay_seconds=30.0, longest_delay_seconds=600.0
 )
 
-_COUNT_SCHEMA: Final = pa.schema([pa.field("num_rows", pa.int64())])
+_COUNT_SCHEMA: Final = pa.schema([count_field("num_rows")])
 # Above the one row that there is: a result that fills its MAXREC counts as cut off.
 _COUNT_MAXREC: Final = 10
 _SECONDS_BETWEEN_REPORTS: Final = 9.0

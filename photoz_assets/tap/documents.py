@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
 from photoz_assets.tap import charset
 from photoz_assets.tap.errors import ArchiveError, Busy, JobFailed, Protocol, Rejected, TooLarge, Transient
+from photoz_assets.tap.links import resolve
 from photoz_assets.tap.names import fold
 from photoz_assets.text import one_line
 
@@ -160,6 +160,22 @@ def reason_of(body: bytes) -> str | None:
         return None if _is_binary(body) else body[:_EXCERPT].decode("utf-8", errors="replace").strip()
 
 
+def _result_url(links: Mapping[str, str], url: str) -> str | None:
+    """Return where a job's result is, by the links of its document at a URL; None if they do not tell.
+
+    TAP calls the result "result" (TAP 1.1 sec. 2.2.3); services have other names for the only one. Links are
+    relative to the document (RFC 3986 sec. 5.1.3), but for those that were meant to be relative to the job.
+    """
+    promised = f"{url}/results/result"
+    named = [links["result"]] if "result" in links else []
+    alone = list(links.values()) if len(links) == 1 else []
+    alike = [link for link in links.values() if link.strip().endswith("/results/result")]
+    for link in (*named, *alone, *alike):
+        if (found := resolve(url, link)) is not None:
+            return promised if resolve(f"{url}/", link) == promised and not found.startswith(f"{url}/") else found
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobSummary:
     """A UWS job as its document tells it (UWS 1.1 sec. 2.1).
@@ -213,21 +229,14 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
     if one_line(phase, _LONGEST_PHASE) != phase:
         raise Protocol(f"the job is in what is no phase: {one_line(phase, _LONGEST_PHASE)!r}")
     summary = next(descendants(root, "errorSummary"), None)
-    links = {each.get("id", ""): each.get(_XLINK_HREF, "") for each in descendants(root, "result")}
+    links = {each.get("id", "").strip().lower(): each.get(_XLINK_HREF, "") for each in descendants(root, "result")}
     parameters = {each.get("id", "").upper(): each.text for each in descendants(root, "parameter")}
-    result = links.get("result") or next(
-        (link for link in links.values() if link.endswith("/results/result")), None
-    )
-    counted = links.get("rowcount", "").removeprefix("final:")
-    try:
-        result_url = urljoin(f"{url}/", result) if result else None
-    except ValueError as error:
-        raise Protocol(f"the job's result is at what is no URL: {result!r}") from error
+    counted = links.pop("rowcount", "").strip().removeprefix("final:")
     return JobSummary(
-        phase=phase.upper(),
+        phase=fold(phase).upper(),
         error=_text(summary, "message") if summary is not None else None,
         error_is_transient=summary is not None and summary.get("type") == "transient",
-        result_url=result_url,
+        result_url=_result_url(links, url),
         rows=whole(counted),
         items_done=whole(_text(root, "itemsProcessed")),
         items_total=whole(_text(root, "totalItems")),

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import pyarrow as pa
+import requests
 
 from photoz_assets.tap import documents, votable
 from photoz_assets.tap.documents import JobSummary
@@ -34,6 +35,9 @@ _LONGEST_POLL_SECONDS: Final = 10.0  # whoever watches wants to hear of a long q
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _PAUSE_GROWTH: Final = 1.5
+# Services have lost the request to run a job, or answered it and let the job lie.
+_FIRST_RESTART_SECONDS: Final = 60.0
+_LONGEST_RESTART_SECONDS: Final = 600.0
 # A run that is being stopped has seconds, not minutes, to tidy up.
 _CLOSE_RETRY: Final = RetryPolicy(attempts=2, total_seconds=10.0)
 _GRACE_SECONDS: Final = 5.0
@@ -78,6 +82,7 @@ class Job:
         self._waiting = replace(retrying, policy=patience)
         self._maxrec = maxrec
         self._phase = ""
+        self._is_started = False
         self._is_gone = False
 
     def __repr__(self) -> str:
@@ -116,12 +121,8 @@ class Job:
         ArchiveError
             The archive does not start it.
         """
-
-        def start() -> None:
-            if self._ask().phase == "PENDING":
-                self._set_phase("RUN")
-
-        self._retrying(start)
+        self._retrying(self._start)
+        self._is_started = True
 
     def wait(
         self, deadline_seconds: float, *, on_progress: Callable[[JobSummary], None] | None = None
@@ -153,6 +154,7 @@ class Job:
         """
         clock, started = self._retrying.clock, self._retrying.clock()
         pause, phase = _FIRST_PAUSE_SECONDS, ""
+        started_at, patience = started, _FIRST_RESTART_SECONDS
         while True:
             asked = clock()
             left = deadline_seconds - (asked - started)
@@ -164,6 +166,9 @@ class Job:
             left = deadline_seconds - (clock() - started)
             if left <= 0:
                 raise self._overdue(summary, deadline_seconds)
+            if self._is_started and summary.phase == "PENDING" and clock() - started_at >= patience:
+                self._start_again(clock() - started_at, left)
+                started_at, patience = clock(), min(2 * patience, _LONGEST_RESTART_SECONDS)
             # A service that honours WAIT has let us wait already. Of one that does not, and in phases in which
             # none does, we ask again after a pause that grows.
             pause = (
@@ -194,7 +199,7 @@ class Job:
         expected_rows
             How many rows there must be; by default what the job says, if it says.
         spool
-            A file to keep the result in while it is read, for Parquet.
+            A file to keep a Parquet result in while it is read; by default one in the system's folder for such.
         deadline_seconds
             How long the download may take.
         batch_rows
@@ -211,11 +216,12 @@ class Job:
             The job is not completed.
         """
         summary = self._completed(self.summary())
-        url = summary.result_url or f"{self.url}/results/result"
+        promised = f"{self.url}/results/result"
+        url = summary.result_url or promised
         clock = self._retrying.clock
         return ResultStream(
             self._session,
-            lambda: self._waiting(lambda: self._session.get(url, stream=True), within_seconds=deadline_seconds),
+            lambda: self._waiting(lambda: self._open(url, promised), within_seconds=deadline_seconds),
             url=url,
             schema=schema,
             clock=clock,
@@ -225,6 +231,20 @@ class Job:
             deadline=None if deadline_seconds is None else clock() + deadline_seconds,
             batch_rows=batch_rows,
         )
+
+    def _open(self, url: str, promised: str) -> requests.Response:
+        """Ask for the result at the link that the job has, and where TAP promises it (TAP 1.1 sec. 2.2.3)."""
+        try:
+            self._session.refuse_inward(url, self.url)
+            return self._session.get(url, stream=True)
+        except Rejected as error:
+            if url == promised:
+                raise
+            self._retrying.on_event(f"the link to the result leads nowhere: {error}")
+            try:
+                return self._session.get(promised, stream=True)
+            except Missing:
+                raise error from None
 
     def abort(self) -> None:
         """Stop the query.
@@ -275,6 +295,19 @@ class Job:
             self._is_gone = True
         except ArchiveError as error:
             self._retrying.on_event(f"the job could not be removed: {error}")
+
+    def _start(self) -> None:
+        """Start the query unless it has been started."""
+        if self._ask().phase == "PENDING":
+            self._set_phase("RUN")
+
+    def _start_again(self, seconds: float, left_seconds: float) -> None:
+        """Start a query that the archive has let lie, and say so. It may begin just then, which is no error."""
+        self._retrying.on_event(f"the job is PENDING {seconds:.0f} s after it was started: it is started again")
+        try:
+            self._retrying(self._start, within_seconds=left_seconds)
+        except ArchiveError as error:
+            self._retrying.on_event(f"the job could not be started again: {error}")
 
     def _require_ownership(self) -> None:
         """Refuse to touch what is somebody else's."""

@@ -374,3 +374,89 @@ def test_close_of_a_job_that_is_gone_is_done(server: FaultyServer, make_job: Mak
     events: list[str] = []
     make_job(events=events).close()
     assert events == []
+
+
+def test_job_that_stays_pending_after_it_was_started_is_started_again_and_it_is_said(
+    server: FaultyServer, make_job: MakeJob, clock: Clock
+) -> None:
+    def phase(_: Request) -> Answer:
+        return state("PENDING" if len(phases_set(server)) < 3 else "COMPLETED")
+
+    server.answer("GET", JOB, phase)
+    events: list[str] = []
+    job, began = make_job(events=events), clock.now
+    job.run()
+    assert job.wait(3600).phase == "COMPLETED"
+    assert phases_set(server) == ["RUN"] * 3
+    assert len(events) == 2
+    assert all("the job is PENDING" in event and "started again" in event for event in events)
+    assert clock.now - began < 600
+
+
+def test_job_that_cannot_be_started_again_is_waited_for(server: FaultyServer, make_job: MakeJob) -> None:
+    see_job = {"Location": f"{server.base}{JOB}"}
+    refusal = Answer(status=400, body=error_document("the job is queued"))
+    server.answer("POST", f"{JOB}/phase", Answer(status=303, headers=see_job), refusal)
+    server.answer("GET", JOB, lambda _: state("PENDING" if len(phases_set(server)) < 2 else "COMPLETED"))
+    events: list[str] = []
+    job = make_job(events=events)
+    job.run()
+    assert job.wait(3600).phase == "COMPLETED"
+    assert any("could not be started again" in event and "the job is queued" in event for event in events)
+
+
+def test_job_that_nobody_started_is_left_pending(server: FaultyServer, make_job: MakeJob) -> None:
+    server.answer("GET", JOB, state("PENDING"))
+    with pytest.raises(DeadlineExceeded, match="PENDING"):
+        make_job().wait(3600)
+    assert phases_set(server) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "found_at"),
+    [
+        ("../files/21.vot", "/tap/files/21.vot"),
+        ("./abc/./results/main", f"{JOB}/results/main"),
+        ("/files//21.vot", "/files//21.vot"),
+        ("results/result", RESULT),
+        ("nowhere", RESULT),
+        ("ftp://archive.example/r", RESULT),
+        ("http://[::1", RESULT),
+        ("", RESULT),
+    ],
+)
+def test_result_is_fetched_by_its_link_or_where_tap_promises_it(
+    server: FaultyServer, make_job: MakeJob, link: str, found_at: str
+) -> None:
+    server.answer("GET", JOB, Answer(body=job_document("COMPLETED", result=link or "@").replace(b'"@"', b'""')))
+    server.answer("GET", found_at, Answer(body=TABLE))
+    events: list[str] = []
+    assert sum(batch.num_rows for batch in make_job(events=events).fetch(LONG)) == 3
+    assert server.requests[-1].path == found_at
+    assert bool(events) == (link == "nowhere")
+
+
+def test_result_that_is_nowhere_is_missing(server: FaultyServer, make_job: MakeJob) -> None:
+    server.answer("GET", JOB, state("COMPLETED", result="/files/gone"))
+    with pytest.raises(Missing):
+        list(make_job().fetch(LONG))
+    server.answer("GET", "/files/gone", Answer(status=403))
+    with pytest.raises(Unauthorized):
+        list(make_job().fetch(LONG))
+    assert [request.path for request in server.requests][-2:] == ["/files/gone", RESULT]
+
+
+def test_result_whose_link_leads_into_this_machine_is_fetched_from_the_archive(
+    server: FaultyServer, elsewhere: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.base)
+    server.answer("GET", JOB, state("COMPLETED", result=f"{elsewhere.base}/secret"))
+    server.answer("GET", RESULT, Answer(body=TABLE))
+    session = ArchiveSession("http://archive.example/tap")
+    job = Job(
+        f"http://archive.example{JOB}", session=session, retrying=Retrying(policy=RetryPolicy()), owned=False
+    )
+    assert sum(batch.num_rows for batch in job.fetch(LONG)) == 3
+    assert elsewhere.requests == []
