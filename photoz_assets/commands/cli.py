@@ -1,7 +1,5 @@
 """The command line: ``photoz``. What a command does stands in the module of its name."""
 
-import csv
-import io
 import json
 import os
 import sys
@@ -10,16 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
-from photoz_assets import connect
 from photoz_assets.errors import PhotozError
 
 if TYPE_CHECKING:
-    import duckdb
-
     from photoz_assets.environment import Settings
 
 _warn: Final = partial(click.echo, err=True)
@@ -32,6 +27,9 @@ def _without_traceback() -> Iterator[None]:
         yield
     except PhotozError as error:
         raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        # Whoever reads has seen enough; click ends quietly.
+        raise
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise click.ClickException(
@@ -168,49 +166,50 @@ def status(*, as_json: bool, check: bool) -> None:
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["table", "csv", "json"]),
+    type=click.Choice(["table", "csv", "json", "parquet", "arrow"]),
     default="table",
     show_default=True,
-    help="How rows are printed; a table shows the first and the last of many.",
+    help="How rows are written; a table shows the first and the last of many.",
 )
-def query(sql: str, layout: str) -> None:
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="File to write; by default the standard output.",
+)
+def query(sql: str, layout: str, output: Path | None) -> None:
     """Ask the lake in SQL.
 
-    DuckDB's; each asset that has files is a view of its name. Exits with 1 if the query fails.
+    DuckDB's; each asset that has files is a view of its name. Takes one statement that reads, SELECT or DESCRIBE
+    say, and nothing but the lake is read. Where columns share a name, csv repeats it; json, parquet and arrow
+    number it. Exits with 1 if the query fails.
     """
+    if output is None and layout in {"parquet", "arrow"} and sys.stdout.isatty():
+        raise click.UsageError(f"{layout} is nothing for a terminal: name a file with --output")
     with _without_traceback():
         data_dir = _settings().data_dir
-        import duckdb  # noqa: PLC0415 - as above
+        from photoz_assets.commands.query import write_query  # noqa: PLC0415 - as above
 
+        with _sink(output) as sink:
+            write_query(data_dir, sql, layout, sink)
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[BinaryIO]:
+    """Open what a query writes: a file that is there once it is whole, or the standard output."""
+    if output is None:
+        yield sys.stdout.buffer
+    elif output.exists() and not output.is_file():
+        with output.open("wb") as sink:
+            yield sink
+    else:
+        partial_file = output.with_name(f".{output.name}.{os.getpid()}")
         try:
-            with connect(data_dir) as connection:
-                click.echo(_printed(connection.sql(sql), layout), nl=False)
-        except duckdb.Error as error:
-            raise click.ClickException(f"{str(error).splitlines()[0]} ({_held(data_dir)})") from error
-
-
-def _held(data_dir: Path) -> str:
-    """Say what can be asked for."""
-    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
-
-    assets = Lake(data_dir).assets()
-    return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
-
-
-def _printed(rows: "duckdb.DuckDBPyRelation | None", layout: str) -> str:
-    """Lay out a query's rows; a statement without rows prints nothing."""
-    if rows is None:
-        return ""
-    if layout == "table":
-        return str(rows)
-    frame = rows.to_arrow_table().to_pylist()
-    if layout == "json":
-        return json.dumps(frame, default=str, indent=2) + "\n"
-    written = io.StringIO()
-    table = csv.DictWriter(written, rows.columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(frame)
-    return written.getvalue()
+            with partial_file.open("wb") as sink:
+                yield sink
+            partial_file.replace(output)
+        finally:
+            partial_file.unlink(missing_ok=True)
 
 
 @main.command()

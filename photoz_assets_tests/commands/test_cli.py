@@ -109,38 +109,10 @@ def test_status_names_failed_checks(home: Path) -> None:
     assert shown.exit_code == 1
 
 
-@pytest.mark.usefixtures("lake")
-def test_query_prints_a_table_csv_or_json() -> None:
-    ask = partial(_run, "query", "SELECT tract, count(*) AS num FROM matched_galaxies GROUP BY ALL ORDER BY ALL")
-    assert "3637" in ask().output
-    assert ask("--format", "csv").output == "tract,num\n3637,20\n3638,20\n"
-    assert json.loads(ask("--format", "json").output) == [
-        {"tract": 3637, "num": 20},
-        {"tract": 3638, "num": 20},
-    ]
-
-
-@pytest.mark.usefixtures("lake")
-def test_query_that_fails_says_why_in_one_line_and_exits_with_1() -> None:
-    failed = _run("query", "SELECT * FROM galaxies")
-    assert failed.exit_code == 1
-    assert "galaxies does not exist" in failed.output
-    assert "the lake holds matched_galaxies" in failed.output
-    assert len(failed.output.strip().splitlines()) == 1
-
-
 def _damage(path: Path) -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(path.read_bytes()[:-100] if path.exists() else b"PAR1 no more")
     return str(path)
-
-
-def test_query_names_a_damaged_file_in_one_line(lake: Lake) -> None:
-    damaged = _damage(lake.table("matched_galaxies", 3637))
-    refused = _run("query", "SELECT 1")
-    assert refused.exit_code == 1
-    assert damaged in refused.output
-    assert len(refused.output.strip().splitlines()) == 1
 
 
 def test_status_names_damaged_files_and_shows_the_rest(lake: Lake) -> None:
@@ -164,10 +136,6 @@ def test_status_is_not_well_with_a_damaged_file_of_any_asset(lake: Lake) -> None
     assert _run("status", "--check").exit_code == 1
     [named] = json.loads(_run("status", "--json").output)["damaged"]
     assert damaged in named
-
-
-def test_query_of_an_empty_lake_says_how_to_fill_it() -> None:
-    assert "make demo" in _run("query", "SELECT * FROM galaxies").output
 
 
 @pytest.mark.parametrize(
