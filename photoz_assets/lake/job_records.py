@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from photoz_assets.lake.durable import flush
 from photoz_assets.lake.locks import FileLock
 
 _SUFFIX: Final = ".json"
@@ -67,6 +68,7 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
     record = JobRecord(lock, archive_url=archive_url, run_id=run_id, job_url=job_url)
     try:
         record.note(job_url)
+        flush(folder)
         yield record
     except BaseException:
         lock.release(remove=record.job_url is None)
@@ -75,7 +77,7 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
 
 
 def _inherit(folder: Path, pattern: str) -> tuple[FileLock | None, str | None]:
-    """FileLock the record of a dead owner, with its job's URL; records that were never filled are removed."""
+    """Lock and return the record of a dead owner, with its job's URL; records that say nothing are removed."""
     for path in sorted(folder.glob(pattern)):
         if (lock := FileLock.acquire(path, create=False)) is None:
             continue

@@ -1,8 +1,8 @@
 """File locks: files that a living process holds locked.
 
-The kernel drops the lock with the process, however it ends, so nothing that was killed ever blocks anybody.
+The kernel drops a lock when its process ends, however it ends, so that a killed process blocks nobody.
 File locks bound the concurrent queries (``slots``), mark staged files as in use, and tell whose archive job is
-whose. The locks are ``flock(2)``: they hold between the processes of one machine.
+whose. They are ``flock(2)`` locks, which hold between the processes of one machine.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ class FileLock:
 
     @classmethod
     def acquire(cls, path: Path, *, create: bool = True, wait: bool = False) -> Self | None:
-        """FileLock a file; give None if it is gone and not to be made, or another's and not to be waited for.
+        """Lock a file; return None if it is missing and ``create`` is false, or locked and ``wait`` is false.
 
         Raises
         ------
@@ -52,10 +52,11 @@ class FileLock:
             os.close(descriptor)
 
     def write(self, text: str) -> None:
-        """Replace what the file says."""
+        """Replace what the file says, on the disk."""
         descriptor = self._held()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
+        os.fsync(descriptor)
 
     def rename(self, path: Path) -> None:
         """Move the file; the lock goes with it."""
@@ -79,7 +80,7 @@ class FileLock:
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
-    """Tell whether a path still names the file that a descriptor holds open."""
+    """Return whether a path still names the file that a descriptor holds open."""
     try:
         named = path.stat()
     except FileNotFoundError:

@@ -4,7 +4,6 @@ Between the two lies the audit (``lake.audit``). A staged file is locked by the 
 what a killed process left is swept by the next that stages.
 """
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from photoz_assets.lake.durable import flush, make_folder, put_in_place
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import FileLock, locked
 from photoz_assets.lake.provenance import Provenance
@@ -105,7 +105,7 @@ class TableWriter:
         provenance = provenance.with_rows(self._rows)
         self._writer.add_key_value_metadata(file_metadata(self._contract, provenance, self._lengths))
         self._writer.close()
-        _flush(self._lock.path)
+        flush(self._lock.path)
         return StagedTable(
             contract=self._contract,
             provenance=provenance,
@@ -170,8 +170,9 @@ def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
     """
     with temp_file(lake) as written:
         yield written
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        written.replace(destination)
+        flush(written)
+        make_folder(destination.parent)
+        put_in_place(written, destination)
 
 
 def spill_folder(staged: Path) -> Path:
@@ -191,13 +192,12 @@ def publish(lake: Lake, staged: StagedTable) -> Path:
     """
     destination = lake.table(staged.contract.table, staged.provenance.tract)
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(destination.parent)
         with locked(lake.publishing):
             if staged.provenance.archive is not None:
                 lake.require_same_archive(staged.provenance.archive)
             # The lock keeps the staged name: whatever stops us from here on, what it removes is not the table.
-            staged.path.replace(destination)
-        _flush(destination.parent)
+            put_in_place(staged.path, destination)
     finally:
         staged.discard()
     return destination
@@ -217,12 +217,3 @@ def _new_file(folder: Path, table: str) -> FileLock:
 
 def _floats(contract: Contract) -> list[str]:
     return [column.name for column in contract if pa.types.is_floating(column.type)]
-
-
-def _flush(path: Path) -> None:
-    """Bring a file or a folder to the disk, so that a power cut after the rename loses nothing."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,8 +2,10 @@
 
 import errno
 import hashlib
+import os
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from photoz_assets import connect
-from photoz_assets.lake import staging
 from photoz_assets.lake.layout import ForeignArchiveError, Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
@@ -114,11 +115,13 @@ def test_tract_of_another_archive_is_refused_and_the_last_one_stays(lake: Lake) 
 def test_publication_that_is_stopped_after_the_rename_keeps_the_table(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
-    def stop(_: Path) -> None:
-        raise interruption
+    def stop(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise interruption
 
+    publish(lake, staged(lake, galaxies(50)))
     waiting = staged(lake, galaxies(100))
-    monkeypatch.setattr(staging, "_flush", stop)
+    monkeypatch.setattr(os, "fsync", stop)
     with pytest.raises((KeyboardInterrupt, OSError)):
         publish(lake, waiting)
     waiting.discard()
