@@ -184,3 +184,22 @@ def tap_token() -> str | None:
 def butler_repository() -> str | None:
     """Return the Butler repository, if one is set."""
     return settings().butler_repository
+
+
+def named_folder(text: str) -> Path:
+    """Return the absolute path of a folder that is named by a text, as the settings have it; ``~`` is home.
+
+    Raises
+    ------
+    SettingError
+        It is no folder on this machine.
+    """
+    try:
+        return _local_folder(text)
+    except ValueError as error:
+        raise SettingError(f"{text!r} is no folder on this machine, such as /data/photoz: {error}") from None
+
+
+def has_butler_token() -> bool:
+    """Return whether the Butler's client would find a token: it looks into the environment by itself."""
+    return any(os.environ.get(name) for name in ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN"))

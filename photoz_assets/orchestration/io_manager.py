@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from photoz_assets.environment import data_dir
+from photoz_assets.environment import data_dir, named_folder
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.lake.writing import WrittenTable
@@ -39,8 +39,14 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     )
 
     def open(self) -> Lake:
-        """Return the lake, resolved now."""
-        return Lake(Path(self.data_dir) if self.data_dir else data_dir())
+        """Return the lake, resolved now.
+
+        Raises
+        ------
+        SettingError
+            What is configured is no folder on this machine.
+        """
+        return Lake(named_folder(self.data_dir) if self.data_dir else data_dir())
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

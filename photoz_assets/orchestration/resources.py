@@ -2,6 +2,8 @@
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
 from photoz_assets.tap.client import TapClient
+from photoz_assets.tap.errors import Rejected
+from photoz_assets.tap.transport import origin_of
 from the environment alone, so that no page of the UI and no run record holds it.
 """
 
@@ -12,11 +14,13 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from photoz_assets import environment
-from photoz_assets.butler.repository import Repository
+from photoz_assets.butler.repository import ButlerError, Repository
 from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
+from photoz_assets.tap.errors import Rejected
+from photoz_assets.tap.transport import origin_of
 
 
 class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
@@ -52,15 +56,23 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
     def client(self, *, run_id: str, log: Callable[[str], None]) -> TapClient:
         """Return the archive, asked in the name of a run.
 
+        The token is for the origin of ``PHOTOZ_TAP_URL`` alone: whoever can launch a run can write its
+        configuration, but must not send the token elsewhere.
+
         Raises
         ------
         SettingError
             The environment's settings of the embedded archive make no sense.
         """
-        url = self.url or environment.tap_url()
+        named = environment.tap_url()
+        url = self.url or named
+        token = environment.tap_token() if url else None
+        if url and token and not _is_of_origin(url, named):
+            log(f"{url} is asked without the token, which is for the origin of PHOTOZ_TAP_URL alone")
+            token = None
         return TapClient(
             url or self._embedded_url(),
-            token=environment.tap_token() if url else None,
+            token=token,
             run_id=run_id,
             on_event=log,
             prefer_parquet=self.result_format == "parquet",
@@ -93,6 +105,15 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
             self._embedded = None
 
 
+def _is_of_origin(url: str, named: str | None) -> bool:
+    """Return whether a URL has the scheme, host and port of the one that is named."""
+    try:
+        return named is not None and origin_of(url) == origin_of(named)
+    except Rejected:
+        # It is refused, by name, where it is asked.
+        return False
+
+
 class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
     """The Butler repository that a run reads, if there is one."""
 
@@ -113,8 +134,15 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
         ButlerError
             The client is not installed, nothing is configured, or the repository cannot be opened.
         """
+        named = environment.butler_repository()
+        location = self.repository or named
+        if location != named and environment.has_butler_token():
+            raise ButlerError(
+                f"the repository {location} of this run's configuration is another than PHOTOZ_BUTLER_REPOSITORY, "
+                "and the client would send it the token: set PHOTOZ_BUTLER_REPOSITORY to it, or unset the token"
+            )
         return Repository.open(
-            self.repository or environment.butler_repository(),
+            location,
             collections=tuple(self.collections),
             skymap=self.skymap,
         )

@@ -35,6 +35,7 @@ def test_service_of_another_kind_gives_the_same_tables(
     other: ArchiveServer, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHOTOZ_TAP_TOKEN", "a-token")
+    monkeypatch.setenv("PHOTOZ_TAP_URL", other.url)
     theirs = Runs(other.url, tmp_path / "other")
     run = theirs("tap_tables", "tap_columns", "skyinfo", "matched_galaxies", tract=TRACT)
     assert run.success, run.failure

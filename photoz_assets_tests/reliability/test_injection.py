@@ -129,7 +129,8 @@ def struck_runs(world: World, one_tract: ArchiveServer, home: Path, monkeypatch:
     """The ids of runs to which the archive says such things, with a home that remembers them."""
     monkeypatch.setattr(RetryPolicy, "delay_seconds", lambda *_, **__: None)
     runs, made = Runs(f"{world.proxy.base}/tap", world.lake.root), []
-    with environ({"PHOTOZ_TAP_TOKEN": CANARY}), dg.DagsterInstance.local_temp(str(home)) as instance:
+    named = {"PHOTOZ_TAP_TOKEN": CANARY, "PHOTOZ_TAP_URL": runs.url}
+    with environ(named), dg.DagsterInstance.local_temp(str(home)) as instance:
         runs.instance = instance
         for way in WAYS:
             world.proxy.faults = [way]

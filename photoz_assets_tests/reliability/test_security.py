@@ -115,7 +115,8 @@ def test_token_is_found_nowhere_after_runs_that_failed_in_every_way(
     home.mkdir()
     runs = Runs(f"{world.proxy.base}/tap", world.lake.root)
     outcomes = []
-    with environ({"PHOTOZ_TAP_TOKEN": CANARY}), dg.DagsterInstance.local_temp(str(home)) as instance:
+    named = {"PHOTOZ_TAP_TOKEN": CANARY, "PHOTOZ_TAP_URL": runs.url}
+    with environ(named), dg.DagsterInstance.local_temp(str(home)) as instance:
         runs.instance = instance
         for way in WAYS:
             world.proxy.faults = [way]
