@@ -4,11 +4,12 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from photoz_archive.settings import SettingsCommand, density_option
+from photoz_archive.commands import SettingsCommand, density_option, extra_needed
 
 _PROFILES = ("friendly", "rubin", "plain")
 
@@ -38,27 +39,36 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
         raise click.ClickException(
             f"the environment variable {token_env} is empty; set it to the token to ask for"
         )
-    from photoz_archive.service.profile import Profile  # noqa: PLC0415  (not for --help)
-    from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415  (slow to load)
-
+    folder = data_dir.expanduser()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    server = ArchiveServer(
-        data_dir.expanduser(),
-        density=density,
-        host=host,
-        port=port,
-        profile=getattr(Profile, profile)(),
-        token=token,
-    )
-    try:
-        server.start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.ClickException(
-            f"cannot serve {host}:{port} from {data_dir}: {reason}; choose another --host, --port or --data-dir"
-        ) from error
+    with extra_needed("archive"):
+        from photoz_archive.service.dp02_listing import dp02_listing  # noqa: PLC0415  (not for --help)
+        from photoz_archive.service.official import OfficialSchemaError  # noqa: PLC0415  (as above)
+
+        def read_ahead() -> None:
+            # What goes wrong is met again by the server.
+            with suppress(ModuleNotFoundError, OfficialSchemaError, OSError):
+                dp02_listing(folder / "schemas")
+
+        # On an empty folder another process reads the official schemas, while this one loads all else.
+        threading.Thread(target=read_ahead, daemon=True).start()
+        from photoz_archive.service.profile import Profile  # noqa: PLC0415  (as above)
+        from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415  (slow to load)
+
+        server = ArchiveServer(
+            folder, density=density, host=host, port=port, profile=getattr(Profile, profile)(), token=token
+        )
+        try:
+            server.start()
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot serve {host}:{port} from {data_dir}: {error.strerror or error}; "
+                "choose another --host, --port or --data-dir"
+            ) from error
+        except OfficialSchemaError as error:
+            raise click.ClickException(str(error)) from error
     click.echo(f"The simulated archive answers at {server.url} (stop it with Ctrl-C)")
     sys.stdout.flush()
     stopping.wait()

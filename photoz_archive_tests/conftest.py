@@ -1,4 +1,4 @@
-"""What the archive's own tests share: its rows, read without it."""
+"""What the archive's own tests share: what it lists, and its rows, read without it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 import pyvo
 
+from photoz_archive.adql.catalog import Catalog
+from photoz_archive.service.dp02_listing import dp02_listing
+from photoz_archive.service.schema import ArchiveSchema, load_schema
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.store import SkyStore
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
@@ -19,6 +22,16 @@ class SkyRows:
     objects: pd.DataFrame
     truths: pd.DataFrame
     matches: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def schema(sky_folder: Path) -> ArchiveSchema:
+    return load_schema(dp02_listing(sky_folder / "schemas"), "simulated")
+
+
+@pytest.fixture(scope="session")
+def catalog(schema: ArchiveSchema) -> Catalog:
+    return schema.catalog
 
 
 @pytest.fixture(scope="session")

@@ -60,3 +60,24 @@ def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("butler") / "repository"
     make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
     return folder
+
+
+def hiding(folder: Path, *modules: str) -> Path:
+    """Make a folder that, put first on PYTHONPATH, hides modules and what lies below them from a process."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        f"""
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if any(name == hidden or name.startswith(hidden + ".") for hidden in {modules!r}):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+    )
+    return folder
+
+
+def with_path(folder: Path) -> str:
+    """Return PYTHONPATH with a folder before what it has."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from photoz_archive.settings import SettingsCommand, default_data_dir, density_option
+from photoz_archive.commands import SettingsCommand, default_data_dir, density_option, extra_needed
 
 
 def _tracts(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -39,18 +39,15 @@ def main(*, repository: Path, tracts: tuple[int, ...], density: float, data_dir:
 
     The settings of the archive in .env of the current folder hold here too, so that both give the same rows.
     """
-    from photoz_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
-    from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
+    with extra_needed("butler"):
+        from photoz_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
+        from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
 
-    try:
-        store = SkyStore(data_dir.expanduser() / "sky", density=density)
-        make_repository(repository, store, tracts, say=click.echo)
-    except ImportError as error:
-        raise click.ClickException(
-            f"the Butler's client is not installed ({error.name}): pip install 'photoz_assets[butler]'"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        try:
+            store = SkyStore(data_dir.expanduser() / "sky", density=density)
+            make_repository(repository, store, tracts, say=click.echo)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
     click.echo(f"The simulated repository is {repository.absolute()}, its collection {COLLECTION}.")
     click.echo(f"Materialize the assets of the group butler with PHOTOZ_BUTLER_REPOSITORY={repository.absolute()}")
 

@@ -1,1 +1,1 @@
-"""Packaged facts: the tract list, the archive's schema and the galaxy population. See README.md here."""
+"""The packaged population of the simulated galaxies. See README.md here."""

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from photoz_archive.adql.catalog import ColumnFacts
+from photoz_archive.adql.catalog import Catalog, ColumnFacts
 from photoz_archive.adql.macros import MACROS
 from photoz_archive.adql.scopes import Scan
 from photoz_archive.adql.translator import Translation
@@ -23,7 +23,7 @@ from photoz_archive.service.cancellation import Interruption
 from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.fields import result_fields
-from photoz_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema
+from photoz_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema, Columns
 from photoz_archive.service.stream import ResultWriter
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Engine:
         self,
         schema: ArchiveSchema,
         sky: Sky,
-        patches: pa.Table,
+        patches: Columns,
         *,
         sky_folder: Path,
         scratch_folder: Path,
@@ -84,7 +84,7 @@ class Engine:
     ) -> None:
         self._sky = sky
         self._all_tracts = frozenset(sky.tracts)
-        tables = {("tap_schema", name): table for name, table in schema.rows().items()}
+        tables = {("tap_schema", name): columns for name, columns in schema.tap_schema().items()}
         tables[DATA_SCHEMA, "coaddpatches"] = patches
         self._held = frozenset(tables)
         scratch_folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class Engine:
                 "autoload_known_extensions": False,
             },
         )
-        self._fill(tables)
+        self._fill(tables, schema.catalog)
         for statement in MACROS:
             self._database.execute(statement)
         self._lock(sky_folder)
@@ -214,12 +214,14 @@ class Engine:
             f"density {WHOLE_SKY_DENSITY:g}"
         )
 
-    def _fill(self, tables: dict[tuple[str, str], pa.Table]) -> None:
-        for (schema, name), rows in tables.items():
+    def _fill(self, tables: dict[tuple[str, str], Columns], catalog: Catalog) -> None:
+        """Make tables of values that are at hand; Arrow would load pandas for them, in half a second."""
+        for (schema, name), values in tables.items():
+            facts = catalog.find(schema, name)
+            types = {c.name: _DUCKDB_TYPES[c.datatype].value for c in (facts.columns if facts else ())}
+            columns = ", ".join(f'unnest(${column}::{types[column]}[]) AS "{column}"' for column in values)
             self._database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self._database.register("incoming", rows)
-            self._database.execute(f'CREATE TABLE "{schema}"."{name}" AS FROM incoming')
-            self._database.unregister("incoming")
+            self._database.execute(f'CREATE TABLE "{schema}"."{name}" AS SELECT {columns}', values)
 
     def _lock(self, sky_folder: Path) -> None:
         self._database.execute("SET python_enable_replacements = false")

@@ -1,17 +1,14 @@
-"""What TAP_SCHEMA says: the packaged extract of the official schema as a catalog and as tables of rows.
+"""What TAP_SCHEMA says: the listed schemas as a catalog and as tables of rows.
 
-The extract follows Rubin's own services: VOTable datatypes, seven kinds of them, in ``datatype``.
+As in Rubin's own services, ``datatype`` holds VOTable datatypes, seven kinds of them.
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
 from typing import Any, Final
 
-import pyarrow as pa
-
-from photoz_archive.adql.catalog import Catalog, ColumnFacts, TableFacts
+from photoz_archive.adql.catalog import Catalog, ColumnFacts
+from photoz_archive.service.official import ForeignKey, OfficialSchema
 
 DATA_SCHEMA: Final = "dp02_dc2_catalogs"
 SKY_TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
@@ -19,29 +16,18 @@ SKY_TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 # Director keys of Rubin's database.
 _INDEXED: Final = frozenset({"objectId", "id_truth_type"})
 
-_ARROW_TYPES: Final = {"char": pa.string(), "int": pa.int32()}
-
-
-@dataclass(frozen=True)
-class ForeignKey:
-    """A declared join: columns of ``from_table`` that name rows of ``target_table``."""
-
-    key_id: str
-    from_table: str
-    target_table: str
-    columns: tuple[tuple[str, str], ...]
-    description: str | None
+Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
 class ArchiveSchema:
     """All that TAP_SCHEMA holds; ``descriptions`` of its schemas by name."""
 
-    descriptions: dict[str, str]
+    descriptions: dict[str, str | None]
     catalog: Catalog
     keys: tuple[ForeignKey, ...]
 
-    def rows(self) -> dict[str, pa.Table]:
+    def tap_schema(self) -> dict[str, Columns]:
         """Return the five tables of TAP_SCHEMA by their names, with the columns that the catalog gives them."""
         contents: dict[str, Iterable[dict[str, Any]]] = {
             "schemas": self._schema_rows(),
@@ -54,14 +40,13 @@ class ArchiveSchema:
                 for source, target in key.columns
             ),
         }
-        return {name: self._arrow_table(name, list(rows)) for name, rows in contents.items()}
+        return {name: self._columns(name, list(rows)) for name, rows in contents.items()}
 
-    def _arrow_table(self, name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    def _columns(self, name: str, rows: list[dict[str, Any]]) -> Columns:
         facts = self.catalog.find("tap_schema", name)
         if facts is None:
-            raise LookupError(f"the schema extract lacks tap_schema.{name}")
-        fields = [pa.field(column.name, _ARROW_TYPES[column.datatype]) for column in facts.columns]
-        return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+            raise LookupError(f"the listing lacks tap_schema.{name}")
+        return {column.name: [row[column.name] for row in rows] for column in facts.columns}
 
     def _schema_rows(self) -> Iterator[dict[str, Any]]:
         for index, (name, description) in enumerate(self.descriptions.items()):
@@ -90,11 +75,15 @@ class ArchiveSchema:
                 }
 
 
-def load_schema(identity: str, *, lower_case: bool = False, booleans_as_short: bool = False) -> ArchiveSchema:
-    """Read the packaged extract.
+def load_schema(
+    listing: Sequence[OfficialSchema], identity: str, *, lower_case: bool = False, booleans_as_short: bool = False
+) -> ArchiveSchema:
+    """Spell a listing as a service has it: schemas and tables by name, whatever their case.
 
     Parameters
     ----------
+    listing
+        The schemas to list.
     identity
         What the schema of the data says of itself, as its description.
     lower_case
@@ -102,45 +91,40 @@ def load_schema(identity: str, *, lower_case: bool = False, booleans_as_short: b
     booleans_as_short
         Give flags the datatype ``short``.
     """
-    text = files("photoz_archive.data").joinpath("dp02_dc2_schema.json").read_text(encoding="utf-8")
-    extract = json.loads(text)
 
     def spell(name: str) -> str:
         return name.lower() if lower_case else name
 
-    def column(schema: str, values: list[Any]) -> ColumnFacts:
-        facts = ColumnFacts(**dict(zip(extract["column_fields"], values, strict=True)))
+    def column(schema: str, facts: ColumnFacts) -> ColumnFacts:
         datatype = "short" if booleans_as_short and facts.datatype == "boolean" else facts.datatype
         return replace(
             facts,
             name=spell(facts.name),
             datatype=datatype,
-            # All of TAP_SCHEMA is standard (TAP 1.1 sec. 4.2), also where the extract forgets to say so.
+            # All of TAP_SCHEMA is standard (TAP 1.1 sec. 4.2), also where the official schema forgets to say so.
             std=1 if schema == "tap_schema" else facts.std,
             indexed=int(facts.name in _INDEXED),
         )
 
     descriptions, tables, keys = {}, [], []
-    for schema in sorted(extract["schemas"], key=lambda s: str(s["name"])):
-        name = schema["name"]
-        descriptions[name] = identity if name == DATA_SCHEMA else schema["description"]
-        for table in sorted(schema["tables"], key=lambda t: str(t["name"]).lower()):
-            facts = TableFacts(
-                schema=name,
-                name=spell(table["name"]),
-                columns=tuple(column(name, values) for values in table["columns"]),
-                description=table["description"],
-                table_index=table["index"],
-            )
-            tables.append(facts)
-            keys += [
-                ForeignKey(
-                    key_id,
-                    facts.qualified_name,
-                    spell(target),
-                    tuple((spell(a), spell(b)) for a, b in pairs),
-                    description,
+    for schema in sorted(listing, key=lambda schema: schema.name):
+        descriptions[schema.name] = identity if schema.name == DATA_SCHEMA else schema.description
+        for table in sorted(schema.tables, key=lambda table: table.name.lower()):
+            tables.append(
+                replace(
+                    table,
+                    name=spell(table.name),
+                    columns=tuple(column(schema.name, facts) for facts in table.columns),
                 )
-                for key_id, target, pairs, description in table["keys"]
+            )
+            keys += [
+                replace(
+                    key,
+                    from_table=spell(key.from_table),
+                    target_table=spell(key.target_table),
+                    columns=tuple((spell(a), spell(b)) for a, b in key.columns),
+                )
+                for key in schema.keys
+                if key.from_table == table.qualified_name
             ]
     return ArchiveSchema(descriptions, Catalog(tuple(tables)), tuple(keys))

@@ -9,6 +9,7 @@ from typing import Final, Self
 import uvicorn
 
 from photoz_archive.service.app import TapApplication
+from photoz_archive.service.dp02_listing import dp02_listing
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.footprint import SkyFootprint
@@ -150,6 +151,7 @@ class ArchiveServer:
         )
         self._place = place = ServerPlace(self._data_dir / "servers")
         schema = load_schema(
+            dp02_listing(self._data_dir / "schemas"),
             identity,
             lower_case=self._profile.lower_case_names,
             booleans_as_short=self._profile.booleans_as_short,

@@ -32,8 +32,9 @@ from photoz_archive.adql.catalog import ColumnFacts, TableFacts
 from photoz_archive.adql.functions import FUNCTIONS, Function, FunctionKind
 from photoz_archive.service.formats import FORMATS
 from photoz_archive.service.jobs import RETENTION
+from photoz_archive.service.official import ForeignKey
 from photoz_archive.service.profile import Profile
-from photoz_archive.service.schema import ArchiveSchema, ForeignKey
+from photoz_archive.service.schema import ArchiveSchema
 
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
 _STRING_AND_SYNTAX: Final = {

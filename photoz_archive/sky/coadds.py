@@ -1,15 +1,16 @@
 """Rows of CoaddPatches: the outer region of each patch of the tracts that DP0.2 has."""
 
+from typing import Any
+
 import numpy as np
-import pyarrow as pa
 
 from photoz_archive.sky.columns import COADD_PATCHES
 from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.skymap import DC2_RINGS
 
 
-def coadd_patches() -> pa.Table:
-    """Make the table: a row a patch, its centre in degrees and its polygon as Rubin writes it."""
+def coadd_patches() -> dict[str, list[Any]]:
+    """Return the columns by name: a row a patch, its centre in degrees and its polygon as Rubin writes it."""
     tract, patch = (
         grid.ravel() for grid in np.meshgrid(TRACTS, np.arange(DC2_RINGS.patches_per_side**2), indexing="ij")
     )
@@ -17,4 +18,5 @@ def coadd_patches() -> pa.Table:
     x, y = DC2_RINGS.sky_to_pixel(tract[:, None], corners[..., 0], corners[..., 1])
     ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(tract, x.mean(axis=1), y.mean(axis=1))
     regions = ["POLYGON ICRS " + " ".join(f"{angle:.6f}" for angle in polygon.ravel()) for polygon in corners]
-    return pa.table([tract, patch, ra_deg, dec_deg, regions], schema=COADD_PATCHES)
+    values = [tract.tolist(), patch.tolist(), ra_deg.tolist(), dec_deg.tolist(), regions]
+    return dict(zip(COADD_PATCHES.names, values, strict=True))

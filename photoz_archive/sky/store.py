@@ -5,19 +5,18 @@ tract keeps two processes from making it twice; the kernel drops it with the pro
 leaves nothing but a folder that nobody reads and the next maker of the tract removes.
 """
 
-import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from photoz_archive.files import flush_folder, locked
 from photoz_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
 from photoz_archive.sky.matching import match, match_table, truth_table
 from photoz_archive.sky.measurement import measure
@@ -138,15 +137,15 @@ class SkyStore:
         """Make a tract, unless somebody else has by the time it is our turn."""
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f"{tract}.unfinished"
-        with self._turn, _locked(self._folder / f"{tract}.lock"):
+        with self._turn, locked(self._folder / f"{tract}.lock"):
             if self._place(tract).is_dir():
                 return False
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             _write_tract(Recipe(tract=tract, seed=self.seed, density=self.density), unfinished)
-            _flush_folder(unfinished)
+            flush_folder(unfinished)
             unfinished.rename(self._place(tract))
-            _flush_folder(self._folder)
+            flush_folder(self._folder)
         return True
 
 
@@ -197,20 +196,3 @@ def _write(path: Path, schema: pa.Schema, count: int, table: Callable[[slice], p
                 writer.write_table(table(slice(start, start + _ROWS_PER_GROUP)), row_group_size=_ROWS_PER_GROUP)
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for the time of a block, waiting for whoever holds it; it stays behind, empty."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,12 +4,11 @@ import re
 
 import pytest
 
+from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.translator import translate
 from photoz_archive.service.footprint import SkyFootprint
-from photoz_archive.service.schema import load_schema
 
-CATALOG = load_schema("simulated").catalog
 FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)
 
 FILES_AND_SETTINGS = [
@@ -309,9 +308,9 @@ REFUSED = [*FILES_AND_SETTINGS, *STATEMENTS, *OTHER_DIALECTS]
 
 
 @pytest.mark.parametrize(("query", "message"), REFUSED, ids=[query for query, _ in REFUSED])
-def test_query_that_is_no_adql_is_refused(query: str, message: str) -> None:
+def test_query_that_is_no_adql_is_refused(catalog: Catalog, query: str, message: str) -> None:
     with pytest.raises(AdqlError) as refusal:
-        translate(query, CATALOG, FOOTPRINT)
+        translate(query, catalog, FOOTPRINT)
     assert str(refusal.value) == message
 
 
@@ -398,15 +397,15 @@ EXPLAINED = [
 
 
 @pytest.mark.parametrize(("query", "message"), EXPLAINED, ids=[message[:50] for _, message in EXPLAINED])
-def test_query_that_is_wrong_is_explained(query: str, message: str) -> None:
+def test_query_that_is_wrong_is_explained(catalog: Catalog, query: str, message: str) -> None:
     with pytest.raises(AdqlError, match=re.escape(message)):
-        translate(query, CATALOG, FOOTPRINT)
+        translate(query, catalog, FOOTPRINT)
 
 
-def test_scisql_function_of_a_service_without_it_is_unknown() -> None:
+def test_scisql_function_of_a_service_without_it_is_unknown(catalog: Catalog) -> None:
     query = "SELECT scisql_nanojanskyToAbMag(1.0) FROM tap_schema.tables"
     with pytest.raises(AdqlError, match="Unknown function scisql_nanojanskyToAbMag"):
-        translate(query, CATALOG, FOOTPRINT, scisql=False)
+        translate(query, catalog, FOOTPRINT, scisql=False)
 
 
 @pytest.mark.parametrize(
@@ -418,6 +417,6 @@ def test_scisql_function_of_a_service_without_it_is_unknown() -> None:
         "SELECT table_name FROM tap_schema.tables WHERE table_index IN (SELECT 1 FROM tap_schema.columns)",
     ],
 )
-def test_subquery_of_a_service_without_it_is_refused(query: str) -> None:
+def test_subquery_of_a_service_without_it_is_refused(catalog: Catalog, query: str) -> None:
     with pytest.raises(AdqlError, match="not supported here"):
-        translate(query, CATALOG, FOOTPRINT, subqueries=False)
+        translate(query, catalog, FOOTPRINT, subqueries=False)

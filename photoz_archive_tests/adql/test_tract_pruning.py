@@ -1,11 +1,15 @@
 """Which tracts a query can reach: never too few, and few where its constants say so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.translator import translate
+from photoz_archive.service.dp02_listing import dp02_listing
 from photoz_archive.service.footprint import SkyFootprint
 from photoz_archive.service.schema import load_schema
 from photoz_assets.survey.dp02 import TRACTS
@@ -14,8 +18,6 @@ from photoz_assets.survey.skymap import DC2_RINGS
 SCHEMA = "dp02_dc2_catalogs"
 ALL = frozenset(TRACTS)
 FOOTPRINT = SkyFootprint(ALL, lambda object_id: object_id >> 48)
-CATALOG = load_schema("simulated").catalog
-PLAIN_CATALOG = load_schema("simulated", lower_case=True, booleans_as_short=True).catalog
 FIELD = {3637, 3638, 3831}
 CONE = "CONTAINS(POINT('ICRS', {lon}, {lat}), CIRCLE('ICRS', 62, -37, 0.5)) = 1"
 JOIN = (
@@ -25,9 +27,9 @@ JOIN = (
 )
 
 
-def reach(query: str) -> dict[str, set[int] | None]:
+def reach(query: str, catalog: Catalog) -> dict[str, set[int] | None]:
     """Return the tracts of each table of a query; None stands for all."""
-    found = translate(query, CATALOG, FOOTPRINT).reach
+    found = translate(query, catalog, FOOTPRINT).reach
     return {scan.table.name: None if tracts is None else set(tracts) for scan, tracts in found.items()}
 
 
@@ -60,8 +62,8 @@ def reach(query: str) -> dict[str, set[int] | None]:
         ),
     ],
 )
-def test_condition_on_objects_narrows_the_tracts(condition: str, expected: set[int]) -> None:
-    assert reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {condition}") == {"Object": expected}
+def test_condition_on_objects_narrows_the_tracts(catalog: Catalog, condition: str, expected: set[int]) -> None:
+    assert reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {condition}", catalog) == {"Object": expected}
 
 
 @pytest.mark.parametrize(
@@ -80,18 +82,20 @@ def test_condition_on_objects_narrows_the_tracts(condition: str, expected: set[i
         "CONTAINS(POINT(coord_ra, coord_dec), CIRCLE(coord_ra, -37, 0.5)) = 1",
     ],
 )
-def test_condition_that_says_nothing_of_tracts_reaches_all(condition: str) -> None:
-    assert reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {condition}")["Object"] is None
+def test_condition_that_says_nothing_of_tracts_reaches_all(catalog: Catalog, condition: str) -> None:
+    assert reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {condition}", catalog)["Object"] is None
 
 
-def test_objects_that_need_not_be_primary_are_looked_for_in_the_tracts_around() -> None:
-    found = reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {CONE.format(lon='coord_ra', lat='coord_dec')}")["Object"]
+def test_objects_that_need_not_be_primary_are_looked_for_in_the_tracts_around(catalog: Catalog) -> None:
+    found = reach(f"SELECT 1 FROM {SCHEMA}.Object WHERE {CONE.format(lon='coord_ra', lat='coord_dec')}", catalog)[
+        "Object"
+    ]
     assert found is not None
     assert found > FIELD
 
 
-def test_truths_lie_in_the_tract_around_them() -> None:
-    assert reach(f"SELECT 1 FROM {SCHEMA}.TruthSummary WHERE {CONE.format(lon='ra', lat='dec')}") == {
+def test_truths_lie_in_the_tract_around_them(catalog: Catalog) -> None:
+    assert reach(f"SELECT 1 FROM {SCHEMA}.TruthSummary WHERE {CONE.format(lon='ra', lat='dec')}", catalog) == {
         "TruthSummary": FIELD
     }
 
@@ -104,25 +108,25 @@ def test_truths_lie_in_the_tract_around_them() -> None:
     ],
     ids=["on truths", "on objects"],
 )
-def test_equal_keys_pass_the_tracts_on(condition: str) -> None:
-    found = reach(f"SELECT 1 {JOIN} WHERE {condition}")
+def test_equal_keys_pass_the_tracts_on(catalog: Catalog, condition: str) -> None:
+    found = reach(f"SELECT 1 {JOIN} WHERE {condition}", catalog)
     assert found == {"MatchesTruth": FIELD, "TruthSummary": FIELD, "Object": FIELD}
 
 
-def test_equal_keys_in_where_pass_the_tracts_on() -> None:
+def test_equal_keys_in_where_pass_the_tracts_on(catalog: Catalog) -> None:
     query = (
         f"SELECT 1 FROM {SCHEMA}.Object AS o, {SCHEMA}.MatchesTruth AS m "
         "WHERE m.match_objectId = o.objectId AND o.tract = 3637"
     )
-    assert reach(query) == {"Object": {3637}, "MatchesTruth": {3637}}
+    assert reach(query, catalog) == {"Object": {3637}, "MatchesTruth": {3637}}
 
 
-def test_other_equal_columns_pass_nothing_on() -> None:
+def test_other_equal_columns_pass_nothing_on(catalog: Catalog) -> None:
     query = (
         f"SELECT 1 FROM {SCHEMA}.Object AS o JOIN {SCHEMA}.MatchesTruth AS m ON m.match_count = o.patch "
         "WHERE o.tract = 3637"
     )
-    assert reach(query) == {"Object": {3637}, "MatchesTruth": None}
+    assert reach(query, catalog) == {"Object": {3637}, "MatchesTruth": None}
 
 
 @pytest.mark.parametrize(
@@ -134,34 +138,38 @@ def test_other_equal_columns_pass_nothing_on() -> None:
         ("FULL JOIN", {"Object": {3637}, "MatchesTruth": None}),
     ],
 )
-def test_outer_join_keeps_the_rows_of_its_side(kind: str, expected: dict[str, set[int] | None]) -> None:
+def test_outer_join_keeps_the_rows_of_its_side(
+    catalog: Catalog, kind: str, expected: dict[str, set[int] | None]
+) -> None:
     query = (
         f"SELECT 1 FROM {SCHEMA}.Object AS o {kind} {SCHEMA}.MatchesTruth AS m "
         "ON m.match_objectId = o.objectId WHERE o.tract = 3637"
     )
-    assert reach(query) == expected
+    assert reach(query, catalog) == expected
 
 
-def test_condition_in_on_of_an_outer_join_keeps_the_other_side_whole() -> None:
+def test_condition_in_on_of_an_outer_join_keeps_the_other_side_whole(catalog: Catalog) -> None:
     query = (
         f"SELECT 1 FROM {SCHEMA}.Object AS o LEFT JOIN {SCHEMA}.MatchesTruth AS m "
         "ON m.match_objectId = o.objectId AND o.tract = 3637"
     )
-    assert reach(query)["Object"] is None
+    assert reach(query, catalog)["Object"] is None
 
 
-def test_each_select_has_its_own_tracts() -> None:
+def test_each_select_has_its_own_tracts(catalog: Catalog) -> None:
     query = (
         f"SELECT tract FROM {SCHEMA}.Object WHERE tract = 3637 "
         f"UNION SELECT t.n FROM (SELECT COUNT(*) AS n FROM {SCHEMA}.Object WHERE tract = 3638) AS t"
     )
-    found = translate(query, CATALOG, FOOTPRINT).reach.values()
+    found = translate(query, catalog, FOOTPRINT).reach.values()
     assert sorted(map(set, filter(None, found)), key=min) == [{3637}, {3638}]
 
 
-def test_names_in_lower_case_reach_as_far() -> None:
+def test_names_in_lower_case_reach_as_far(sky_folder: Path) -> None:
     query = f"SELECT 1 {JOIN} WHERE obj.detect_isprimary = 1 AND {CONE.format(lon='obj.coord_ra', lat='obj.coord_dec')}"
-    found = translate(query, PLAIN_CATALOG, FOOTPRINT, scisql=False).reach.values()
+    listing = dp02_listing(sky_folder / "schemas")
+    plain = load_schema(listing, "simulated", lower_case=True, booleans_as_short=True).catalog
+    found = translate(query, plain, FOOTPRINT, scisql=False).reach.values()
     assert [None if tracts is None else set(tracts) for tracts in found] == [FIELD] * 3
 
 
@@ -177,8 +185,8 @@ def test_names_in_lower_case_reach_as_far() -> None:
         ("obj.tract = 3637", False),
     ],
 )
-def test_qserv_needs_one_area_of_literals(condition: str, expected: bool) -> None:  # noqa: FBT001 (parametrized)
-    translation = translate(f"SELECT 1 {JOIN} WHERE {condition}", CATALOG, FOOTPRINT)
+def test_qserv_needs_one_area_of_literals(catalog: Catalog, condition: str, expected: bool) -> None:  # noqa: FBT001 (parametrized)
+    translation = translate(f"SELECT 1 {JOIN} WHERE {condition}", catalog, FOOTPRINT)
     assert translation.one_area is expected
 
 

@@ -3,20 +3,19 @@
 import pytest
 from sqlglot import exp
 
+from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.translator import Translation, translate
 from photoz_archive.service.footprint import SkyFootprint
-from photoz_archive.service.schema import load_schema
 
-CATALOG = load_schema("simulated").catalog
 FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)
 
 
-def translated(query: str) -> Translation:
-    return translate(query, CATALOG, FOOTPRINT)
+def sql(query: str, catalog: Catalog) -> str:
+    return str(translated(query, catalog).tree.sql(dialect="duckdb"))
 
 
-def sql(query: str) -> str:
-    return str(translated(query).tree.sql(dialect="duckdb"))
+def translated(query: str, catalog: Catalog) -> Translation:
+    return translate(query, catalog, FOOTPRINT)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +51,8 @@ def sql(query: str) -> str:
         ),
     ],
 )
-def test_expression_becomes_duckdbs(query: str, expected: str) -> None:
-    assert sql(f"SELECT {query} FROM TAP_SCHEMA.tables AS t") == f'SELECT {expected} FROM scan_0 AS "t"'
+def test_expression_becomes_duckdbs(catalog: Catalog, query: str, expected: str) -> None:
+    assert sql(f"SELECT {query} FROM TAP_SCHEMA.tables AS t", catalog) == f'SELECT {expected} FROM scan_0 AS "t"'
 
 
 @pytest.mark.parametrize(
@@ -71,9 +70,9 @@ def test_expression_becomes_duckdbs(query: str, expected: str) -> None:
         ("refBand LIKE 'g%' AND refBand ILIKE 'G'", '"o"."refBand" LIKE \'g%\' AND "o"."refBand" ILIKE \'G\''),
     ],
 )
-def test_condition_becomes_duckdbs(condition: str, expected: str) -> None:
+def test_condition_becomes_duckdbs(catalog: Catalog, condition: str, expected: str) -> None:
     circle = '(ADQL_IN_CIRCLE("o"."coord_ra", "o"."coord_dec", 62, -37, 0.5e0))'
-    written = sql(f"SELECT o.tract FROM dp02_dc2_catalogs.Object AS o WHERE {condition}")
+    written = sql(f"SELECT o.tract FROM dp02_dc2_catalogs.Object AS o WHERE {condition}", catalog)
     assert written == f'SELECT "o"."tract" AS "tract" FROM scan_0 AS "o" WHERE {expected.format(circle=circle)}'
 
 
@@ -97,8 +96,8 @@ def test_condition_becomes_duckdbs(condition: str, expected: str) -> None:
         ("SELECT tract FROM dp02_dc2_catalogs.Object UNION SELECT patch FROM dp02_dc2_catalogs.Object", ["tract"]),
     ],
 )
-def test_result_columns_keep_the_names_of_the_query(query: str, names: list[str]) -> None:
-    assert [column.name for column in translated(query).columns] == names
+def test_result_columns_keep_the_names_of_the_query(catalog: Catalog, query: str, names: list[str]) -> None:
+    assert [column.name for column in translated(query, catalog).columns] == names
 
 
 @pytest.mark.parametrize(
@@ -110,31 +109,35 @@ def test_result_columns_keep_the_names_of_the_query(query: str, names: list[str]
         ("SELECT coord_ra + 0 AS x FROM dp02_dc2_catalogs.Object", [None]),
     ],
 )
-def test_plain_column_keeps_what_the_schema_says_of_it(query: str, ucds: list[str | None]) -> None:
-    facts = [column.facts for column in translated(query).columns]
+def test_plain_column_keeps_what_the_schema_says_of_it(
+    catalog: Catalog, query: str, ucds: list[str | None]
+) -> None:
+    facts = [column.facts for column in translated(query, catalog).columns]
     assert [fact.ucd if fact else None for fact in facts] == ucds
 
 
-def test_scan_needs_only_the_columns_that_are_used() -> None:
-    translation = translated("SELECT o.tract AS a FROM dp02_dc2_catalogs.Object o WHERE o.patch = 3 ORDER BY a")
+def test_scan_needs_only_the_columns_that_are_used(catalog: Catalog) -> None:
+    translation = translated(
+        "SELECT o.tract AS a FROM dp02_dc2_catalogs.Object o WHERE o.patch = 3 ORDER BY a", catalog
+    )
     assert list(translation.used.values()) == [("tract", "patch")]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(10, 3), (2, 2)])
-def test_smaller_of_top_and_limit_counts(limit: int, expected: int) -> None:
-    translation = translated("SELECT TOP 3 table_name FROM tap_schema.tables")
+def test_smaller_of_top_and_limit_counts(catalog: Catalog, limit: int, expected: int) -> None:
+    translation = translated("SELECT TOP 3 table_name FROM tap_schema.tables", catalog)
     rows = {scan: exp.select("1") for scan in translation.used}
     assert translation.sql(rows, limit).endswith(f"LIMIT {expected}")
 
 
-def test_order_by_prefers_the_name_of_the_result() -> None:
+def test_order_by_prefers_the_name_of_the_result(catalog: Catalog) -> None:
     query = "SELECT patch AS tract, tract AS patch FROM dp02_dc2_catalogs.Object o ORDER BY tract DESC, o.tract"
-    assert sql(query).endswith('ORDER BY 1 DESC, "o"."tract" NULLS FIRST')
+    assert sql(query, catalog).endswith('ORDER BY 1 DESC, "o"."tract" NULLS FIRST')
 
 
-def test_correlated_subquery_sees_the_outer_table() -> None:
+def test_correlated_subquery_sees_the_outer_table(catalog: Catalog) -> None:
     query = (
         "SELECT t.table_name FROM tap_schema.tables t WHERE EXISTS "
         "(SELECT 1 FROM tap_schema.columns c WHERE c.table_name = t.table_name)"
     )
-    assert '"c"."table_name" = "t"."table_name"' in sql(query)
+    assert '"c"."table_name" = "t"."table_name"' in sql(query, catalog)

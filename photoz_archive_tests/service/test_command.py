@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,12 +16,18 @@ import pytest
 import pyvo
 import requests
 
+from photoz_archive.service.schema import ArchiveSchema
+from photoz_archive_tests.shared import hiding, with_path
+
 COMMAND = [sys.executable, "-m", "photoz_archive.main"]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, sky_folder: Path, schema: ArchiveSchema) -> Iterator[Start]:
+    """Start the command in an empty folder, but for ``x``: there a server has run before, which read the schemas."""
+    del schema
+    shutil.copytree(sky_folder / "schemas", tmp_path / "x" / "schemas")
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -49,17 +56,28 @@ def url_of(process: "subprocess.Popen[str]") -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_command_answers_within_ten_seconds_and_stops_cleanly(
-    start: Start, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_command_answers_within_ten_seconds_from_an_empty_folder(start: Start, tmp_path: Path) -> None:
     began = time.monotonic()
-    process = start("--port", "0", "--density", "1", "--data-dir", "new/folder")
-    url = url_of(process)
+    url = url_of(start("--port", "0", "--density", "1", "--data-dir", "new/folder"))
     service = pyvo.dal.TAPService(url)
     assert len(service.search("SELECT table_name FROM tap_schema.tables")) == 23
     assert time.monotonic() - began < 10
     assert (tmp_path / "new" / "folder").is_dir()
+
+
+def test_servers_that_start_at_once_on_an_empty_folder_list_the_same(start: Start) -> None:
+    both = [start("--data-dir", "new") for _ in range(2)]
+    urls = [url_of(process) for process in both]
+    query = {"LANG": "ADQL", "QUERY": "SELECT * FROM tap_schema.columns", "FORMAT": "csv"}
+    first, second = (requests.get(f"{url}/sync", params=query, timeout=30).text for url in urls)
+    assert first == second
+    assert len(first.splitlines()) == 670
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_command_stops_cleanly(start: Start, number: signal.Signals) -> None:
+    process = start("--data-dir", "x")
+    url_of(process)
     process.send_signal(number)
     rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest, errors) == (0, "", "")
@@ -67,13 +85,13 @@ def test_command_answers_within_ten_seconds_and_stops_cleanly(
 
 def test_settings_come_from_the_environment_and_else_from_the_env_file(start: Start, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PHOTOZ_ARCHIVE_DENSITY=0.002\nPHOTOZ_ARCHIVE_DIR=elsewhere\n")
-    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "there"))
+    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "x"))
     service = pyvo.dal.TAPService(url_of(process))
     (description,) = service.search(
         "SELECT description FROM tap_schema.schemas WHERE schema_name = 'dp02_dc2_catalogs'"
     )["description"]
     assert "density 0.002" in description
-    assert (tmp_path / "there").is_dir()
+    assert (tmp_path / "x" / "sky").is_dir()
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -107,6 +125,23 @@ def test_taken_port_is_one_clear_line(start: Start) -> None:
     assert re.fullmatch(rf"Error: cannot serve 127\.0\.0\.1:{port} from x: Address already in use; .*\n", errors)
 
 
+def test_schemas_that_cannot_be_read_are_one_clear_line(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "broken" / "felis").mkdir(parents=True)
+    (tmp_path / "broken" / "felis" / "__init__.py").write_text("raise RuntimeError('no luck')")
+    errors = refused(start, "--data-dir", "new", PYTHONPATH=with_path(tmp_path / "broken"))
+    assert re.fullmatch(
+        r"Error: the schemas .* cannot be read .*no luck.*: install it again: pip install .*\n", errors
+    )
+
+
+@pytest.mark.parametrize("module", ["sqlglot", "vo_models"])
+def test_without_the_extra_one_line_says_what_to_install(start: Start, tmp_path: Path, module: str) -> None:
+    errors = refused(start, "--data-dir", "new", PYTHONPATH=with_path(hiding(tmp_path / "hidden", module)))
+    assert re.fullmatch(
+        rf"Error: {module}\S* is not installed, .*: pip install 'photoz_assets\[archive\]'\n", errors
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -134,7 +169,10 @@ def test_killed_server_serves_again_what_it_had(start: Start) -> None:
     requests.get(done, params={"WAIT": "10"}, timeout=30)
     making = {"QUERY": "SELECT COUNT(*) AS n FROM dp02_dc2_catalogs.Object"}
     cut_off = requests.post(f"{url}/async", data=query | making, timeout=30).url
-    time.sleep(1)
+    deadline = time.monotonic() + 60
+    while requests.get(f"{cut_off}/phase", timeout=30).text != "EXECUTING":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     process.kill()
     process.wait()
 

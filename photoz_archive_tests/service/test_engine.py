@@ -13,7 +13,7 @@ import requests
 from photoz_archive.service.cancellation import Interruption
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.errors import QueryStoppedError
-from photoz_archive.service.schema import load_schema
+from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.store import SkyStore
@@ -22,11 +22,11 @@ from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> duckdb.DuckDBPyConnection:
+def database(schema: ArchiveSchema, tmp_path: Path) -> duckdb.DuckDBPyConnection:
     """The engine's own connection: what a query could do that got past the translation."""
     sky = SkyStore(tmp_path / "sky", density=DENSITY, tracts=FIELD_TRACTS)
     engine = Engine(
-        load_schema("simulated"),
+        schema,
         sky,
         coadd_patches(),
         sky_folder=tmp_path / "sky",

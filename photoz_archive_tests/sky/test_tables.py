@@ -7,11 +7,13 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.columns import COADD_PATCHES
 from photoz_archive.sky.store import TABLES, SkyStore
 from photoz_assets.survey.skymap import DC2_RINGS, angular_separation_deg
 
@@ -64,7 +66,7 @@ def test_columns_have_the_names_and_types_of_the_official_schema(store: SkyStore
     for table in TABLES:
         schema = pq.read_schema(store.files(table, (2897,))[0])
         held[table] = {field.name: str(field.type) for field in schema}
-    held["CoaddPatches"] = {field.name: str(field.type) for field in coadd_patches().schema}
+    held["CoaddPatches"] = {field.name: str(field.type) for field in COADD_PATCHES}
     for table in ("TruthSummary", "MatchesTruth", "CoaddPatches"):
         assert held[table] == official[table]
     assert held["Object"].items() <= official["Object"].items()
@@ -256,7 +258,7 @@ def test_positions_and_fluxes_keep_no_more_digits_than_they_have(sky: duckdb.Duc
 
 
 def test_coadd_patches_lists_each_patch_of_the_survey_around_its_centre() -> None:
-    table = coadd_patches()
+    table = pa.table(coadd_patches(), schema=COADD_PATCHES)
     assert table.num_rows == 157 * 49
     row = table.slice(17, 1).to_pylist()[0]
     assert (row["lsst_tract"], row["lsst_patch"]) == (2897, 17)

@@ -88,7 +88,7 @@ def test_patches_that_lie_elsewhere_or_are_not_listed_are_found_with_their_numbe
     whole_sky: tuple[Runs, Run],
 ) -> None:
     runs, _ = whole_sky
-    published = coadd_patches().rename_columns(["tract", "patch", "ra", "dec", "s_region"])
+    published = pa.table([*coadd_patches().values()], names=["tract", "patch", "ra", "dec", "s_region"])
     regions = published.column("s_region").to_pylist()
     ra, rest = regions[3].removeprefix("POLYGON ICRS ").split(" ", 1)
     regions[3] = f"POLYGON ICRS {float(ra) + 0.001:.6f} {rest}"

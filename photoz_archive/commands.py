@@ -1,5 +1,7 @@
-"""The settings that the archive's commands share: options that the environment or ``.env`` may set too."""
+"""What the archive's commands share: settings from the environment or ``.env``, and words for what is missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +16,13 @@ class SettingsCommand(click.Command):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the file, then the options; what is already set stays."""
-        load_dotenv(Path.cwd() / ".env", override=False)
+        path = Path.cwd() / ".env"
+        try:
+            load_dotenv(path, override=False)
+        except UnicodeDecodeError as error:
+            raise click.ClickException(
+                f"{path} is no text in UTF-8: write it anew, a line for each variable"
+            ) from error
         return super().make_context(*args, **extra)
 
 
@@ -32,3 +40,20 @@ def default_data_dir() -> Path:
     """Return ``.archive`` in the checkout that this package runs from, else in the current folder."""
     root = Path(__file__).resolve().parents[1]
     return (root if (root / "pyproject.toml").is_file() else Path.cwd()) / ".archive"
+
+
+@contextmanager
+def extra_needed(extra: str) -> Iterator[None]:
+    """End with one line where a library of an extra is not installed.
+
+    Raises
+    ------
+    click.ClickException
+        With what to install.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed, which comes with an extra: pip install 'photoz_assets[{extra}]'"
+        ) from error

@@ -1,0 +1,85 @@
+"""What the embedded archive lists as DP0.2's: the official schemas, and what Rubin's service lists beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from photoz_archive.adql.catalog import ColumnFacts, TableFacts
+from photoz_archive.service.official import OfficialSchema, official_schemas
+from photoz_archive.sky.columns import OBJECT
+
+_NAMES: Final = ("dp02_dc2", "dp02_obscore", "tap_schema", "archive/dp01_dc2")
+
+
+def dp02_listing(folder: Path) -> tuple[OfficialSchema, ...]:
+    """Return the schemas that the archive lists; ``folder`` and what is raised as in ``official_schemas``."""
+    catalogs, observations, standard, earlier = official_schemas(_NAMES, folder)
+    return (_served(catalogs), observations, standard, _earlier(earlier), _JOB_HISTORY)
+
+
+def _served(catalogs: OfficialSchema) -> OfficialSchema:
+    """Return the release without what another schema lists, and Object with the columns that the sky has."""
+    tables = [table for table in catalogs.tables if table.name != "ObsCore"]
+    held = frozenset(OBJECT.names)
+    return replace(
+        catalogs,
+        tables=tuple(
+            replace(table, columns=tuple(c for c in table.columns if c.name in held))
+            if table.name == "Object"
+            else table
+            for table in tables
+        ),
+    )
+
+
+def _earlier(release: OfficialSchema) -> OfficialSchema:
+    """Return Data Preview 0.1 for its tables' names, with the columns that a query most often names."""
+    return replace(
+        release,
+        description="Data Preview 0.1; listed for its tables' names, empty here",
+        tables=tuple(
+            replace(
+                table,
+                table_index=index,
+                columns=(
+                    ColumnFacts(
+                        name="match_objectId" if table.name == "truth_match" else "objectId",
+                        datatype="long",
+                        ucd="meta.id",
+                        description="Object id",
+                    ),
+                    *_POSITION,
+                ),
+            )
+            for index, table in enumerate(sorted(release.tables, key=lambda table: table.name), start=1)
+        ),
+        keys=(),
+    )
+
+
+_POSITION: Final = (
+    ColumnFacts(name="ra", datatype="double", unit="deg", ucd="pos.eq.ra", description="Right ascension"),
+    ColumnFacts(name="dec", datatype="double", unit="deg", ucd="pos.eq.dec", description="Declination"),
+)
+_JOB_HISTORY: Final = OfficialSchema(
+    name="uws",
+    description="The job history of the service; empty here",
+    tables=(
+        TableFacts(
+            schema="uws",
+            name="Job",
+            table_index=1,
+            description="Job history table.",
+            columns=tuple(
+                ColumnFacts(name=name, datatype="char", arraysize=arraysize, ucd=ucd, description=description)
+                for name, arraysize, ucd, description in (
+                    ("jobID", "64*", "meta.id", "Id of the job"),
+                    ("runID", "256*", None, "What the client calls the job"),
+                    ("ownerID", "64*", None, "Owner of the job"),
+                    ("executionPhase", "16*", None, "UWS phase"),
+                    ("creationTime", "32*", None, "When the job was created"),
+                )
+            ),
+        ),
+    ),
+)
