@@ -39,6 +39,10 @@ def _binary2(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     return votable.write_binary2(stream, numbered=profile.numbered_field_ids)
 
 
+def _binary(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
+    return votable.write_binary(stream, numbered=profile.numbered_field_ids)
+
+
 def _tabledata(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     return votable.write_tabledata(stream, numbered=profile.numbered_field_ids)
 
@@ -135,6 +139,13 @@ FORMATS: Final = {
         ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-binary2",
         write=_binary2,
     ),
+    "binary": Format(
+        names=(f"{_VOTABLE};serialization=binary", "votable/b"),
+        content_type=f"{_VOTABLE};serialization=binary",
+        extension="xml",
+        ivo_id="ivo://ivoa.net/std/TAPRegExt#output-votable-binary",
+        write=_binary,
+    ),
     "tabledata": Format(
         names=(f"{_VOTABLE};serialization=tabledata", "votable/td"),
         content_type=f"{_VOTABLE};serialization=tabledata",
@@ -168,6 +179,12 @@ FORMATS: Final = {
 _PLAIN_VOTABLE: Final = frozenset({"votable", _VOTABLE, "text/xml", "application/xml"})
 
 
+def offered(profile: Profile) -> dict[str, Format]:
+    """Return the formats that a service offers, by their keys."""
+    keys = profile.offered_formats
+    return {key: each for key, each in FORMATS.items() if keys is None or key in keys}
+
+
 def find_format(name: str | None, profile: Profile) -> Format:
     """Return the format that a request calls ``name``, or the default.
 
@@ -181,8 +198,8 @@ def find_format(name: str | None, profile: Profile) -> Format:
     wanted = name.lower().replace(" ", "")
     if wanted in _PLAIN_VOTABLE:
         return FORMATS[profile.default_format]
-    for key, candidate in FORMATS.items():
+    for key, candidate in offered(profile).items():
         if wanted == candidate.content_type or wanted in candidate.names:
             return FORMATS["binary2"] if profile.votable_always_binary2 and key != "parquet" else candidate
-    known = ", ".join(candidate.names[0] for candidate in FORMATS.values())
+    known = ", ".join(candidate.names[0] for candidate in offered(profile).values())
     raise BadRequestError(f"Unknown format {name!r}; expected one of {known}")

@@ -22,6 +22,8 @@ class Profile:
         Serves flags as 0 and 1.
     default_format
         Key in ``formats.FORMATS`` of the answer where the request names none.
+    offered_formats
+        Keys in ``formats.FORMATS`` of what it offers; None for all.
     votable_always_binary2
         Answers every VOTable, CSV and TSV request with BINARY2.
     numbered_field_ids
@@ -68,6 +70,7 @@ class Profile:
     lower_case_names: bool = False
     booleans_as_short: bool = False
     default_format: str = "binary2"
+    offered_formats: tuple[str, ...] | None = None
     votable_always_binary2: bool = False
     numbered_field_ids: bool = False
     parquet_string_lists: bool = False

@@ -30,7 +30,7 @@ from vo_models.vosi.tables.models import VOSITable, VOSITableSet
 
 from photoz_archive.adql.catalog import ColumnFacts, TableFacts
 from photoz_archive.adql.functions import FUNCTIONS, Function, FunctionKind
-from photoz_archive.service.formats import FORMATS
+from photoz_archive.service.formats import offered
 from photoz_archive.service.jobs import RETENTION
 from photoz_archive.service.official import ForeignKey
 from photoz_archive.service.profile import Profile
@@ -109,7 +109,8 @@ def _table_access(base_url: str, profile: Profile) -> TableAccess:
             )
         ],
         output_format=[
-            OutputFormat(mime=f.names[0], alias=list(f.names[1:]), ivo_id=f.ivo_id) for f in FORMATS.values()
+            OutputFormat(mime=f.names[0], alias=list(f.names[1:]), ivo_id=f.ivo_id)
+            for f in offered(profile).values()
         ],
         retention_period=TimeLimits(default=retention, hard=retention),
         execution_duration=TimeLimits(default=seconds, hard=seconds),

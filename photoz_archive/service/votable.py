@@ -53,12 +53,14 @@ class _Document:
     def status(self, value: str, text: str = "") -> None:
         self.element("INFO", {"name": "QUERY_STATUS", "value": value}, text)
 
-    def fields(self, fields: Sequence[VOTableField], *, numbered: bool) -> None:
+    def fields(self, fields: Sequence[VOTableField], *, numbered: bool, declares_null: bool = False) -> None:
         for index, field in enumerate(fields):
             identity = {"ID": f"col_{index}"} if numbered else {}
             self.start("FIELD", identity | field.attributes)
             if field.facts and field.facts.description:
                 self.element("DESCRIPTION", {}, field.facts.description)
+            if declares_null and (null := _null(field)) is not None:
+                self.element("VALUES", {"null": str(null)})
             self.end()
             self._xml.ignorableWhitespace("\n")
 
@@ -106,18 +108,30 @@ def write_binary2(stream: ResultWriter, *, numbered: bool) -> Iterator[bytes]:
     yield from _write(stream, ("BINARY2", "STREAM"), _base64_lines, numbered=numbered)
 
 
+def write_binary(stream: ResultWriter, *, numbered: bool) -> Iterator[bytes]:
+    """Yield a VOTable in BINARY, where NULL is a value that the FIELD declares, NaN or nothing."""
+    yield from _write(stream, ("BINARY", "STREAM"), _binary_lines, numbered=numbered, declares_null=True)
+
+
 def write_tabledata(stream: ResultWriter, *, numbered: bool) -> Iterator[bytes]:
     """Yield a VOTable in TABLEDATA."""
     yield from _write(stream, ("TABLEDATA",), _table_rows, numbered=numbered)
 
 
-def _write(stream: ResultWriter, containers: tuple[str, ...], body: _Body, *, numbered: bool) -> Iterator[bytes]:
+def _write(
+    stream: ResultWriter,
+    containers: tuple[str, ...],
+    body: _Body,
+    *,
+    numbered: bool,
+    declares_null: bool = False,
+) -> Iterator[bytes]:
     document = _Document()
     document.begin()
     document.status("OK")
     document.start("TABLE")
     document.newline()
-    document.fields(stream.fields, numbered=numbered)
+    document.fields(stream.fields, numbered=numbered, declares_null=declares_null)
     document.start("DATA")
     for container in containers:
         document.start(container, {"encoding": "base64"} if container == "STREAM" else None)
@@ -135,10 +149,20 @@ def _write(stream: ResultWriter, containers: tuple[str, ...], body: _Body, *, nu
     yield document.take()
 
 
-def _base64_lines(stream: ResultWriter) -> Iterator[bytes]:
+def _binary_lines(stream: ResultWriter) -> Iterator[bytes]:
+    return _base64_lines(stream, has_null_bits=False)
+
+
+def _null(field: VOTableField) -> int | None:
+    """Return what stands for NULL in a BINARY column of integers, None for any other."""
+    code = field.primitive.numpy
+    return int(np.iinfo(code).min) if code is not None and np.dtype(code).kind == "i" else None
+
+
+def _base64_lines(stream: ResultWriter, *, has_null_bits: bool = True) -> Iterator[bytes]:
     carry = b""
     for batch in stream.batches():
-        data = carry + encode_rows(batch, stream.fields)
+        data = carry + encode_rows(batch, stream.fields, has_null_bits=has_null_bits)
         whole = len(data) - len(data) % _LINE_BYTES
         if whole:
             encoded = np.frombuffer(pybase64.b64encode(data[:whole]), np.uint8).reshape(-1, _LINE_CHARACTERS)
@@ -151,21 +175,21 @@ def _base64_lines(stream: ResultWriter) -> Iterator[bytes]:
         yield pybase64.b64encode(carry) + b"\n"
 
 
-def encode_rows(batch: pa.RecordBatch, fields: Sequence[VOTableField]) -> bytes:
-    """Encode a batch as BINARY2 rows, without base64.
+def encode_rows(batch: pa.RecordBatch, fields: Sequence[VOTableField], *, has_null_bits: bool = True) -> bytes:
+    """Encode a batch as BINARY2 rows, or BINARY rows, without base64.
 
-    Each row starts with a bit per column, most significant first, set where the value is NULL
+    Each row of BINARY2 starts with a bit per column, most significant first, set where the value is NULL
     (VOTable 1.4 sec. 5.4).
     """
     nulls = np.packbits(
         np.stack([column.is_null().to_numpy(zero_copy_only=False) for column in batch.columns], axis=1), axis=1
     )
     # Neighbours of fixed width are laid out as one; between them stands text of any length.
-    blocks: list[list[Bytes]] = [[nulls]]
+    blocks: list[list[Bytes]] = [[nulls if has_null_bits else nulls[:, :0]]]
     texts: list[tuple[NDArray[np.int64], Bytes]] = []
     for column, field in zip(batch.columns, fields, strict=True):
         if field.primitive.numpy is not None or field.fixed_bytes is not None:
-            blocks[-1].append(_fixed_cells(column, field))
+            blocks[-1].append(_fixed_cells(column, field, None if has_null_bits else _null(field)))
             continue
         lengths, text = _text_cells(column)
         if len(lengths) and (lengths == lengths[0]).all():
@@ -200,8 +224,8 @@ def _variable_rows(blocks: Sequence[Bytes], texts: Sequence[tuple[NDArray[np.int
     return out.tobytes()
 
 
-def _fixed_cells(column: pa.Array, field: VOTableField) -> Bytes:
-    """Return a column's values as big-endian bytes, shape (rows, width); NULL is 0, NaN or NUL."""
+def _fixed_cells(column: pa.Array, field: VOTableField, null: int | None = None) -> Bytes:
+    """Return a column's values as big-endian bytes, shape (rows, width); NULL is 0 or another, NaN or NUL."""
     width = field.fixed_bytes
     if width is not None:
         return _padded_text(column, width)
@@ -212,7 +236,7 @@ def _fixed_cells(column: pa.Array, field: VOTableField) -> Bytes:
         )
         values = np.where(column.is_null().to_numpy(zero_copy_only=False), 0, flags).astype("u1")
     else:
-        filled = column.fill_null(np.nan if datatype in {"float", "double"} else 0)
+        filled = column.fill_null(np.nan if datatype in {"float", "double"} else null or 0)
         values = filled.to_numpy(zero_copy_only=False).astype(field.primitive.numpy)
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(column), -1)
 
