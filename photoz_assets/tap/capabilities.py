@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 
 from photoz_assets.tap.documents import excerpt, local_name, parse, whole
 from photoz_assets.tap.errors import Protocol
+from photoz_assets.tap.names import fold
 
 _TAP_STANDARD: Final = re.compile(r"ivo://ivoa\.net/std/tap([/#].*)?", re.IGNORECASE)
 _TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -147,7 +148,7 @@ def _functions(capability: Element) -> Iterator[str]:
     for features in _elements(capability, "languageFeatures"):
         if features.get("type", "").strip().lower() == _UDF_FEATURES:
             for form in _texts(features, "form"):
-                yield form.partition("(")[0].strip().lower()
+                yield fold(form.partition("(")[0].strip())
 
 
 def _format(output: Element) -> OutputFormat:

@@ -17,6 +17,7 @@ from photoz_assets.tap import documents
 from photoz_assets.tap.capabilities import Capabilities, parse_capabilities
 from photoz_assets.tap.errors import Rejected, TooLarge
 from photoz_assets.tap.jobs import OUTAGE_RETRY, Job
+from photoz_assets.tap.names import fold
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession, origin_of
@@ -144,9 +145,9 @@ class TapClient:
         ArchiveError
             Anything else.
         """
-        if schema.lower() not in self._declarations:
-            self._declarations[schema.lower()] = self._read_tap_schema(schema)
-        return self._declarations[schema.lower()]
+        if fold(schema) not in self._declarations:
+            self._declarations[fold(schema)] = self._read_tap_schema(schema)
+        return self._declarations[fold(schema)]
 
     def query(self, adql: str, schema: pa.Schema, *, maxrec: int | None = None) -> Iterator[pa.RecordBatch]:
         """Run a small query synchronously.
@@ -274,7 +275,7 @@ class TapClient:
         Names are compared here, not by the service: whether it has LOWER cannot be relied on.
         """
         schemas = self._rows("SELECT schema_name, description FROM TAP_SCHEMA.schemas", _SCHEMAS)
-        found = next((row for row in schemas if (row["schema_name"] or "").lower() == schema.lower()), None)
+        found = next((row for row in schemas if fold(row["schema_name"] or "") == fold(schema)), None)
         if found is None:
             raise Rejected(
                 f"the archive has no schema {schema}",
@@ -297,7 +298,7 @@ class TapClient:
             schema=name,
             description=found["description"],
             tables={
-                (row["table_name"] or "").rpartition(".")[2].lower(): TableInfo(
+                fold((row["table_name"] or "").rpartition(".")[2]): TableInfo(
                     name=row["table_name"] or "",
                     description=row["description"],
                     columns=columns[row["table_name"] or ""],

@@ -242,14 +242,14 @@ def _conformed(array: Array, field: "pa.Field[Any]") -> Array:
 
 def _counts(array: Array, name: str) -> Array:
     """Read counts, of which there are few."""
-    counts: list[int | None] = []
+    counts: list[int] = []
     for value in array.to_pylist():
         match value:
             case str() if re.fullmatch(r"\s*[0-9]{1,18}(?:\.0*)?\s*", value):
                 counts.append(int(value.partition(".")[0]))
             case float() if value.is_integer() and 0 <= value <= _LARGEST_EXACT[array.type]:
                 counts.append(int(value))
-            case int() | None:
+            case int():
                 counts.append(value)
             case _:
                 raise ContractViolation(f"column {name} is expected as a count, got {value!r}")

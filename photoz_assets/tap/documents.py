@@ -229,8 +229,8 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
     if one_line(phase, _LONGEST_PHASE) != phase:
         raise Protocol(f"the job is in what is no phase: {one_line(phase, _LONGEST_PHASE)!r}")
     summary = next(descendants(root, "errorSummary"), None)
-    links = {each.get("id", "").strip().lower(): each.get(_XLINK_HREF, "") for each in descendants(root, "result")}
-    parameters = {each.get("id", "").upper(): each.text for each in descendants(root, "parameter")}
+    links = {fold(each.get("id", "").strip()): each.get(_XLINK_HREF, "") for each in descendants(root, "result")}
+    parameters = {fold(each.get("id", "")): each.text for each in descendants(root, "parameter")}
     counted = links.pop("rowcount", "").strip().removeprefix("final:")
     return JobSummary(
         phase=fold(phase).upper(),
@@ -240,5 +240,5 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
         rows=whole(counted),
         items_done=whole(_text(root, "itemsProcessed")),
         items_total=whole(_text(root, "totalItems")),
-        maxrec=whole((parameters.get("MAXREC") or "").strip()),
+        maxrec=whole((parameters.get("maxrec") or "").strip()),
     )

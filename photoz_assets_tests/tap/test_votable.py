@@ -532,6 +532,7 @@ def test_decode_compares_names_in_ascii_case_alone() -> None:
         ('datatype="float"', ["1e12"], None),
         ('datatype="char" arraysize="*"', ["seven"], None),
         ('datatype="boolean"', ["true"], None),
+        ('datatype="long"', [""], None),
     ],
 )
 def test_decode_of_a_count_of_any_type_gives_it(field: str, cells: list[str], counts: list[int] | None) -> None:
