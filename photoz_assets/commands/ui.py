@@ -91,9 +91,8 @@ class Services:
 
     def start(self, name: str, command: list[str], variables: Mapping[str, str]) -> Service:
         """Start a command of this environment and pass on what it prints."""
-        executable = Path(sys.executable).with_name(command[0])
         process = subprocess.Popen(  # noqa: S603 - the project's own commands
-            [str(executable), *command[1:]],
+            command,
             env=dict(variables),
             cwd=self._folder,
             stdout=subprocess.PIPE,
@@ -181,9 +180,10 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(services, settings, variables)
         named = ["-w", str(workspace)]
         with setting_up(settings.dagster_home, log):
-            services.start("page", ["dagster-webserver", *named, "-h", host, "-p", str(port)], variables)
+            page = [sys.executable, "-P", "-m", "photoz_assets.commands.page", host, "-p", str(port), *named]
+            services.start("page", page, variables)
             services.wait_for("the page", lambda: _answers(url))
-        services.start("daemon", ["dagster-daemon", "run", *named], variables)
+        services.start("daemon", [_script("dagster-daemon"), "run", *named], variables)
         log(f"The Dagster UI is at {url} - Ctrl-C ends it.")
         while not (with_parent and os.getppid() != parent):
             services.check()
@@ -192,7 +192,7 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
 
 def _embedded_archive(services: Services, settings: Settings, variables: Mapping[str, str]) -> str:
     """Start the embedded archive as a server for all runs; return its URL, the first that it prints."""
-    command = ["photoz-archive", "--port", "0", "--data-dir", str(settings.archive_dir)]
+    command = [_script("photoz-archive"), "--port", "0", "--data-dir", str(settings.archive_dir)]
     service = services.start("archive", [*command, "--density", str(settings.archive_density)], variables)
     services.wait_for("the embedded archive", lambda: service.first_url is not None)
     return str(service.first_url)
@@ -215,14 +215,33 @@ def _refuse_unusable(host: str, port: int) -> None:
             ) from error
 
 
+def _script(name: str) -> str:
+    """Return the path of a command that is installed beside this one."""
+    return str(Path(sys.executable).with_name(name))
+
+
 def _answers(url: str) -> bool:
+    """Return whether the page answers.
+
+    Raises
+    ------
+    UiError
+        It answers pages of other sites as well.
+    """
     with requests.Session() as session:
         # No proxy stands between this machine and itself.
         session.trust_env = False
         try:
-            return session.get(f"{url}/server_info", timeout=2).ok
+            answered = session.get(f"{url}/server_info", timeout=2).ok
+            foreign = session.get(f"{url}/server_info", headers={"Sec-Fetch-Site": "cross-site"}, timeout=2)
         except requests.RequestException:
             return False
+    if answered and foreign.ok:
+        raise UiError(
+            "the page answers other sites' pages, which could start runs by it: install the version of "
+            "dagster-webserver that this project names"
+        )
+    return answered
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a signal handler

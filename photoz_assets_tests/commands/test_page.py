@@ -1,0 +1,182 @@
+"""The guard of the Dagster page: what another origin's page asks is refused, whatever way it asks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from photoz_assets_tests.page import CHROMIUM, chromium
+
+PHOTOZ = Path(sys.executable).with_name("photoz")
+DEFINITIONS = "import dagster as dg\n\n@dg.asset\ndef one(): ...\n\ndefs = dg.Definitions(assets=[one])\n"
+# Paused is what a new instance is.
+PAUSE = "mutation { setAutoMaterializePaused(paused: %s) }"
+PAUSED = "{ instance { autoMaterializePaused } }"
+# Tries each way by which a page can ask a server of another origin, and ends when all have come to their end.
+ATTACK = """
+<title>attacking</title><iframe name="frame"></iframe>
+<form id="get" method="get" target="frame" action="{page}/graphql"><input name="query" value="{mutation}"></form>
+<form id="post" method="post" target="frame" action="{page}/graphql?query={mutation}"><input name="a"></form>
+<script>
+const url = "{page}/graphql", query = "{mutation}", body = JSON.stringify({{query}});
+const image = new Promise(done => {{
+    const asking = new Image();
+    asking.onload = asking.onerror = done;
+    asking.src = url + "?query=" + encodeURIComponent(query);
+}});
+const socket = new Promise(done => {{
+    const asking = new WebSocket(url.replace("http", "ws"), "graphql-ws");
+    asking.onopen = () => done("open");
+    asking.onerror = () => done("refused");
+}});
+const ask = (mode, type) =>
+    fetch(url, {{method: "POST", mode, body, headers: {{"Content-Type": type}}}}).catch(String);
+const framed = form => new Promise(done => {{
+    document.querySelector("iframe").onload = done;
+    document.getElementById(form).submit();
+}});
+Promise.all([image, ask("no-cors", "text/plain"), ask("cors", "application/json"), socket])
+    .then(async found => {{
+        await framed("get");
+        await framed("post");
+        document.title = "attacked: socket " + found[3];
+    }});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page with one asset, as ``photoz ui`` serves it."""
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "definitions.py").write_text(DEFINITIONS)
+    (folder / "workspace.yaml").write_text("load_from:\n  - python_file: {relative_path: definitions.py}\n")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    settings = {"DAGSTER_HOME": str(folder / "home"), "PHOTOZ_DATA_DIR": str(folder / "lake")}
+    with subprocess.Popen(
+        [str(PHOTOZ), "ui", "--port", port, "--workspace", "workspace.yaml"],
+        cwd=folder,
+        env=os.environ | settings | {"PHOTOZ_TAP_URL": "http://127.0.0.1:9/tap"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any("The Dagster UI is at" in line for line in process.stdout)
+        reader = threading.Thread(target=process.stdout.read)
+        reader.start()
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        reader.join(60)
+
+
+def _paused(page: str) -> bool:
+    answer = requests.post(f"{page}/graphql", json={"query": PAUSED}, timeout=30).json()
+    return bool(answer["data"]["instance"]["autoMaterializePaused"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "photoz.example"},
+        {"Host": "127.0.0.1.photoz.example"},
+        {"Host": "192.0.2.1"},
+        {"Host": "[::1"},
+        {"Host": ""},
+        {"Origin": "http://photoz.example"},
+        {"Origin": "http://127.0.0.1:9"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "websocket"])
+def test_what_comes_from_elsewhere_is_refused(page: str, method: str, headers: dict[str, str]) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    answer = requests.request(
+        "GET" if method == "websocket" else method,
+        f"{page}/graphql",
+        json={"query": PAUSED} if method == "POST" else None,
+        headers=headers | (upgrade if method == "websocket" else {}),
+        timeout=30,
+    )
+    assert answer.status_code == 403
+    assert method == "websocket" or answer.text.startswith("Refused: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spelling", [PAUSE % "false", "query A{version} mutation B{setAutoMaterializePaused(paused:false)}"]
+)
+def test_mutation_by_get_is_refused_and_a_query_is_not(page: str, spelling: str) -> None:
+    def get(**parameters: str) -> requests.Response:
+        return requests.get(f"{page}/graphql", params=parameters, timeout=30)
+
+    assert get(query=spelling, operationName="B").status_code == 403
+    assert _paused(page)
+    assert get(query="{ version }").json()["data"]["version"]
+
+
+@pytest.mark.slow
+def test_scripts_and_other_names_of_this_machine_are_answered(page: str) -> None:
+    port = page.rpartition(":")[2]
+    for headers in ({"Host": f"localhost:{port}"}, {"Host": "localhost:8080"}, {"Origin": page}, {}):
+        assert requests.get(f"{page}/server_info", headers=headers, timeout=30).ok
+
+
+@contextmanager
+def _listener(text: str) -> Iterator[int]:
+    """Serve one page on a port of its own, for every name of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("attacker", ["127.0.0.1", "localhost"], ids=["same site", "cross site"])
+def test_page_of_another_origin_changes_nothing_and_the_own_page_does(page: str, attacker: str) -> None:
+    attack = ATTACK.format(page=page, mutation=PAUSE % "false")
+    with _listener(attack) as port, chromium() as browser:
+        shown = browser.new_page()
+        shown.goto(f"http://{attacker}:{port}/")
+        shown.wait_for_function("document.title.startsWith('attacked')")
+        assert shown.title() == "attacked: socket refused"
+        assert _paused(page)
+        shown.goto(page)
+        for wanted in ("false", "true"):
+            asked = json.dumps({"query": PAUSE % wanted})
+            headers = '{"Content-Type": "application/json"}'
+            shown.evaluate(
+                f"fetch('/graphql', {{method: 'POST', headers: {headers}, body: '{asked}'}}).then(a => a.text())"
+            )
+            assert _paused(page) == (wanted == "true")
