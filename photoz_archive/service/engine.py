@@ -69,7 +69,11 @@ class Sky(Protocol):
 
 
 class Engine:
-    """Runs queries over one sky."""
+    """Runs queries over one sky.
+
+    ``database`` is the connection that translated queries run on: locked, so that what gets past the translation
+    can neither read nor write anything but the sky.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,7 @@ class Engine:
         tables[DATA_SCHEMA, "coaddpatches"] = patches
         self._held = frozenset(tables)
         scratch_folder.mkdir(parents=True, exist_ok=True)
-        self._database = duckdb.connect(
+        self.database = duckdb.connect(
             ":memory:",
             config={
                 "threads": threads,
@@ -103,12 +107,12 @@ class Engine:
         )
         self._fill(tables, schema.catalog)
         for statement in MACROS:
-            self._database.execute(statement)
+            self.database.execute(statement)
         self._lock(sky_folder)
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        self.database.close()
 
     def prepare(self, translation: Translation, interruption: Interruption) -> None:
         """Make the tracts that the query can reach.
@@ -150,7 +154,7 @@ class Engine:
             raise QueryFailedError(active.error_text)
         relations = {scan: self._relation(translation, scan, empty=max_rows == 0) for scan in translation.used}
         sql = translation.sql(relations, max_rows + 1 if max_rows else 0)
-        cursor = self._database.cursor()
+        cursor = self.database.cursor()
         interruption.attach(cursor, limit_seconds, f"The query ran longer than {limit_seconds:g} s")
 
         def close() -> None:
@@ -220,14 +224,14 @@ class Engine:
             facts = catalog.find(schema, name)
             types = {c.name: _DUCKDB_TYPES[c.datatype].value for c in (facts.columns if facts else ())}
             columns = ", ".join(f'unnest(${column}::{types[column]}[]) AS "{column}"' for column in values)
-            self._database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self._database.execute(f'CREATE TABLE "{schema}"."{name}" AS SELECT {columns}', values)
+            self.database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            self.database.execute(f'CREATE TABLE "{schema}"."{name}" AS SELECT {columns}', values)
 
     def _lock(self, sky_folder: Path) -> None:
-        self._database.execute("SET python_enable_replacements = false")
-        self._database.execute("SET allowed_directories = $folders", {"folders": [str(sky_folder)]})
-        self._database.execute("SET enable_external_access = false")
-        self._database.execute("SET lock_configuration = true")
+        self.database.execute("SET python_enable_replacements = false")
+        self.database.execute("SET allowed_directories = $folders", {"folders": [str(sky_folder)]})
+        self.database.execute("SET enable_external_access = false")
+        self.database.execute("SET lock_configuration = true")
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def database(schema: ArchiveSchema, tmp_path: Path) -> duckdb.DuckDBPyConnection
         scratch_folder=tmp_path / "scratch",
     )
     (tmp_path / "secret.parquet").write_bytes(b"PAR1")
-    return engine._database
+    return engine.database
 
 
 @pytest.mark.parametrize(

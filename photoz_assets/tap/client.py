@@ -25,7 +25,7 @@ from photoz_assets.tap.transport import ArchiveSession, origin_of
 _LOGGER: Final = logging.getLogger(__name__)
 
 _SYNC_ROWS: Final = 1_000_000
-_LARGEST_SYNC_BYTES: Final = 1 << 28
+LARGEST_SYNC_BYTES: Final = 1 << 28
 # As text, the values of a table take some times their size.
 _LARGEST_SYNC_BODY_BYTES: Final = 1 << 30
 _LONGEST_SYNC_SECONDS: Final = 1800.0
@@ -113,6 +113,10 @@ class TapClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url})"
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Set how long a connection, and each wait for more of an answer, may take from now on."""
+        self._session.timeout_seconds = (seconds, seconds)
+
     def capabilities(self) -> Capabilities:
         """Ask, once, what the service can do.
 
@@ -192,7 +196,7 @@ class TapClient:
             batches: list[pa.RecordBatch] = []
             for batch in stream:
                 batches.append(batch)
-                if sum(each.nbytes for each in batches) > _LARGEST_SYNC_BYTES:
+                if sum(each.nbytes for each in batches) > LARGEST_SYNC_BYTES:
                     raise TooLarge("the result of a synchronous query is too large", url=url)
             return batches
 

@@ -158,7 +158,7 @@ class ArchiveSession(requests.Session):
         # Set even without a token: a session with `auth` does not look into the user's netrc.
         self.auth = self._bearer = _BearerToken(token, base_url)
         self.headers["User-Agent"] = user_agent()
-        self._timeout = (connect_seconds, read_seconds)
+        self.timeout_seconds = (connect_seconds, read_seconds)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -240,7 +240,7 @@ class ArchiveSession(requests.Session):
         ArchiveError
             Any failure, and any answer with a status from 400.
         """
-        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
+        kwargs["timeout"] = kwargs.get("timeout") or self.timeout_seconds
         if is_loopback(request.url or ""):
             kwargs["proxies"] = {}
         proxy = select_proxy(request.url or "", kwargs.get("proxies"))
@@ -330,7 +330,7 @@ class ArchiveSession(requests.Session):
 
     def no_longer_than(self, seconds: float) -> tuple[float, float]:
         """Return this session's time limits for a request, or tighter ones of at least a second."""
-        connect_seconds, read_seconds = self._timeout
+        connect_seconds, read_seconds = self.timeout_seconds
         return min(connect_seconds, max(seconds, 1.0)), min(read_seconds, max(seconds, 1.0))
 
     def _beginning(self, response: requests.Response) -> bytes:

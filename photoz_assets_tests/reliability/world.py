@@ -93,7 +93,7 @@ class World:
         """Set how long requests may take from now on; None leaves it as it is."""
         self.read_seconds = read_seconds
         if self.archive and read_seconds is not None:
-            self.archive._session._timeout = (read_seconds, read_seconds)
+            self.archive.wait_at_most(read_seconds)
 
     def refresh(self) -> Outcome:
         """Ask for the tract, audit and publish it, as the asset does."""

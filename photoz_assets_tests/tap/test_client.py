@@ -169,7 +169,7 @@ def test_query_that_fills_the_row_limit_is_truncated(make_archive: MakeArchive, 
 def test_query_of_an_absurd_size_is_refused(
     make_archive: MakeArchive, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoz_assets.tap.client._LARGEST_SYNC_BYTES", 20)
+    monkeypatch.setattr("photoz_assets.tap.client.LARGEST_SYNC_BYTES", 20)
     server.answer("POST", "/tap/sync", Answer(body=TABLE))
     with pytest.raises(TooLarge, match="synchronous"):
         make_archive().query("SELECT id FROM t", LONG)
