@@ -29,8 +29,9 @@ SHOWN_TRACTS: Final = 12
 
 _ASSET: Final = dg.AssetKey(MATCHED_GALAXIES.table)
 _PARTITION_TAG: Final = "dagster/partition"
-_ENDED_BADLY: Final = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_ENDED: Final = (dg.DagsterRunStatus.SUCCESS, *_ENDED_BADLY)
+_ATTEMPTED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+# Runs of a tract that are looked at, newest first, for the last that succeeded.
+_LOOKED_AT: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,29 +94,33 @@ def tract_states(lake: Lake, instance: dg.DagsterInstance, selection: Selection)
 def _state(
     instance: dg.DagsterInstance, tract: int, standing: StaleReason, attempt: AssetPartitionStatus | None
 ) -> TractState:
-    failed = attempt is AssetPartitionStatus.FAILED
+    failed = _failed_attempts(instance, tract) if attempt is AssetPartitionStatus.FAILED else []
+    since = datetime.now(UTC) - FAILURE_WINDOW
     return TractState(
         tract=tract,
         standing=standing,
-        failed=failed,
-        failures=_failures(instance, tract) if failed else 0,
+        failed=bool(failed),
+        failures=sum(record.create_timestamp > since for record in failed[:MAX_FAILURES]),
         under_way=attempt is AssetPartitionStatus.IN_PROGRESS,
     )
 
 
-def _failures(instance: dg.DagsterInstance, tract: int) -> int:
-    """Count the newest runs of a tract that failed in a row, as far as they matter."""
-    lately = dg.RunsFilter(
-        tags={_PARTITION_TAG: str(tract)}, created_after=datetime.now(UTC) - FAILURE_WINDOW, statuses=list(_ENDED)
-    )
-    count = 0
-    for run in instance.get_runs(lately):
+def _failed_attempts(instance: dg.DagsterInstance, tract: int) -> list[dg.RunRecord]:
+    """List the runs of a tract that failed since its last success, newest first.
+
+    Dagster remembers of a tract that a run failed even when that run has been deleted; here only runs count that
+    are there. One that was cancelled is no attempt.
+    """
+    ended = dg.RunsFilter(tags={_PARTITION_TAG: str(tract)}, statuses=list(_ATTEMPTED))
+    failed = []
+    for record in instance.get_run_records(ended, limit=_LOOKED_AT):
+        run = record.dagster_run
         if run.asset_selection and _ASSET not in run.asset_selection:
             continue
-        if run.status is not dg.DagsterRunStatus.FAILURE or count == MAX_FAILURES:
+        if run.status is dg.DagsterRunStatus.SUCCESS:
             break
-        count += 1
-    return count
+        failed.append(record)
+    return failed
 
 
 def counted(states: Iterable[TractState]) -> Mapping[str, int]:

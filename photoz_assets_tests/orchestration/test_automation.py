@@ -153,6 +153,26 @@ def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) ->
     assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
 
 
+def test_tract_whose_failed_run_was_deleted_is_fresh_again(runs: Runs) -> None:
+    _store(runs.lake, TRACTS)
+    failed = runs("matched_galaxies", tract=3638, selection=SelectionResource(bright_limit_mag=27))
+    assert not failed.success
+    assert _requested_tracts(_tick(runs)) == {3638: "current, the last run failed"}
+    runs.instance.delete_run(failed.result.run_id)
+    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
+
+
+def test_cancelled_run_is_no_failure(runs: Runs) -> None:
+    _store(runs.lake, TRACTS)
+    job = build_definitions().resolve_job_def("refresh_tracts")
+    run = runs.instance.create_run_for_job(
+        job, tags={"dagster/partition": "3638"}, asset_selection=frozenset({dg.AssetKey("matched_galaxies")})
+    )
+    runs.instance.report_run_canceling(run)
+    runs.instance.report_run_canceled(run)
+    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
+
+
 def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
     _store(runs.lake, (3637,), Selection(faint_limit_mag=25))
     refreshed = runs(job="refresh_tracts", tract=3638, tags={REFRESH_TAG: "2026-11-24"})
