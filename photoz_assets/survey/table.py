@@ -20,7 +20,8 @@ class Column:
 
     ``source`` is what is selected for it, as ``alias.column`` or an ADQL expression; it is None where the column
     is computed here. ``derived_from`` names the columns that it comes from: ``asset.column`` of stored tables,
-    ``schema.table.column`` of the archive's.
+    ``schema.table.column`` of the archive's. ``inside`` is the range, both ends included, outside which a value
+    makes no sense: a mark for a missing value, -99 say, that nobody declared as one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     nullable: bool = True
     source: str | None = None
     derived_from: tuple[str, ...] = ()
+    inside: tuple[float, float] | None = None
 
     @property
     def field(self) -> "pa.Field[pa.DataType]":
@@ -154,17 +156,23 @@ class TableSpec(Contract):
 
 def contract_check(columns: Iterable[Column], keys: Sequence[str] = ()) -> Check:
     """Return the blocking check ``contract``; ``keys`` are shown first of a row that breaks it."""
+    columns = list(columns)
     required = [column.name for column in columns if not column.nullable]
+    ranges = {column.name: column.inside for column in columns if column.inside is not None}
+    known = [f'"{name}" IS NOT NULL' for name in required]
+    sensible = [
+        f'("{name}" IS NULL OR "{name}" BETWEEN {low!r} AND {high!r})' for name, (low, high) in ranges.items()
+    ]
     rule = RowRule(
         check=CONTRACT,
-        condition=" AND ".join(f'"{name}" IS NOT NULL' for name in required),
-        shown=(*keys, *(name for name in required if name not in keys)),
-        limits={"not NULL": required},
+        condition=" AND ".join(known + sensible),
+        shown=tuple(dict.fromkeys([*keys, *required, *ranges])),
+        limits={"not NULL": required} | {name: f"{low:g} .. {high:g}" for name, (low, high) in ranges.items()},
     )
     return Check(
         name=CONTRACT,
-        description="Column names, types and order are the contract's, and columns that must be known hold no "
-        "NULL.",
+        description="Column names, types and order are the contract's, columns that must be known hold no NULL, "
+        "and no value lies where its quantity cannot.",
         blocking=True,
         rule=lambda _: rule,
     )

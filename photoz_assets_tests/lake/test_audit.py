@@ -40,6 +40,12 @@ def test_good_table_passes_every_check(tmp_path: Path) -> None:
         ("finite_values", "ts_redshift", float("nan")),
         ("finite_values", "obj_coord_ra", float("inf")),
         ("contract", "mt_match_objectId", None),
+        ("contract", "ts_redshift", -999.0),
+        ("contract", "ts_redshift", -0.1),
+        ("contract", "ts_mag_r", 99.0),
+        ("contract", "obj_u_cModelMag", 99.0),
+        ("contract", "ts_ra", -0.5),
+        ("contract", "obj_coord_dec", 91.0),
     ],
 )
 def test_one_bad_row_fails_its_check_and_is_shown(tmp_path: Path, check: str, column: str, value: Any) -> None:

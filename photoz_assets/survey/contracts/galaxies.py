@@ -28,6 +28,12 @@ TABLE_ALIASES: Final = {
     "ts": f"{ARCHIVE_SCHEMA}.TruthSummary",
     "obj": f"{ARCHIVE_SCHEMA}.Object",
 }
+# Where the values of a quantity can lie; marks for missing values, -99, 99 or -999, do not.
+_RA_DEG: Final = (0.0, 360.0)
+_DEC_DEG: Final = (-90.0, 90.0)
+_REDSHIFT: Final = (0.0, 20.0)
+_MAG: Final = (-10.0, 90.0)
+
 USED_TABLES: Final = (*TABLE_ALIASES.values(), f"{ARCHIVE_SCHEMA}.CoaddPatches")
 
 
@@ -39,6 +45,7 @@ def _archive_column(
     unit: str | None = None,
     ucd: str | None = None,
     nullable: bool = True,
+    inside: tuple[float, float] | None = None,
 ) -> Column:
     """Describe a column of the triple join, named as the notebook names it: its alias, ``_``, its name."""
     alias, _, name = source.partition(".")
@@ -51,6 +58,7 @@ def _archive_column(
         nullable=nullable,
         source=source,
         derived_from=(f"{TABLE_ALIASES[alias]}.{name}",),
+        inside=inside,
     )
 
 
@@ -72,13 +80,19 @@ def _notebook_columns() -> Iterator[Column]:
         nullable=False,
     )
     yield _archive_column(
-        "ts.ra", double, "True right ascension, ICRS", unit="deg", ucd="pos.eq.ra", nullable=False
+        "ts.ra", double, "True right ascension, ICRS", unit="deg", ucd="pos.eq.ra", nullable=False, inside=_RA_DEG
     )
-    yield _archive_column("ts.dec", double, "True declination, ICRS", unit="deg", ucd="pos.eq.dec", nullable=False)
+    yield _archive_column(
+        "ts.dec", double, "True declination, ICRS", unit="deg", ucd="pos.eq.dec", nullable=False, inside=_DEC_DEG
+    )
     yield _archive_column("ts.truth_type", count, "1 for galaxies, 2 for stars, 3 for supernovae", ucd="src.class")
-    yield _archive_column("ts.mag_r", real, "True r-band AB magnitude", unit="mag", ucd="phot.mag;em.opt.R")
+    yield _archive_column(
+        "ts.mag_r", real, "True r-band AB magnitude", unit="mag", ucd="phot.mag;em.opt.R", inside=_MAG
+    )
     yield _archive_column("ts.is_pointsource", pa.int32(), "1 for a point source", ucd="src.class.starGalaxy")
-    yield _archive_column("ts.redshift", real, "True redshift", ucd="src.redshift", nullable=False)
+    yield _archive_column(
+        "ts.redshift", real, "True redshift", ucd="src.redshift", nullable=False, inside=_REDSHIFT
+    )
     for band in BANDS:
         yield _archive_column(
             f"ts.flux_{band}", real, f"True static flux in {band}", unit="nJy", ucd="phot.flux.density"
@@ -90,6 +104,7 @@ def _notebook_columns() -> Iterator[Column]:
         unit="deg",
         ucd="pos.eq.ra;meta.main",
         nullable=False,
+        inside=_RA_DEG,
     )
     yield _archive_column(
         "obj.coord_dec",
@@ -98,6 +113,7 @@ def _notebook_columns() -> Iterator[Column]:
         unit="deg",
         ucd="pos.eq.dec;meta.main",
         nullable=False,
+        inside=_DEC_DEG,
     )
     for band in BANDS:
         yield _archive_column(
@@ -116,6 +132,7 @@ def _notebook_columns() -> Iterator[Column]:
             unit="mag",
             ucd="phot.mag",
             derived_from=(f"{TABLE_ALIASES['obj']}.{band}_cModelFlux",),
+            inside=_MAG,
         )
 
 
