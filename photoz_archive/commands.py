@@ -55,5 +55,5 @@ def extra_needed(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"{error.name} is not installed, which comes with an extra: pip install 'photoz_assets[{extra}]'"
+            f"{error.name} is not installed: pip install 'photoz_assets[{extra}]' brings it"
         ) from error

@@ -1,12 +1,15 @@
 """The command that makes a Butler repository, and what the Butler itself finds in it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from photoz_archive.butler.main import main
-from photoz_archive_tests.shared import DENSITY
+from photoz_archive_tests.shared import DENSITY, hiding, with_path
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
 sphgeom = pytest.importorskip("lsst.sphgeom", reason="the extra butler is not installed")
@@ -39,6 +42,31 @@ def test_command_makes_a_repository_and_says_how_to_use_it(tmp_path: Path, sky_f
         assert objects.index.name == "objectId"
         assert set(objects["tract"]) == {3637}
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+
+
+def test_without_the_client_one_line_says_what_to_install(tmp_path: Path, sky_folder: Path) -> None:
+    hidden = hiding(tmp_path / "hidden", "lsst.daf")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "photoz_archive.butler.main",
+            "--repository",
+            "made",
+            "--data-dir",
+            str(sky_folder),
+        ],
+        env=os.environ | {"PYTHONPATH": with_path(hidden)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert line == "Error: lsst.daf is not installed: pip install 'photoz_assets[butler]' brings it"
+    assert not (tmp_path / "made").exists()
 
 
 def test_settings_of_the_archive_hold_for_the_command(

@@ -138,7 +138,7 @@ def test_schemas_that_cannot_be_read_are_one_clear_line(start: Start, tmp_path: 
 def test_without_the_extra_one_line_says_what_to_install(start: Start, tmp_path: Path, module: str) -> None:
     errors = refused(start, "--data-dir", "new", PYTHONPATH=with_path(hiding(tmp_path / "hidden", module)))
     assert re.fullmatch(
-        rf"Error: {module}\S* is not installed, .*: pip install 'photoz_assets\[archive\]'\n", errors
+        rf"Error: {module}\S* is not installed: pip install 'photoz_assets\[archive\]' brings it\n", errors
     )
 
 

@@ -70,10 +70,13 @@ def _make_writable(folder: Path, variable: str) -> None:
         ) from error
 
 
-def _make_writable_for_runs(settings: "Settings") -> None:
-    """See that runs can write their tables and, while no archive is named, the embedded one its rows."""
+def _make_ready_for_runs(settings: "Settings") -> None:
+    """See that runs can write their tables and, while no archive is named, that the embedded one can serve."""
+    from photoz_assets.orchestration.embedded_archive import require_embedded_archive  # noqa: PLC0415 - as above
+
     _make_writable(settings.data_dir, "PHOTOZ_DATA_DIR")
     if settings.tap_url is None:
+        require_embedded_archive()
         _make_writable(settings.archive_dir, "PHOTOZ_ARCHIVE_DIR")
 
 
@@ -96,7 +99,7 @@ def demo() -> None:
         from photoz_assets.commands.instance import open_instance  # noqa: PLC0415 - as above
 
         home = _open_home(settings.dagster_home)
-        _make_writable_for_runs(settings)
+        _make_ready_for_runs(settings)
         with open_instance(home, _warn) as instance:
             problems = run_demo(instance, click.echo)
             click.echo(closing_table())
@@ -120,7 +123,7 @@ def fetch(tracts: tuple[int, ...]) -> None:
         from photoz_assets.commands.fetch import fetch as fetch_tracts  # noqa: PLC0415 - as above
         from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
 
-        _make_writable_for_runs(settings)
+        _make_ready_for_runs(settings)
         problems = fetch_tracts(Lake(settings.data_dir), tracts, click.echo)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
@@ -234,7 +237,7 @@ def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool)
             from photoz_assets.environment import checkout_root  # noqa: PLC0415 - as above
 
             _open_home(settings.dagster_home)
-            _make_writable_for_runs(settings)
+            _make_ready_for_runs(settings)
             shown = (workspace or checkout_root() / "workspace.yaml").resolve()
             serve(
                 host=host,

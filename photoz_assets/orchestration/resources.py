@@ -1,9 +1,6 @@
 """What runs are given: the archive, the lake (in ``io_manager``), the selection and the Butler.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
-from photoz_assets.tap.client import TapClient
-from photoz_assets.tap.errors import Rejected
-from photoz_assets.tap.transport import origin_of
 from the environment alone, so that no page of the UI and no run record holds it.
 """
 
@@ -15,8 +12,10 @@ from pydantic import Field, PrivateAttr
 
 from photoz_assets import environment
 from photoz_assets.butler.repository import ButlerError, Repository
+from photoz_assets.environment import SettingError
 from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import Rejected
@@ -62,7 +61,7 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         Raises
         ------
         SettingError
-            The environment's settings of the embedded archive make no sense.
+            No archive is named, and the embedded one is not installed or its settings make no sense.
         """
         named = environment.tap_url()
         url = self.url or named
@@ -84,13 +83,18 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         return TapIngest(client=client, lake=lake, run_id=run_id, limits=self.limits, log=log)
 
     def _embedded_url(self) -> str:
-        """Start the embedded archive in this process, once, and give its URL."""
+        """Start the embedded archive in this process, once, and return its URL."""
         if self._embedded is None:
+            require_embedded_archive()
             # Only here does the pipeline know of the archive that comes with it.
-            from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415 - heavy
+            from photoz_archive.service.official import OfficialSchemaError  # noqa: PLC0415 - an extra, and heavy
+            from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415 - as above
 
             server = ArchiveServer(environment.archive_dir(), density=environment.archive_density())
-            server.start()
+            try:
+                server.start()
+            except OfficialSchemaError as error:
+                raise SettingError(str(error)) from error
             self._embedded = server
         return str(self._embedded.url)
 
