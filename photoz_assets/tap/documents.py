@@ -166,13 +166,14 @@ def _result_url(links: Mapping[str, str], url: str) -> str | None:
     TAP calls the result "result" (TAP 1.1 sec. 2.2.3); services have other names for the only one. Links are
     relative to the document (RFC 3986 sec. 5.1.3), but for those that were meant to be relative to the job.
     """
-    promised = f"{url}/results/result"
+    below = f"{url.rstrip('/')}/"
+    promised = f"{below}results/result"
     named = [links["result"]] if "result" in links else []
     alone = list(links.values()) if len(links) == 1 else []
     alike = [link for link in links.values() if link.strip().endswith("/results/result")]
     for link in (*named, *alone, *alike):
         if (found := resolve(url, link)) is not None:
-            return promised if resolve(f"{url}/", link) == promised and not found.startswith(f"{url}/") else found
+            return promised if resolve(below, link) == promised and not found.startswith(below) else found
     return None
 
 

@@ -216,7 +216,7 @@ class Job:
             The job is not completed.
         """
         summary = self._completed(self.summary())
-        promised = f"{self.url}/results/result"
+        promised = self._part("results/result")
         url = summary.result_url or promised
         clock = self._retrying.clock
         return ResultStream(
@@ -309,6 +309,10 @@ class Job:
         except ArchiveError as error:
             self._retrying.on_event(f"the job could not be started again: {error}")
 
+    def _part(self, path: str) -> str:
+        """Return the URL of a part of the job."""
+        return f"{self.url.rstrip('/')}/{path}"
+
     def _require_ownership(self) -> None:
         """Refuse to touch what is somebody else's."""
         if not self.owned:
@@ -334,7 +338,7 @@ class Job:
     def _set_phase(self, phase: str, *, timeout: tuple[float, float] | None = None) -> None:
         """Ask for a change of phase."""
         data = {"PHASE": phase}
-        self._session.body(self._session.post(f"{self.url}/phase", data=data, stream=True, timeout=timeout))
+        self._session.body(self._session.post(self._part("phase"), data=data, stream=True, timeout=timeout))
 
     def _delete(self, *, timeout: tuple[float, float] | None = None) -> None:
         """Delete the job; the redirect that answers leads to the list of all jobs, which nobody asked for."""
@@ -360,7 +364,7 @@ class Job:
     def _error_document(self) -> str:
         """Return the reason of a failed job whose document states none (TAP 1.1 sec. 5.3)."""
         try:
-            return documents.reason_of(self._session.document(f"{self.url}/error")) or ""
+            return documents.reason_of(self._session.document(self._part("error"))) or ""
         except ArchiveError:
             return ""
 

@@ -6,6 +6,7 @@ a refusal may carry a VOTable with the reason.
 """
 
 import platform
+import re
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -25,6 +26,7 @@ from photoz_assets.tap import documents
 from photoz_assets.tap.body import pieces
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.hosts import host_of, is_inward, is_loopback
+from photoz_assets.tap.links import resolve
 from photoz_assets.tap.wire import TimedAdapter
 
 _MOST_REDIRECTS: Final = 5
@@ -37,6 +39,13 @@ _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 504})
 _BUSY_STATUSES: Final = frozenset({429, 503})
 _MISSING_STATUSES: Final = frozenset({404, 410})
 _PROXY_STATUSES: Final = frozenset({407, 502, 503, 504})
+_UPGRADE_STATUS: Final = 426
+# What nginx, Apache, Tomcat and Go's server answer to plain http at a port of https.
+_WANTS_TLS: Final = re.compile(
+    rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|port requires TLS|"
+    rb"HTTP request to an HTTPS",
+    re.IGNORECASE,
+)
 _HARMLESS_METHODS: Final = frozenset({"GET", "HEAD"})
 
 _REDIRECT_HINT: Final = "It was not followed: check the URL (PHOTOZ_TAP_URL), and whom it belongs to."
@@ -183,11 +192,9 @@ class ArchiveSession(requests.Session):
         here, there = origin_of(response.url), origin_of(target)
         if here == there:
             return
-        if here == self._origin and (here[0], there[0]) == ("http", "https") and here[1] == there[1]:
+        if (moved := self._moved(response.url, target)) is not None:
             raise Rejected(
-                f"the archive has moved to {self._moved(response.url, target)}",
-                url=response.url,
-                hint="Set PHOTOZ_TAP_URL to that.",
+                f"the archive has moved to {moved}", url=response.url, hint="Set PHOTOZ_TAP_URL to that."
             )
         if response.request.method not in _HARMLESS_METHODS:
             raise Rejected(
@@ -197,10 +204,16 @@ class ArchiveSession(requests.Session):
             )
         self.refuse_inward(target, response.url)
 
-    def _moved(self, url: str, target: str) -> str:
-        """Return the archive's URL after a redirect of one of its URLs."""
-        path = url.removeprefix(self._base_url) if url.startswith(self._base_url) else ""
-        return target.removesuffix(path) if path else target
+    def _moved(self, url: str, target: str) -> str | None:
+        """Return the URL that the archive has moved to if a redirect leads to the same resource by https."""
+        base, asked, found = urlsplit(self._base_url), urlsplit(url), urlsplit(target)
+        path = asked.path.removeprefix(base.path)
+        is_upgrade = (asked.scheme, found.scheme) == ("http", "https") and host_of(url) == host_of(target)
+        if not (is_upgrade and origin_of(url) == self._origin and asked.path.startswith(base.path)):
+            return None
+        if not found.path.endswith(path):
+            return None
+        return found._replace(path=found.path.removesuffix(path), query="", fragment="").geturl()
 
     def refuse_inward(self, target: str, source: str) -> None:
         """Refuse to follow a link from another machine into this one, or into what is linked to it alone.
@@ -224,6 +237,11 @@ class ArchiveSession(requests.Session):
         if is_loopback(url):
             return None
         return select_proxy(url, self.merge_environment_settings(url, {}, None, None, None)["proxies"])
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, resolved as other links are."""
+        location: str | None = super().get_redirect_target(resp)
+        return location and (resolve(resp.url, location) or location)
 
     def resolve_redirects(self, resp: requests.Response, *args: Any, **kwargs: Any) -> Any:
         """Follow redirects, without the base class's way to read all of each one's body first."""
@@ -345,6 +363,7 @@ class ArchiveSession(requests.Session):
 
     def _refusal(self, response: requests.Response) -> ArchiveError:
         """Turn an answer with a status from 400 into an error that tells the archive's reason."""
+        body = b""
         try:
             body = self._beginning(response)
         except ArchiveError as error:
@@ -352,6 +371,8 @@ class ArchiveSession(requests.Session):
         else:
             reason = documents.reason_of(body) or response.reason or "no reason given"
         status = response.status_code
+        if origin_of(response.url)[0] == "http" and (status == _UPGRADE_STATUS or _WANTS_TLS.search(body)):
+            return Rejected("the archive takes https alone at this URL", status=status)
         if status in {401, 403}:
             hint = _WITHHELD_HINT if self._bearer.is_withheld else None
             return Unauthorized(reason, status=status, hint=hint)

@@ -403,6 +403,38 @@ def test_archive_that_has_moved_to_https_is_said_to_have(away: FaultyServer, met
     assert authorizations(away) == [None]
 
 
+def test_redirect_of_a_result_to_https_is_no_move(away: FaultyServer) -> None:
+    away.answer(
+        "GET",
+        "/api/tap/async/1/results/result",
+        Answer(status=303, headers={"Location": "https://archive.example/r"}),
+    )
+    with pytest.raises(Transient):  # which is asked through a proxy that knows no TLS
+        ArchiveSession(AWAY).document(f"{AWAY}/async/1/results/result")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b"<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>"),
+        (400, b"Client sent an HTTP request to an HTTPS server.\n"),
+        (400, b"Bad Request\nThis combination of host and port requires TLS.\n"),
+        (426, b""),
+    ],
+)
+def test_archive_that_takes_https_alone_says_so(server: FaultyServer, status: int, body: bytes) -> None:
+    server.answer("GET", "/tap", Answer(status=status, body=body))
+    with pytest.raises(Rejected, match=r"the archive takes https alone at this URL .*PHOTOZ_TAP_URL"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
+
+
+def test_redirect_under_a_double_slash_keeps_it(server: FaultyServer) -> None:
+    server.answer("POST", "/tap//async", Answer(status=303, headers={"Location": "async/21"}))
+    server.answer("GET", "/tap//async/21", Answer(body=b"job"))
+    session = ArchiveSession(f"{server.base}/tap")
+    assert session.body(session.post(f"{server.base}/tap//async", stream=True)) == b"job"
+
+
 def test_token_never_goes_over_plain_http_to_another_machine(away: FaultyServer) -> None:
     away.answer("GET", "/api/tap", Answer(body=b"open to all"), Answer(status=401))
     session = ArchiveSession(AWAY, token=CANARY)
