@@ -28,15 +28,8 @@ _OUTPUT_IDS: Final = {
     "ivo://ivoa.net/std/tapregext#output-votable-binary": _BINARY,
     "ivo://ivoa.net/std/tapregext#output-votable-td": _TABLEDATA,
 }
-_ALIASES: Final = {
-    "votable/b2": _BINARY2,
-    "votableb2": _BINARY2,
-    "votable/b": _BINARY,
-    "votableb": _BINARY,
-    "votable/td": _TABLEDATA,
-    "votabletd": _TABLEDATA,
-    "parquet": _PARQUET,
-}
+_ALIAS: Final = re.compile(r"votable[/_-]?(b2|binary2|b|binary|td|tabledata)|parquet")
+_ALIASES: Final = {"b2": _BINARY2, "b": _BINARY, "td": _TABLEDATA, None: _PARQUET}
 _VOTABLE: Final = "votable"
 _XML_TYPES: Final = frozenset({"text/xml", "application/xml"})
 _PARQUET_TYPES: Final = frozenset(
@@ -178,7 +171,8 @@ def _form(name: str) -> str | None:
         serialization = parameters.get("serialization", "").strip().upper()
         if serialization in {_BINARY2, _BINARY, _TABLEDATA}:
             return serialization
-    return _ALIASES.get(kind)
+    alias = _ALIAS.fullmatch(kind)
+    return _ALIASES.get(alias[1], (alias[1] or "").upper()) if alias else None
 
 
 def _rows(capabilities: list[Element], name: str) -> int | None:

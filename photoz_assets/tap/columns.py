@@ -92,7 +92,7 @@ class VOTableType(Enum):
 
 
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,19}")
-_HEXADECIMAL: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
+_HEXADECIMAL: Final = re.compile(r"[+-]?0[xX][0-9A-Fa-f]{1,16}")
 _FLOATING: Final = re.compile(
     r"[+-]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?|Inf(?:inity)?)", re.IGNORECASE
 )

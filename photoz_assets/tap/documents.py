@@ -21,7 +21,8 @@ _XLINK_HREF: Final = "{http://www.w3.org/1999/xlink}href"
 _LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
 _INFO: Final = re.compile(
-    rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>])*(?:/>|>[^<]{0,65536}</(?P=prefix)?INFO\s*>)"""
+    rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>])*(?:/>|>.{0,65536}?</(?P=prefix)?INFO\s*>)""",
+    re.DOTALL,
 )
 
 # Rubin's TAP tells its failures apart in words only: a job's error type is always "fatal". The phrases are those

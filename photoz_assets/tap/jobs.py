@@ -237,13 +237,14 @@ class Job:
         try:
             self._session.refuse_inward(url, self.url)
             return self._session.get(url, stream=True)
-        except Rejected as error:
+        except (Rejected, Transient) as error:
+            # A service behind a proxy may link to itself by a name that it alone knows.
             if url == promised:
                 raise
             self._retrying.on_event(f"the link to the result leads nowhere: {error}")
             try:
                 return self._session.get(promised, stream=True)
-            except Missing:
+            except ArchiveError:
                 raise error from None
 
     def abort(self) -> None:

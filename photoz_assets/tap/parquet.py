@@ -1,7 +1,8 @@
 """A result as Parquet: a file in, Arrow record batches out.
 
-Parquet keeps its index at its end, so the download is first spooled to a file. It has no way to say that the
-result was cut off: the caller compares row counts.
+Parquet keeps its index at its end, so the download is first spooled to a file. It has no way of its own to say
+that the result was cut off: the caller compares row counts. The VOTable that a VOParquet file carries may say it,
+and what stands for NULL.
 
 Some bytes of Parquet may stand for gigabytes of texts. A dictionary holds a text once for all rows: it is read as
 one, and its texts are measured before they are copied. A delta has the beginning of a text in common with the one
@@ -19,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from photoz_assets.tap import charset, columns
+from photoz_assets.tap import charset, columns, votable
 from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType
 from photoz_assets.tap.errors import Protocol, TooLarge, Truncated
 
 MAGIC: Final = b"PAR1"
+_VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 
 _LARGEST_ROW_GROUP_BYTES: Final = 1 << 30
 _LARGEST_TEXT_BYTES: Final = 1 << 20
@@ -80,6 +82,7 @@ def read(path: Path, schema: pa.Schema, *, batch_rows: int) -> Iterator[pa.Recor
 def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the file's rows in the schema's order."""
     with pq.ParquetFile(path, pre_buffer=False) as opened:
+        nulls = _declared_nulls(opened.metadata)
         received = [_received(field) for field in opened.schema_arrow]
         order = columns.match(schema, received)
         dictionaries, rows = _packed_texts(opened.metadata)
@@ -88,7 +91,34 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
     ) as file:
         for batch in file.iter_batches(batch_size=min(batch_rows, rows)):
             for part in _parts(batch):
-                yield columns.batch(schema, [_plain(part.column(index), received[index].name) for index in order])
+                arrays = (_plain(part.column(index), received[index].name) for index in order)
+                names = (received[index].name for index in order)
+                yield columns.batch(
+                    schema,
+                    [
+                        columns.without(array, nulls.get(name, ()))
+                        for array, name in zip(arrays, names, strict=True)
+                    ],
+                )
+
+
+def _declared_nulls(metadata: pq.FileMetaData) -> dict[str, tuple[int | float | str, ...]]:
+    """Return what stands for NULL in each column, by the VOTable that a VOParquet file carries (VOParquet 1.0).
+
+    Raises
+    ------
+    Truncated
+        The VOTable says that the table was cut off.
+    ArchiveError
+        It reports an error.
+    """
+    document = (metadata.metadata or {}).get(_VOTABLE_KEY)
+    if document is None:
+        return {}
+    fields, is_cut_off = votable.describe(document)
+    if is_cut_off:
+        raise Truncated(f"the archive cut the result off after {metadata.num_rows} rows (OVERFLOW)")
+    return {name: field.nulls for name, field in fields.items()}
 
 
 def _packed_texts(metadata: pq.FileMetaData) -> tuple[list[str], int]:

@@ -163,8 +163,8 @@ def _column(cell: WireField, texts: Sequence[str]) -> Array:
         if odd is not None:
             raise Protocol(f"column {cell.name}: {odd!r} is no {cell.kind.votable}")
         return pa.array([booleans[word.lower()] for word in words], pa.bool_())
-    # Arrow knows neither a plus sign, which the standard allows, nor hexadecimal numbers of a sign.
-    plain = [_plain(word, cell.kind) if word[:1] == "+" or word[:2] in {"0x", "0X"} else word for word in words]
+    # Arrow knows neither a plus sign, which the standard allows, nor the sign bit of hexadecimal numbers.
+    plain = [_plain(word, cell.kind) if word[:1] == "+" or "x" in word or "X" in word else word for word in words]
     try:
         numbers: Array = pa.array([word or None for word in plain], pa.string()).cast(cell.kind.arrow)
     except pa.ArrowInvalid as error:

@@ -59,6 +59,25 @@ def decode(chunks: Iterable[bytes], schema: pa.Schema, *, batch_rows: int = DEFA
     return Decoding(chunks, schema, batch_rows=batch_rows)
 
 
+def describe(document: bytes) -> tuple[dict[str, WireField], bool]:
+    """Read a VOTable without rows, which describes a table that is stored otherwise.
+
+    Returns
+    -------
+    tuple[dict[str, WireField], bool]
+        Its columns of the types that can be asked for, by their names; and whether the table was cut off.
+
+    Raises
+    ------
+    ArchiveError
+        This is no such document, or it reports an error.
+    """
+    markup = _read(charset.marked([document]))
+    _raise_error(markup)
+    fields = [field for field in markup.fields if _kind(field.attributes)]
+    return {field.name: _cell(field, markup.nulls(field)) for field in fields}, markup.overflow
+
+
 class Decoding:
     """A result table that is being decoded; iterate over it once.
 

@@ -62,6 +62,8 @@ VOTABLE: Final = "application/x-votable+xml"
         ("text/xml;serialization=BINARY2", True),
         ("votable/b2", True),
         ("VOTable/B2", True),
+        ("votable-binary2", True),
+        ("votable/b3", False),
         (VOTABLE, False),
         (f"{VOTABLE};content=serialization=BINARY2", False),
         (f"{VOTABLE};serialization=BINARY22", False),

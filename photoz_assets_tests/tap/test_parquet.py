@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from photoz_assets.tap import parquet
-from photoz_assets.tap.errors import ArchiveError, ContractViolation, Protocol, TooLarge, Truncated
+from photoz_assets.tap.errors import ArchiveError, ContractViolation, Protocol, Rejected, TooLarge, Truncated
+from photoz_assets_tests.tap.documents import by_hand
 
 SCHEMA = pa.schema([("id", pa.int64()), ("key", pa.string()), ("flux", pa.float64()), ("flag", pa.bool_())])
 
@@ -232,3 +233,30 @@ def test_read_of_a_text_of_absurd_length_is_refused(tmp_path: Path, kind: pa.Dat
                 read(path, pa.schema([("t", pa.string())]))
         else:
             assert read(path, pa.schema([("t", pa.string())])) == [{"t": value}]
+
+
+FLUX_FIELD = '<FIELD name="flux" datatype="float"><VALUES null="-99.9"/></FIELD>'
+KEY_FIELD = '<FIELD name="key" datatype="char" arraysize="*"><VALUES null="N/A"/></FIELD>'
+
+
+def described(folder: Path, *, after: str = "") -> Path:
+    """Write a VOParquet file, with a VOTable that describes it."""
+    document = by_hand(FLUX_FIELD + KEY_FIELD, "", before='<INFO name="QUERY_STATUS" value="OK"/>', after=after)
+    table = pa.table({"flux": pa.array([0.5, -99.9, None], pa.float32()), "key": ["a", "N/A", None]})
+    metadata = {"IVOA.VOTable-Parquet.version": "1.0", "IVOA.VOTable-Parquet.content": document.decode()}
+    return write(folder, table.replace_schema_metadata(metadata))
+
+
+def test_read_of_what_the_files_votable_declares_as_null_gives_null(tmp_path: Path) -> None:
+    schema = pa.schema([("key", pa.string()), ("flux", pa.float32())])
+    rows = [{"key": "a", "flux": 0.5}, {"key": None, "flux": None}, {"key": None, "flux": None}]
+    assert read(described(tmp_path), schema) == rows
+
+
+@pytest.mark.parametrize(("status", "error"), [("OVERFLOW", Truncated), ("ERROR", Rejected)])
+def test_read_of_a_result_that_the_files_votable_speaks_against_is_refused(
+    tmp_path: Path, status: str, error: type[ArchiveError]
+) -> None:
+    path = described(tmp_path, after=f'<INFO name="QUERY_STATUS" value="{status}"/>')
+    with pytest.raises(error):
+        read(path, pa.schema([("key", pa.string()), ("flux", pa.float32())]))

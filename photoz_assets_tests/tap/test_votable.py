@@ -282,6 +282,7 @@ def in_every_serialization(datatype: str, values: list[float]) -> list[str]:
         ("short", "0x8000", -32768),
         ("short", "0XFFFF", -1),
         ("short", "0x7f", 127),
+        ("short", "-0x7F", -127),
         ("short", "+7", 7),
         ("int", "0xFFFFFFFF", -1),
         ("int", "-1e3", -1000),
@@ -444,6 +445,7 @@ SECOND = '<?xml version="1.0"?>' + error_document("spilled @ 100%").decode()
             b"<TABLE>", b"<TABLE >"
         ),
         by_hand(LONG_FIELD, "", before='<INFO name="Error">spilled @ 100%</INFO>'),
+        by_hand(LONG_FIELD, binary2(longs([1]))) + SECOND.replace("spilled @", "<![CDATA[spilled @]]>").encode(),
         by_hand(LONG_FIELD, binary2(longs([1])), after='<INFO name="error" value="spilled @ 100%"/>'),
         by_hand(
             LONG_FIELD, tabledata("1"), after='<INFO name="QUERY_STATUS" value=" Error ">spilled @ 100%</INFO>'
@@ -485,6 +487,7 @@ def test_decode_of_overflow_with_blanks_around_it_is_truncated() -> None:
         ("long", "+5", 5),
         ("short", "0x7FFF", 32767),
         ("short", "0x8000", -32768),
+        ("int", "-0x10", -16),
         ("unsignedByte", "0xff", 255),
         ("double", "+-5", None),
         ("double", "++5", None),
@@ -494,6 +497,9 @@ def test_decode_of_overflow_with_blanks_around_it_is_truncated() -> None:
         ("long", "+-5", None),
         ("long", "5.0", None),
         ("long", "--5", None),
+        ("long", "1_000", None),
+        ("double", "0x1p3", None),
+        ("double", "1_0", None),
         ("short", "32768", None),
         ("short", "0x10000", None),
     ],
