@@ -13,12 +13,11 @@ from photoz_assets_tests.reliability import world
 STAGES: Final = ("start", "ingest", "audit", "publication", "drawing", "writing of figures", "end")
 # Where a stage begins, for a refresh by hand and for one by Dagster.
 _ENTRANCES: Final[tuple[tuple[str, Any, str], ...]] = (
-    ("ingest", TapIngest, "ask"),
-    ("audit", world, "_audited"),
-    ("audit", galaxies, "_audited"),
+    ("ingest", TapIngest, "fetch_table"),
+    ("audit", galaxies, "audit"),
     ("publication", world, "publish"),
     ("publication", io_manager, "publish"),
-    ("drawing", diagnostics, "_diagnosed"),
+    ("drawing", diagnostics, "sample_summary"),
     ("writing of figures", diagnostics, "show_figures"),
 )
 

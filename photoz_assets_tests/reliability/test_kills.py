@@ -13,7 +13,7 @@ from PIL import Image
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets import connect
 from photoz_assets.lake.layout import Lake
-from photoz_assets_tests.effort import effort
+from photoz_assets_tests.effort import SOAK, effort
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
 from photoz_assets_tests.reliability.stages import STAGES, Timeline
 from photoz_assets_tests.reliability.workers import forking, refreshing
@@ -22,16 +22,21 @@ from photoz_assets_tests.reliability.world import TRACT, leftovers
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SEED: Final = 20261124
-KILLS: Final = effort(10, 200)
 LIMITS: Final = (25.0, 25.5)
-# How often each stage is aimed at: a run that draws takes many times as long as one that does not.
+# How often `make soak` aims at each stage: a run that draws takes many times as long as one that does not.
 AIMS: Final = {"ingest": 6, "audit": 5, "publication": 5, "drawing": 2, "writing of figures": 2}
+KILLS: Final = effort(len(AIMS), 200)
 DRAWN: Final = ("drawing", "writing of figures")
 KILLED = FaultRecord(
     "Process", "kill -9 at any moment of ingest, audit, publication and drawing",
-    "200 random moments (10 in `make test`)", "the lake is readable, each table the old or the new one; the next run completes",
+    "200 random moments (one in each stage in `make test`)", "the lake is readable, each table the old or the new one; the next run completes",
 )  # fmt: skip
 FAULTS = [KILLED.fault]
+
+
+def _aims(chance: random.Random) -> list[str]:
+    """List the stages to aim at: each once, or many times at random."""
+    return chance.choices(list(AIMS), list(AIMS.values()), k=KILLS) if SOAK else list(AIMS)
 
 
 def check_lake(lake: Lake, rows: dict[float, int]) -> None:
@@ -86,8 +91,8 @@ def test_run_that_is_killed_at_a_random_moment_harms_nothing(
         rows[limit] = pq.read_metadata(lake.table("matched_galaxies", TRACT)).num_rows
     assert rows[LIMITS[0]] < rows[LIMITS[1]]
     chance, hits = random.Random(SEED), Counter[str]()
-    for number in range(KILLS):
-        limit, [aim] = LIMITS[number % 2], chance.choices(list(AIMS), list(AIMS.values()))
+    for number, aim in enumerate(_aims(chance)):
+        limit = LIMITS[number % 2]
         after_seconds = chance.uniform(0, whole[aim in DRAWN].seconds(aim))
         hits[killed_refresh(one_tract.url, lake, limit, aim=aim, after_seconds=after_seconds)] += 1
         check_lake(lake, rows)
