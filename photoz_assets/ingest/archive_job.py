@@ -128,13 +128,19 @@ def _adopted(run: ArchiveRun, query: TableQuery, record: JobRecord) -> Job | Non
     job = run.client.attach(record.job_url, owned=True)
     run.log(f"{query.name}: goes on with {job.url}")
     try:
-        # Seen first: a job that the archive does not show us is not ours to stop.
-        job.summary()
+        # Seen first: a job that the archive does not show us, or that is of another query, is not ours to stop.
+        _require_same_query(job, query)
         return _waited_for(run, query, job, record)
     except (Rejected, Protocol, JobFailed, JobAborted) as error:
         run.log(f"{query.name}: asked anew: {error}")
         record.note(None)
         return None
+
+
+def _require_same_query(job: Job, query: TableQuery) -> None:
+    asked = job.summary().query
+    if asked is not None and asked.split() != query.adql.split():
+        raise Rejected(f"the job on record, {job.url}, is of another query")
 
 
 def _started(run: ArchiveRun, query: TableQuery, record: JobRecord) -> Job:

@@ -183,8 +183,8 @@ class JobSummary:
     """A UWS job as its document tells it (UWS 1.1 sec. 2.1).
 
     ``rows`` is the final row count and ``items_done`` of ``items_total`` the progress (in the archive's own units,
-    chunks of sky at Rubin): both only where the archive tells them. ``maxrec`` is the row limit that the job was
-    created with.
+    chunks of sky at Rubin): both only where the archive tells them. ``maxrec`` is the row limit and ``query`` the
+    ADQL that the job was created with, where the archive tells them.
     """
 
     phase: str
@@ -195,6 +195,7 @@ class JobSummary:
     items_done: int | None = None
     items_total: int | None = None
     maxrec: int | None = None
+    query: str | None = None
 
 
 def whole(text: str | None) -> int | None:
@@ -243,4 +244,5 @@ def parse_job(body: bytes, *, url: str) -> JobSummary:
         items_done=whole(_text(root, "itemsProcessed")),
         items_total=whole(_text(root, "totalItems")),
         maxrec=whole((parameters.get("maxrec") or "").strip()),
+        query=parameters.get("query"),
     )
