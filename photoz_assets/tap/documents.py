@@ -20,6 +20,7 @@ from photoz_assets.text import one_line
 _XLINK_HREF: Final = "{http://www.w3.org/1999/xlink}href"
 _LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
+_MOST_ODD: Final = 0.2  # of a text; of bytes that are packed it is more than half
 _INFO: Final = re.compile(
     rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>])*(?:/>|>.{0,65536}?</(?P=prefix)?INFO\s*>)""",
     re.DOTALL,
@@ -69,11 +70,10 @@ def excerpt(body: bytes) -> str:
 
 
 def _is_binary(body: bytes) -> bool:
-    """Return whether an answer is no text: it has control characters, or much that is no UTF-8."""
-    start = body[:_EXCERPT]
-    text = start.decode("utf-8", errors="replace")
+    """Return whether an answer is no text: much of it is control characters, or no UTF-8."""
+    text = body[:_EXCERPT].decode("utf-8", errors="replace")
     odd = sum(each in "\ufffd\x7f" or (each < " " and each not in "\t\n\f\r") for each in text)
-    return b"\0" in start or odd * 10 > len(text)
+    return odd > _MOST_ODD * len(text)
 
 
 def local_name(tag: str) -> str:

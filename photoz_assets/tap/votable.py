@@ -9,7 +9,6 @@ knows HTTP.
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -20,7 +19,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 from photoz_assets.tap import binary, charset, columns
 from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType, WireField
 from photoz_assets.tap.documents import error_words, excerpt, failure, looks_like_html
-from photoz_assets.tap.errors import ArchiveError, Protocol, Rejected, TooLarge, Truncated
+from photoz_assets.tap.errors import ArchiveError, Damaged, Protocol, Rejected, TooLarge, Truncated
 from photoz_assets.tap.markup import FieldMarkup, Markup, close, feed
 from photoz_assets.tap.tabledata import TableRows
 
@@ -282,12 +281,22 @@ class _Pieces:
         return piece
 
     def around(self) -> bytes:
-        """Return what came last and what comes next, to look into for what went wrong."""
+        """Return what came last and what comes next, to look into for what went wrong.
+
+        Raises
+        ------
+        Damaged
+            The bytes are not those that were sent, which explains it.
+        """
         text = b"".join(self._last)[-_LARGEST_TAIL_BYTES:]
         size = len(text) + _LONGEST_SEARCH_BYTES
-        with suppress(ArchiveError):
+        try:
             while len(text) < size and (piece := next(self._pieces, b"")):
                 text += piece
+        except Damaged:
+            raise
+        except ArchiveError:
+            return text
         return text
 
 

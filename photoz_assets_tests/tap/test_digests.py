@@ -3,11 +3,16 @@ import gzip
 import hashlib
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 
+from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import Damaged, Protocol, Transient
+from photoz_assets.tap.retry import RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession
-from photoz_assets_tests.tap.faulty_server import Answer, FaultyServer
+from photoz_assets_tests.tap.documents import binary2, by_hand, longs
+from photoz_assets_tests.tap.faulty_server import Answer, Clock, FaultyServer
+from photoz_assets_tests.tap.uws import capabilities
 
 BODY = b"<VOTABLE>rows</VOTABLE>"
 # Without the time in it: the names of the tests have to be the same in all processes of the suite.
@@ -87,3 +92,17 @@ def test_digest_that_is_none_or_of_who_knows_which_bytes_is_passed_over(
     server: FaultyServer, headers: dict[str, str]
 ) -> None:
     assert fetched(server, BODY, headers) == BODY
+
+
+@pytest.mark.parametrize("change", [(b"AAAA", b"A*AA"), (b"</STREAM>", b"</STREAN>"), (b"<TABLE>", b"<TABLE<")])
+def test_result_that_is_damaged_beyond_decoding_is_called_damaged(
+    server: FaultyServer, change: tuple[bytes, bytes]
+) -> None:
+    table = by_hand('<FIELD name="id" datatype="long"/>', binary2(longs(list(range(9)))))
+    headers = {"Repr-Digest": f"sha-256=:{digest('sha256', table)}:"}
+    server.answer("GET", "/tap/capabilities", Answer(body=capabilities()))
+    server.answer("POST", "/tap/sync", Answer(body=table.replace(*change), headers=headers))
+    clock = Clock()
+    client = TapClient(f"{server.base}/tap", clock=clock, sleep=clock.sleep, policy=RetryPolicy(attempts=1))
+    with pytest.raises(Damaged):
+        client.query("SELECT id FROM t", pa.schema([("id", pa.int64())]))

@@ -1,3 +1,4 @@
+import gzip
 from contextlib import suppress
 
 import pytest
@@ -122,8 +123,10 @@ def test_words_of_others_are_read_whatever_their_encoding() -> None:
     assert documents.reason_of(body) == "kein Schlüssel"
 
 
-@pytest.mark.parametrize("body", [bytes(range(256)), b"\x1f\x8b\x08\0" + b"x" * 300, b"PK\3\4\xff\xfe" * 50])
+@pytest.mark.parametrize(
+    "body", [bytes(range(256)), gzip.compress(bytes(range(256)) * 9, mtime=0), b"PK\3\4\xff\xfe" * 50]
+)
 def test_bytes_that_are_no_text_are_shown_in_no_message(body: bytes) -> None:
     assert documents.reason_of(body) is None
-    with pytest.raises(Protocol, match=r"no element found|not well-formed.*: bytes that are no text\."):
+    with pytest.raises(Protocol, match=r": bytes that are no text\."):
         documents.parse_job(body, url=JOB_URL)
