@@ -22,7 +22,7 @@ _LONGEST_PHASE: Final = 40  # characters: services have phases of their own
 _EXCERPT: Final = 200  # characters of an unexpected answer that an error shows
 _MOST_ODD: Final = 0.2  # of a text; of bytes that are packed it is more than half
 _INFO: Final = re.compile(
-    rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>])*(?:/>|>.{0,65536}?</(?P=prefix)?INFO\s*>)""",
+    rb"""<(?P<prefix>[\w.-]+:)?INFO\b(?:"[^"<]*"|'[^'<]*'|[^'"<>/]|/(?!>))*(?:/>|>.{0,65536}?</(?P=prefix)?INFO\s*>)""",
     re.DOTALL,
 )
 
