@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from photoz_assets.tap import charset, columns, votable
-from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType
+from photoz_assets.tap.columns import Array, ReceivedColumn, VOTableType, WireField
 from photoz_assets.tap.errors import Protocol, TooLarge, Truncated
+from photoz_assets.tap.names import fold
 
 MAGIC: Final = b"PAR1"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
@@ -82,7 +83,7 @@ def read(path: Path, schema: pa.Schema, *, batch_rows: int) -> Iterator[pa.Recor
 def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the file's rows in the schema's order."""
     with pq.ParquetFile(path, pre_buffer=False) as opened:
-        nulls = _declared_nulls(opened.metadata)
+        described = _described(opened.metadata)
         received = [_received(field) for field in opened.schema_arrow]
         order = columns.match(schema, received)
         dictionaries, rows = _packed_texts(opened.metadata)
@@ -91,19 +92,15 @@ def _batches(path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.Reco
     ) as file:
         for batch in file.iter_batches(batch_size=min(batch_rows, rows)):
             for part in _parts(batch):
-                arrays = (_plain(part.column(index), received[index].name) for index in order)
-                names = (received[index].name for index in order)
-                yield columns.batch(
-                    schema,
-                    [
-                        columns.without(array, nulls.get(name, ()))
-                        for array, name in zip(arrays, names, strict=True)
-                    ],
-                )
+                arrays = [_plain(part.column(index), received[index].name) for index in order]
+                fields = [described.get(fold(received[index].name)) for index in order]
+                yield columns.batch(schema, list(map(_without_nulls, arrays, fields)))
 
 
-def _declared_nulls(metadata: pq.FileMetaData) -> dict[str, tuple[int | float | str, ...]]:
-    """Return what stands for NULL in each column, by the VOTable that a VOParquet file carries (VOParquet 1.0).
+def _described(metadata: pq.FileMetaData) -> dict[str, WireField]:
+    """Return the columns by their folded names as the VOTable in a VOParquet file has them (VOParquet 1.0).
+
+    None are returned where there is no VOTable, or one that cannot be read: the rows do not depend on it.
 
     Raises
     ------
@@ -115,10 +112,13 @@ def _declared_nulls(metadata: pq.FileMetaData) -> dict[str, tuple[int | float | 
     document = (metadata.metadata or {}).get(_VOTABLE_KEY)
     if document is None:
         return {}
-    fields, is_cut_off = votable.describe(document)
+    try:
+        fields, is_cut_off = votable.describe(document)
+    except (Protocol, Truncated):
+        return {}
     if is_cut_off:
         raise Truncated(f"the archive cut the result off after {metadata.num_rows} rows (OVERFLOW)")
-    return {name: field.nulls for name, field in fields.items()}
+    return {fold(name): field for name, field in fields.items()}
 
 
 def _packed_texts(metadata: pq.FileMetaData) -> tuple[list[str], int]:
@@ -235,6 +235,11 @@ def _plain(array: Array, name: str) -> Array:
     # Arrow takes values as they come, whether or not they are some.
     array.validate(full=True)
     return array.cast(_KINDS_IN[array.type].arrow) if array.type in _KINDS_IN else array
+
+
+def _without_nulls(array: Array, field: WireField | None) -> Array:
+    """Return a column with NULL in place of what its description declares as such."""
+    return columns.without(array, field.nulls) if field and field.kind.arrow == array.type else array
 
 
 def _texts(array: Array, name: str) -> Array:

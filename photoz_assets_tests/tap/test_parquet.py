@@ -260,3 +260,9 @@ def test_read_of_a_result_that_the_files_votable_speaks_against_is_refused(
     path = described(tmp_path, after=f'<INFO name="QUERY_STATUS" value="{status}"/>')
     with pytest.raises(error):
         read(path, pa.schema([("key", pa.string()), ("flux", pa.float32())]))
+
+
+@pytest.mark.parametrize("document", [b"", b"<VOTABLE>", b"no XML", b"\xff", by_hand(KEY_FIELD, "")[:-20]])
+def test_read_of_a_file_whose_votable_cannot_be_read_reads_its_rows(tmp_path: Path, document: bytes) -> None:
+    table = pa.table({"id": [1]}).replace_schema_metadata({b"IVOA.VOTable-Parquet.content": document})
+    assert read(write(tmp_path, table), pa.schema([("id", pa.int64())])) == [{"id": 1}]
