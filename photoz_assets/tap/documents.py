@@ -66,12 +66,12 @@ def excerpt(body: bytes) -> str:
     """Return the beginning of an answer that nobody expected, for an error message."""
     if _is_binary(body):
         return "bytes that are no text"
-    return repr(body[:_EXCERPT].decode("utf-8", errors="replace"))
+    return repr(charset.labelled(body[:_EXCERPT].decode("utf-8", errors="replace")))
 
 
 def _is_binary(body: bytes) -> bool:
     """Return whether an answer is no text: much of it is control characters, or no UTF-8."""
-    text = body[:_EXCERPT].decode("utf-8", errors="replace")
+    text = re.sub(charset.MARKS, "\ufffd", body[:_EXCERPT].decode("utf-8", errors="replace"))
     odd = sum(each in "\ufffd\x7f" or (each < " " and each not in "\t\n\f\r") for each in text)
     return odd > _MOST_ODD * len(text)
 

@@ -603,6 +603,8 @@ def test_decode_of_a_document_cut_anywhere_never_ends_quietly(serialization: str
         (b"<html><body>Sign in</body></html>", Protocol, "a web page"),
         (b"<!DOCTYPE html><html><input name=password></html>", Protocol, "a web page"),
         (b'{"detail": "no"}', Protocol, "no VOTable: .*detail"),
+        (b"kein Schl\xfcssel", Protocol, "no VOTable: 'kein Schlüssel'"),
+        (bytes(range(128, 256)) * 9, Protocol, "no VOTable: bytes that are no text"),
         (b"<job><phase>ERROR</phase></job>", Protocol, "a document of type job"),
         (by_hand("", "").replace(b"<TABLE></TABLE>", b""), Protocol, "no result table"),
         (error_document("no such column: redshit"), Rejected, "no such column: redshit"),
