@@ -1,8 +1,8 @@
 """HTTP as this client does it: one session that knows whom it may trust and how long it may wait.
 
-Every request of the package goes through `ArchiveSession`: the token's rules, time limits, the user agent, bounded
-redirects and the translation of every failure of HTTP into `ArchiveError`. No word of TAP is known here, but that
-a refusal may carry a VOTable with the reason.
+Every request of the package goes through `ArchiveSession`: the token's rules, time limits, proxies, the user agent,
+where redirects may lead and the translation of every failure of HTTP into `ArchiveError`. No word of TAP is known
+here, but that a refusal may carry a VOTable with the reason.
 """
 
 import platform
@@ -137,7 +137,7 @@ class ArchiveSession(requests.Session):
     base_url
         The archive's TAP URL; its origin alone is sent the token.
     token
-        Bearer token, or None for an anonymous session.
+        Bearer token, or None for an anonymous session; over plain http it goes to this machine alone.
     connect_seconds, read_seconds
         Time limits of every request: to be connected; for the head of an answer, and for each piece of its body.
     clock
