@@ -5,14 +5,15 @@ on an empty folder would both make the same tables.
 """
 
 import os
-import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from photoz_assets import environment
+from photoz_assets.environment import checkout_root
+from photoz_assets.errors import PhotozError
 from photoz_assets.lake.locks import FileLock
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 # Most set-ups take less; of those that take longer, whoever waits is told.
 _PATIENCE_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.1
+# Dagster's own transactions take a fraction of one.
+_LOCKED_SECONDS: Final = 10.0
+_DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+
+
+class InstanceError(PhotozError):
+    """A database of Dagster's cannot be used; the text names it and says what to do."""
 
 
 @contextmanager
@@ -35,16 +43,46 @@ def setting_up(home: Path, log: Callable[[str], None]) -> Iterator[None]:
         The folder, which is there.
     log
         Is told for whom this waits, if it takes more than a moment.
+
+    Raises
+    ------
+    InstanceError
+        Another program keeps a database locked; Dagster would wait for it without a word and without end.
     """
     lock = _lock(home, log)
     try:
-        lock.write(f"process {os.getpid()}")
-        settings = environment.checkout_root() / "deploy" / "dagster.yaml"
-        if settings.is_file() and not (home / "dagster.yaml").exists():
-            shutil.copyfile(settings, home / "dagster.yaml")
+        # Where even that finds no room, what follows says so better.
+        with suppress(OSError):
+            lock.write(f"process {os.getpid()}")
+        settings = checkout_root() / "deploy" / "dagster.yaml"
+        if settings.is_file():
+            _lay_down(settings.read_bytes(), home / "dagster.yaml")
+        _refuse_locked(home)
         yield
     finally:
         lock.release()
+
+
+def _lay_down(content: bytes, path: Path) -> None:
+    """Write a file that is there once it is whole, unless there is one that says something.
+
+    Raises
+    ------
+    OSError
+        The disk is full or fails; the error names the file.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    written = path.with_name(f".{path.name}.new")
+    try:
+        with written.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(path)
+    except OSError as error:
+        written.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _lock(home: Path, log: Callable[[str], None]) -> FileLock:
@@ -65,10 +103,37 @@ def _lock(home: Path, log: Callable[[str], None]) -> FileLock:
 
 @contextmanager
 def open_instance(home: Path, log: Callable[[str], None]) -> Iterator["dg.DagsterInstance"]:
-    """Open the instance of ``DAGSTER_HOME``, which is this folder; ``log`` as in ``setting_up``."""
-    import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+    """Open the instance of ``DAGSTER_HOME``, which is this folder; ``log`` as in ``setting_up``.
 
-    with setting_up(home, log):
-        instance = dg.DagsterInstance.get()
-    with instance:
-        yield instance
+    Raises
+    ------
+    InstanceError
+        A database is locked, or cannot be used; the disk is full, say.
+    """
+    import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - as above
+
+    try:
+        with setting_up(home, log):
+            instance = dg.DagsterInstance.get()
+        with instance:
+            yield instance
+    except OperationalError as error:
+        _refuse_locked(home)
+        raise InstanceError(
+            f"Dagster's databases in {home} cannot be used ({error.orig}): free some space there, see to whose "
+            "they are, or set DAGSTER_HOME to another folder"
+        ) from error
+
+
+def _refuse_locked(home: Path) -> None:
+    """See that Dagster's databases, as far as they are there, can be written in."""
+    for path in filter(Path.exists, map(home.joinpath, _DATABASES)):
+        try:
+            with closing(sqlite3.connect(path, timeout=_LOCKED_SECONDS)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.DatabaseError as error:
+            raise InstanceError(
+                f"Dagster's database {path} cannot be written ({error}): end the program that holds it, see to "
+                "whose it is, or set DAGSTER_HOME to another folder"
+            ) from error
