@@ -4,7 +4,8 @@ It runs the job ``demo`` in steps in this process, on the instance and lake that
 end by what is in the lake.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from photoz_assets.definitions import TABLES, build_definitions
 from photoz_assets.environment import settings
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import damage_errors
+from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.orchestration.assets.galaxies import FieldConfig
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
 from photoz_assets.survey.dp02 import TRACTS
@@ -66,12 +67,13 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
     Returns
     -------
     list[str]
-        What did not hold, a line each: failed steps, failed checks, files that are missing or of another run.
+        What did not hold, a line each: failed steps, failed checks, tables that nobody made since the demo began.
     """
+    lake = Lake(settings().data_dir)
     job = build_definitions().resolve_job_def("demo")
     listed = steps(FieldConfig())
     problems: list[str] = []
-    runs: dict[DemoStep, str] = {}
+    former = _runs(lake, listed)
     for number, step in enumerate(listed, start=1):
         log(f"[{number}/{len(listed)}] {step.title}: {', '.join(step.assets)}")
         result = job.execute_in_process(
@@ -82,12 +84,13 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
             raise_on_error=False,
             tags={"photoz/demo": step.title},
         )
-        runs[step] = result.run_id
         problems += _problems(result, step, log)
         if not result.success:
             # What follows is made of this.
             return problems
-    return problems + _missing(Lake(settings().data_dir), runs)
+    return problems + [
+        f"{path} was not made" for path, run in _runs(lake, listed).items() if run in {None, former[path]}
+    ]
 
 
 def table(lake: Lake) -> Iterator[Row]:
@@ -140,16 +143,16 @@ def _problems(result: dg.ExecuteInProcessResult, step: DemoStep, log: Log) -> li
     return found
 
 
-def _missing(lake: Lake, runs: dict[DemoStep, str]) -> list[str]:
-    """List the tables and figures that the lake lacks, or that are not of these runs."""
-    found = []
-    for step, run_id in runs.items():
-        for asset in step.assets:
-            if asset in TABLES:
-                path = lake.table(asset, step.tract)
-                if not path.exists() or lake.provenance(asset, step.tract).run_id != run_id:
-                    found.append(f"{step.title}: {path} was not made")
-    return found
+def _runs(lake: Lake, listed: Sequence[DemoStep]) -> dict[Path, str | None]:
+    """Return the run that made each table of the demo; None where there is no table, or a damaged one."""
+    runs: dict[Path, str | None] = {}
+    for step in listed:
+        for asset in filter(TABLES.__contains__, step.assets):
+            path = lake.table(asset, step.tract)
+            runs[path] = None
+            with suppress(FileNotFoundError, InvalidTableFileError):
+                runs[path] = read_provenance(path).run_id
+    return runs
 
 
 def closing_table() -> str:

@@ -87,9 +87,18 @@ def test_demo_makes_everything_says_where_and_may_be_run_again(tmp_path: Path, s
     assert re.search(r"^diagnostics +3637 +6 +6 ", said, re.MULTILINE), "six rows, six figures"
     assert "simulated" in said
     assert "Traceback" not in said + complained
-    again = _start(tmp_path, sky_folder)
+    # A proxy of the shell's is not asked for what is on this machine.
+    again = _start(tmp_path, sky_folder, HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9")
     _end(again)
     assert again.returncode == 0
+
+
+def test_two_demos_at_once_both_hold(tmp_path: Path, sky_folder: Path) -> None:
+    started = [_start(tmp_path, sky_folder) for _ in range(2)]
+    for demo in started:
+        said, complained = _end(demo)
+        assert demo.returncode == 0, said[-2000:] + complained[-2000:]
+        assert "was not made" not in complained
 
 
 def test_demo_against_an_archive_that_is_not_there_ends_with_one_line_and_a_failure(
