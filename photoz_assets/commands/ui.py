@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -24,6 +24,7 @@ import requests
 from photoz_assets.commands.instance import setting_up
 from photoz_assets.environment import Settings
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.locks import FileLock
 
 Log = Callable[[str], None]
 
@@ -163,15 +164,16 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
     Raises
     ------
     UiError
-        The host is not this machine's, the port is taken, or a service ended or did not start.
+        Dagster's folder has a page already, the host is not this machine's, the port is taken, or a service ended
+        or did not start.
     """
-    _refuse_unusable(host, port)
     # SIGINT too: what a script starts in the background would otherwise ignore it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     url = f"http://{host}:{port}"
     parent = os.getppid()
-    with Services(log, settings.dagster_home) as services:
+    with _alone(settings.dagster_home, url), Services(log, settings.dagster_home) as services:
+        _refuse_unusable(host, port)
         variables = dict(os.environ)
         if settings.tap_url is None:
             # A token is for the archive that it was made for, and the embedded one asks for none.
@@ -188,6 +190,30 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
         while not (with_parent and os.getppid() != parent):
             services.check()
             time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _alone(home: Path, url: str) -> Iterator[None]:
+    """Hold a folder of Dagster's for the one page and the one daemon that it may have.
+
+    Raises
+    ------
+    UiError
+        It has them already.
+    """
+    path = home / ".ui"
+    lock = FileLock.acquire(path)
+    if lock is None:
+        raise UiError(
+            f"{home} has its page and its daemon already: {path.read_text() or 'another photoz ui'}. "
+            "Take that one, end it, or set DAGSTER_HOME to another folder"
+        )
+    try:
+        with suppress(OSError):
+            lock.write(f"process {os.getpid()} serves {url}")
+        yield
+    finally:
+        lock.release()
 
 
 def _embedded_archive(services: Services, settings: Settings, variables: Mapping[str, str]) -> str:

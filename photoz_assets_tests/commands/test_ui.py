@@ -18,10 +18,12 @@ PHOTOZ = Path(sysconfig.get_path("scripts")) / "photoz"
 STUB = """
 import os
 import dagster as dg
+from requests.utils import should_bypass_proxies
 
 @dg.asset(metadata={
     "url": os.environ.get("PHOTOZ_TAP_URL", "none"),
     "token": os.environ.get("ACCESS_TOKEN", "none"),
+    "loopback": "direct" if should_bypass_proxies("http://127.0.0.1/", None) else "proxied",
 })
 def seen(): ...
 
@@ -109,7 +111,7 @@ def test_ui_without_archive_serves_the_embedded_one_and_leaves_nothing(
         lines = _until_ready(process)
         [url] = re.findall(r"\[archive\].*?(http://\S+/tap)", "".join(lines))
         assert requests.get(f"{url}/availability", timeout=10).ok
-        assert _seen(port) == {"url": url, "token": "none"}
+        assert _seen(port) == {"url": url, "token": "none", "loopback": "direct"}
         process.send_signal(number)
         process.communicate(timeout=60)
         assert process.returncode == code
@@ -121,10 +123,12 @@ def test_ui_without_archive_serves_the_embedded_one_and_leaves_nothing(
 
 @pytest.mark.slow
 def test_env_file_is_read_and_what_is_set_wins(workspace: Path, port: int) -> None:
-    (workspace.parent / ".env").write_text("PHOTOZ_TAP_URL=http://127.0.0.1:9/env\nACCESS_TOKEN=of-the-file\n")
+    (workspace.parent / ".env").write_text(
+        "PHOTOZ_TAP_URL=http://127.0.0.1:9/env\nACCESS_TOKEN=of-the-file\nNO_PROXY=lsst.cloud\n"
+    )
     with _ui(workspace, port, PHOTOZ_TAP_URL="http://127.0.0.1:9/set") as process:
         assert not any(line.startswith("[archive]") for line in _until_ready(process))
-        assert _seen(port) == {"url": "http://127.0.0.1:9/set", "token": "of-the-file"}
+        assert _seen(port) == {"url": "http://127.0.0.1:9/set", "token": "of-the-file", "loopback": "direct"}
 
 
 @pytest.mark.slow
@@ -136,6 +140,22 @@ def test_service_that_ends_is_named_with_its_last_words(workspace: Path, port: i
         assert process.returncode == 1
     assert re.search(r"Error: the (page|daemon) has ended with exit code", said)
     assert "no_such_setting" in said.partition("Its last words:")[2]
+
+
+@pytest.mark.slow
+def test_second_page_of_one_folder_is_refused_with_the_first_ones_address(workspace: Path, port: int) -> None:
+    archive = "http://127.0.0.1:9/tap"
+    with _ui(workspace, port, PHOTOZ_TAP_URL=archive) as first:
+        _until_ready(first)
+        for other in (port, port + 1):
+            with _ui(workspace, other, PHOTOZ_TAP_URL=archive) as second:
+                said, _ = second.communicate(timeout=60)
+                assert second.returncode == 1
+            [line] = said.splitlines()
+            assert f"process {first.pid} serves http://127.0.0.1:{port}" in line
+            assert "DAGSTER_HOME" in line
+    with _ui(workspace, port, PHOTOZ_TAP_URL=archive) as again:
+        _until_ready(again)
 
 
 def test_taken_port_ends_in_one_line_that_says_what_to_do(workspace: Path) -> None:
