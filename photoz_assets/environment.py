@@ -156,6 +156,15 @@ def load_env_file(folder: Path) -> None:
             os.environ.setdefault(name, value)
 
 
+def spare_loopback() -> None:
+    """Have no proxy asked for what runs on this machine, by this process and by those that it starts."""
+    exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    # Nothing may stand beside a star, which is for all hosts.
+    if exceptions.strip() != "*":
+        exceptions = ",".join([*filter(None, [exceptions]), "127.0.0.1", "localhost", "::1"])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = exceptions
+
+
 def data_dir() -> Path:
     """Return the lake's folder."""
     return settings().data_dir

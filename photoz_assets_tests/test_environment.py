@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 from pydantic import AliasChoices
+from requests.utils import get_environ_proxies
 
-from photoz_assets.environment import SettingError, Settings, checkout_root, load_env_file, settings
+from photoz_assets.environment import (
+    SettingError,
+    Settings,
+    checkout_root,
+    load_env_file,
+    settings,
+    spare_loopback,
+)
 
 PHOTOZ = Path(sys.executable).with_name("photoz")
 
@@ -76,10 +84,38 @@ def test_empty_variable_counts_as_unset_and_wins_over_env_file(
     assert settings().archive_density == 0.01
 
 
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize(
+    "given", [{}, {"NO_PROXY": "one.example"}, {"no_proxy": "one.example, two.example"}, {"NO_PROXY": "*"}]
+)
+def test_no_proxy_is_asked_for_this_machine_and_for_what_was_excepted_before(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"http_proxy": "http://127.0.0.1:9", **given}.items():
+        monkeypatch.setenv(name, value)
+    spare_loopback()
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert get_environ_proxies(f"http://{host}:3000/", no_proxy=None) == {}
+    assert bool(get_environ_proxies("http://one.example/", no_proxy=None)) == (not given)
+
+
 def test_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"PHOTOZ_DATA_DIR=gr\xf6\xdfe\n")
     with pytest.raises(SettingError, match=re.escape(str(tmp_path / ".env"))):
         load_env_file(tmp_path)
+
+
+def test_home_folder_that_there_is_not_is_told_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", "~/lake")
+    with pytest.raises(SettingError, match=r"^PHOTOZ_DATA_DIR must be .*there is no home folder"):
+        settings()
 
 
 def test_folders_are_absolute_and_know_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

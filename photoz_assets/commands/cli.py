@@ -30,6 +30,11 @@ def _without_traceback() -> Iterator[None]:
     except BrokenPipeError:
         # Whoever reads has seen enough; click ends quietly.
         raise
+    except PermissionError as error:
+        raise click.ClickException(
+            f"{error.filename or 'a file'} is not this account's to use ({error.strerror}): see to whose it is, "
+            "or name other folders with PHOTOZ_DATA_DIR, PHOTOZ_ARCHIVE_DIR and DAGSTER_HOME"
+        ) from error
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise click.ClickException(
@@ -39,9 +44,14 @@ def _without_traceback() -> Iterator[None]:
 
 def _settings() -> "Settings":
     """Take ``.env`` of the current folder into the environment and return what it says."""
-    from photoz_assets.environment import load_env_file, settings  # noqa: PLC0415 - `photoz --help` does without
+    from photoz_assets.environment import (  # noqa: PLC0415 - `photoz --help` does without
+        load_env_file,
+        settings,
+        spare_loopback,
+    )
 
     load_env_file(Path.cwd())
+    spare_loopback()
     return settings()
 
 
@@ -75,9 +85,35 @@ def _make_ready_for_runs(settings: "Settings") -> None:
     from photoz_assets.orchestration.embedded_archive import require_embedded_archive  # noqa: PLC0415 - as above
 
     _make_writable(settings.data_dir, "PHOTOZ_DATA_DIR")
+    _refuse_anothers(settings.data_dir)
     if settings.tap_url is None:
         require_embedded_archive()
         _make_writable(settings.archive_dir, "PHOTOZ_ARCHIVE_DIR")
+
+
+def _refuse_anothers(data_dir: Path) -> None:
+    """See that runs can write wherever the lake's tables, figures and locks lie already.
+
+    Raises
+    ------
+    click.ClickException
+        Another account keeps them to itself.
+    """
+    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` does without
+    from photoz_assets.survey.contracts import CONTRACTS  # noqa: PLC0415 - as above
+
+    lake = Lake(data_dir)
+    work = (lake.work, lake.staging, lake.publishing, lake.slots, lake.jobs)
+    locks = (path for folder in (lake.slots, lake.jobs) for path in folder.glob("*"))
+    tables = (data_dir / name for name in ("figures", *CONTRACTS))
+    folders = (path for top in tables for path in (top, *top.rglob("*")) if path.is_dir())
+    for path in (*work, *locks, *folders):
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise click.ClickException(
+                f"{path} in the lake cannot be written by this account: share the lake with a group (chmod -R "
+                "g+rwX, chmod g+s on its folders, umask 002 for each account), or set PHOTOZ_DATA_DIR to a "
+                "folder of your own"
+            )
 
 
 @click.group()
@@ -228,7 +264,8 @@ def _sink(output: Path | None) -> Iterator[BinaryIO]:
 def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool) -> None:
     """Start the Dagster UI and what it needs.
 
-    That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive.
+    That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive. The page has no accounts: whoever
+    reaches its port may start runs, with your token. Pages of other origins are refused.
     """
     try:
         with _without_traceback():

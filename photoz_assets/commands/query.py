@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -65,7 +66,9 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
 def _confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path) -> None:
     """Leave a connection nothing to read but the lake and nothing to write but its own scratch, for good."""
     connection.execute("SET temp_directory = ?", [str(scratch)])
-    connection.execute("SET allowed_directories = ?", [[str(data_dir)]])
+    # Some views name their files by patterns, in which these characters stand for themselves only within brackets.
+    folders = [str(data_dir), re.sub(r"[*?[]", r"[\g<0>]", str(data_dir))]
+    connection.execute("SET allowed_directories = ?", [folders])
     connection.execute("SET enable_external_access = false")
     # Else a name that is no view's would be looked up among the variables of this program.
     connection.execute("SET python_enable_replacements = false")

@@ -32,7 +32,7 @@ class FileLock:
         flags = os.O_RDWR | (os.O_CREAT if create else 0)
         while True:
             try:
-                descriptor = os.open(path, flags, 0o644)
+                descriptor = os.open(path, flags, 0o666)
             except FileNotFoundError:
                 if create:
                     raise

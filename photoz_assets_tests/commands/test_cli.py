@@ -1,6 +1,8 @@
 """The command line as a person or a script uses it: words, JSON and exit codes."""
 
 import json
+import os
+import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -157,6 +159,35 @@ def test_folder_that_cannot_be_had_is_named_with_its_variable(
     assert str(tmp_path / "file" / below) in refused.output
     assert f"set {variable} to" in refused.output
     assert len(refused.output.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
+@pytest.mark.parametrize("kept", ["matched_galaxies/tract=3637", ".work/slots/0", "figures"])
+def test_lake_of_another_account_is_told_with_what_to_do(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import photoz_assets.commands.demo  # noqa: F401, PLC0415 - the other account may not read the code
+
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Path(folder)
+        lake = Lake(shared / "lake")
+        for part in (lake.root / "matched_galaxies" / "tract=3637", lake.slots, lake.root / "figures"):
+            part.mkdir(parents=True)
+        (lake.slots / "0").touch()
+        for path in (shared, *shared.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        (lake.root / kept).chmod(0o755 if (lake.root / kept).is_dir() else 0o644)
+        monkeypatch.chdir(shared)
+        for variable in ("DAGSTER_HOME", "PHOTOZ_DATA_DIR", "PHOTOZ_ARCHIVE_DIR"):
+            monkeypatch.setenv(variable, str(shared / variable))
+        monkeypatch.setenv("PHOTOZ_DATA_DIR", str(lake.root))
+        os.seteuid(65534)
+        try:
+            refused = _run("demo")
+        finally:
+            os.seteuid(0)
+    assert refused.exit_code == 1
+    [line] = refused.output.strip().splitlines()
+    assert f"{lake.root / kept} in the lake cannot be written by this account" in line
+    assert "umask" in line
 
 
 def test_setting_without_sense_ends_the_demo_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

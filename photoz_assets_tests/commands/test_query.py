@@ -137,7 +137,7 @@ def test_rows_in_a_file_are_those_of_the_lake(lake: Lake, layout: str, tmp_path:
         found = duckdb.from_arrow(rows).fetchall()
     else:
         found = duckdb.execute(f"FROM read_{layout}('{file}')").fetchall()
-    pattern = lake.every_tract("matched_galaxies")
+    pattern = lake.root / "matched_galaxies" / "*" / "*.parquet"
     assert len(found) == 40
     assert found == duckdb.execute(f"SELECT {columns} FROM '{pattern}' ORDER BY ALL").fetchall()
     assert {path.name for path in tmp_path.iterdir()} == {"lake", "rows"}
@@ -238,6 +238,15 @@ def test_nothing_but_the_lake_is_read(source: str, tmp_path: Path) -> None:
     line = _refused(f"SELECT * FROM {source.format(folder=tmp_path)}")
     assert "photoz query reads the lake alone" in line
     assert "gt-1" not in line
+
+
+def test_lake_below_a_folder_with_any_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(tmp_path / "it's [mine]" / ".." / "lake, 'ours'; --")
+    _publish(lake, 3637, [galaxies(20, tract=3637)])
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(lake.root))
+    (tmp_path / "it's [mine]").mkdir(exist_ok=True)
+    answered = _query("SELECT count(*) AS n FROM matched_galaxies", "--format", "csv")
+    assert answered.output == "n\n20\n"
 
 
 def test_variables_of_the_program_are_no_tables() -> None:
