@@ -29,19 +29,20 @@ def checkout_root() -> Path:
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
-def _local_folder(text: str) -> Path:
-    if _SCHEME.match(text):
+def _local_folder(named: str | Path) -> Path:
+    if _SCHEME.match(str(named)):
         raise ValueError("an object store or another URL is no folder")
     try:
-        return Path(text).expanduser().absolute()
+        return Path(named).expanduser().absolute()
     except RuntimeError as error:
         raise ValueError("there is no home folder for its ~") from error
 
 
-def _database_folder(text: str) -> Path:
-    if "?" in text:
+def _database_folder(named: str | Path) -> Path:
+    folder = _local_folder(named)
+    if "?" in str(folder):
         raise ValueError("SQLite would take what follows the ? for options")
-    return _local_folder(text)
+    return folder
 
 
 def _variable(*names: str, sets: str, must_be: str, **rules: Any) -> Any:
@@ -61,9 +62,7 @@ def _folder(name: str, in_checkout: str, *, sets: str) -> Any:
 class Settings(BaseSettings):
     """Every setting of the project; an empty variable counts as unset. Folders are absolute, ``~`` is home."""
 
-    model_config = SettingsConfigDict(
-        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=False
-    )
+    model_config = SettingsConfigDict(case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True)
 
     tap_url: str | None = _variable(
         "PHOTOZ_TAP_URL",
@@ -122,14 +121,15 @@ def settings() -> Settings:
 def _complaint(error: ValidationError) -> str:
     """Return what is wrong with a variable, in a line that names it."""
     wrong = error.errors(include_url=False)[0]
-    variable = str(wrong["loc"][0])
-    [must_be] = [
-        field.title
-        for field in Settings.model_fields.values()
-        if isinstance(field.validation_alias, AliasChoices) and variable in field.validation_alias.choices
+    # A variable, or the field whose default is wrong.
+    where = wrong["loc"][0]
+    [(variable, must_be)] = [
+        (field.validation_alias.choices[0], field.title)
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.validation_alias, AliasChoices) and where in {name, *field.validation_alias.choices}
     ]
     why = f": {wrong['ctx']['error']}" if wrong["type"] == "value_error" else ""
-    return f"{variable} must be {must_be}; it is {wrong['input']!r}{why}"
+    return f"{variable} must be {must_be}; it is {str(wrong['input'])!r}{why}"
 
 
 def load_env_file(folder: Path) -> None:

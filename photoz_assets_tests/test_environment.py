@@ -152,8 +152,23 @@ def test_tap_url_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
 
 
 def test_question_mark_in_dagsters_folder_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "/data/why?")
-    with pytest.raises(SettingError, match=r"^DAGSTER_HOME must be .*why"):
+    for setting in ("/data/why?", "below/why?"):
+        monkeypatch.setenv("DAGSTER_HOME", setting)
+        with pytest.raises(SettingError, match=r"^DAGSTER_HOME must be .*why"):
+            settings()
+
+
+@pytest.mark.parametrize("setting", [None, "relative"], ids=["by default", "below the current folder"])
+def test_question_mark_above_dagsters_folder_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None
+) -> None:
+    current = tmp_path / "why?"
+    current.mkdir()
+    monkeypatch.chdir(current)
+    monkeypatch.setattr("photoz_assets.environment.checkout_root", lambda: current)
+    if setting:
+        monkeypatch.setenv("DAGSTER_HOME", setting)
+    with pytest.raises(SettingError, match=r"^DAGSTER_HOME must be "):
         settings()
 
 
