@@ -26,12 +26,18 @@ def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBP
     Returns
     -------
     duckdb.DuckDBPyConnection
-        Views are named as the assets; those of partitioned assets end with the column ``tract``.
+        Views are named as the assets; those of partitioned assets end with the column ``tract``. They show the
+        lake as it is now, whatever is published while the connection is open.
 
     Raises
     ------
     UnreadableLakeError
         There is something in the lake's place that cannot be listed.
+
+    Warns
+    -----
+    UnreadableTableWarning
+        For each asset that has no view, since one of its files cannot be read.
     """
     from photoz_assets.lake.views import open_views  # noqa: PLC0415 - importing this package costs nothing
 

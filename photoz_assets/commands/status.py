@@ -103,8 +103,7 @@ def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[l
     damaged: list[str] = []
     for asset in TABLES:
         node = graph.get(dg.AssetKey(asset))
-        tables = [lake.table(asset, tract) for tract in lake.tracts(asset) or (None,)]
-        stored = [path for path in tables if path.exists()]
+        stored = lake.files(asset)
         if not stored and not butler and node.group_name == OBJECT_TABLE.group:
             continue
         created: list[str] = []

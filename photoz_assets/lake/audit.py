@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
+from photoz_assets.lake.tables import open_tables
 from photoz_assets.survey.checks import KeyRule, RowRule, Rule, StatisticRule, Verdict
 
 # Spilling to the staging folder, this is enough for ten times the galaxies of a full tract.
@@ -27,8 +28,7 @@ _LISTED_VALUES: Final = 3
 def _reader(path: Path, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     try:
-        # A relation's parameters, unlike a statement's, may hold any path.
-        connection.read_parquet(str(path)).create_view("staged")
+        open_tables(connection, [path]).create_view("staged")
         yield connection
     finally:
         connection.close()

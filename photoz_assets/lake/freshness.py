@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     ArchiveIdentity,
+    Footer,
     InvalidTableFileError,
     Provenance,
     damage_errors,
@@ -80,7 +81,7 @@ class Listing:
             self._seen = dict(provenance.changes_seen)
             self._archive = provenance.archive
             with damage_errors(path):
-                self._before = _counts(pq.read_table(path, columns=list(_COUNTED)))
+                self._before = _counts(pq.ParquetFile(path).read(columns=list(_COUNTED)))
         self._now: _Counts = {}
 
     def count(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -153,9 +154,14 @@ class _Current:
         """Return how one stored tract stands."""
         try:
             footer = read_footer(lake.table(self.spec.table, tract))
+        except FileNotFoundError:
+            return StaleReason.MISSING
         except InvalidTableFileError:
             # One bad file must not keep the other tracts from being refreshed.
             return StaleReason.UNREADABLE
+        return self._compared(footer)
+
+    def _compared(self, footer: Footer) -> StaleReason:
         stored = footer.provenance
         if stored.selection != self.selection:
             return StaleReason.OTHER_SELECTION
@@ -163,7 +169,7 @@ class _Current:
             return StaleReason.OTHER_CODE
         if differences := self.spec.differences(footer.schema):
             return replace(StaleReason.OTHER_COLUMNS, detail=differences)
-        changed = self.changes_seen.get(str(tract))
+        changed = self.changes_seen.get(str(stored.tract))
         if changed is not None and stored.created is not None and datetime.fromisoformat(changed) > _asked(stored):
             return StaleReason.CHANGED
         return StaleReason.CURRENT

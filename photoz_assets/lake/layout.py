@@ -30,25 +30,36 @@ class Lake:
     root: Path
 
     def table(self, asset: str, tract: int | None = None) -> Path:
-        """Give the place of an asset's table: of one tract, or of an asset without tracts."""
+        """Return the place of an asset's table: of one tract, or of an asset without tracts."""
         folder = self.root / asset
         return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{asset}.parquet"
 
     def figure(self, asset: str, name: str, tract: int | None = None) -> Path:
-        """Give the place of a figure."""
+        """Return the place of a figure."""
         folder = self.root / "figures" / asset
         return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{name}.png"
 
-    def every_tract(self, asset: str) -> str:
-        """Give the glob pattern of an asset's tables of all tracts."""
-        return str(self.root / asset / f"{TRACT_KEY}=[0-9]*" / f"{asset}.parquet")
-
     def tracts(self, asset: str) -> tuple[int, ...]:
-        """List the tracts of which the lake holds an asset's table, ascending."""
-        files = (self.root / asset).glob(f"{TRACT_KEY}=*/{asset}.parquet")
-        keys = (path.parent.name.partition("=")[2] for path in files)
-        # Folders that others made, a copy say, are no tracts.
-        return tuple(sorted(int(key) for key in keys if key.isdecimal()))
+        """List the tracts of which something lies in the place of an asset's table, ascending."""
+        folder = self.root / asset
+        # One folder that cannot be listed must not hide the others: ``files`` names it.
+        with suppress(OSError):
+            keys = (
+                path.name.partition("=")[2] for path in folder.iterdir() if path.name.startswith(f"{TRACT_KEY}=")
+            )
+            # Folders that others made, a copy say, are no tracts.
+            tracts = sorted({int(key) for key in keys if key.isdecimal()})
+            return tuple(tract for tract in tracts if _is_taken(self.table(asset, tract)))
+        return ()
+
+    def files(self, asset: str) -> list[Path]:
+        """List the places of an asset's tables where something lies: its one table, else all tracts, ascending.
+
+        What lies there may be no readable table: who reads it is told.
+        """
+        if _is_taken(self.table(asset)):
+            return [self.table(asset)]
+        return [self.table(asset, tract) for tract in self.tracts(asset)]
 
     def provenance(self, asset: str, tract: int | None = None) -> Provenance:
         """Read where a stored table came from; raises as ``read_provenance``."""
@@ -63,6 +74,11 @@ class Lake:
     def slots(self) -> Path:
         """Where the slots of concurrent queries lie."""
         return self.work / "slots"
+
+    @property
+    def readers(self) -> Path:
+        """Where the links lie by which tables are read."""
+        return self.work / "readers"
 
     @property
     def jobs(self) -> Path:
@@ -90,7 +106,7 @@ class Lake:
             )
 
     def archive(self) -> ArchiveIdentity | None:
-        """Tell of which archive the lake's tables are; None for a lake without tables; raises as ``assets``."""
+        """Return the archive that the lake's tables are of, None for a lake without; raises as ``assets``."""
         for path in self._published():
             # Files of others and broken ones may lie here too; they say nothing.
             with suppress(InvalidTableFileError, FileNotFoundError):
@@ -107,7 +123,7 @@ class Lake:
             There is something in its place that cannot be listed.
         """
         names = (folder.name for folder in self._folders())
-        return [name for name in names if self.table(name).exists() or self.tracts(name)]
+        return [name for name in names if self.files(name)]
 
     def _folders(self) -> list[Path]:
         try:
@@ -128,3 +144,14 @@ class Lake:
     def work(self) -> Path:
         """Where all that is no table and no figure lies; on the lake's disk, so that renaming is atomic."""
         return self.root / ".work"
+
+
+def _is_taken(place: Path) -> bool:
+    """Return whether something lies at a place, or may lie there since nobody may look."""
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True

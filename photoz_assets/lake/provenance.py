@@ -153,14 +153,56 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote."""
-        facts: dict[str, Any] = json.loads(text)
+        """Read what ``to_json`` wrote; what it does not know of is passed over.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, RecursionError
+            It makes no sense.
+        PhotozError
+            The selection makes no sense.
+        """
+        written: dict[str, Any] = json.loads(text)
+        facts = {name: value for name, value in written.items() if name in _KINDS}
+        for name, value in facts.items():
+            _require_kind(name, value, _KINDS[name])
+        moments = [*facts.get("changes_seen", {}).values(), *([facts["created"]] if "created" in facts else [])]
+        for moment in moments:
+            _require_moment(moment)
         if "archive" in facts:
             facts["archive"] = ArchiveIdentity(**facts["archive"])
         if "selection" in facts:
             facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
         lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
         return cls(**{**facts, **lists})
+
+
+_KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
+    **dict.fromkeys(
+        ("table", "code_version", "region", "repository", "run_id", "created", "adql", "job_url"), str
+    ),
+    **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
+    **dict.fromkeys(("archive", "selection", "versions", "changes_seen"), dict),
+    **dict.fromkeys(("inputs", "parts"), list),
+    "seconds": (int, float),
+}
+# What the lists and the dictionaries hold.
+_ELEMENTS: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("archive", "versions", "changes_seen", "inputs"), str),
+    "parts": dict,
+}
+
+
+def _require_kind(name: str, value: Any, kind: type | tuple[type, type]) -> None:
+    elements = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    element = _ELEMENTS.get(name, object)
+    if not isinstance(value, kind) or isinstance(value, bool) or not all(isinstance(e, element) for e in elements):
+        raise TypeError(f"{name} is {type(value).__name__}")
+
+
+def _require_moment(text: str) -> None:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
 
 
 def derived_provenance(
@@ -225,19 +267,39 @@ def read_footer(path: Path) -> Footer:
     FileNotFoundError
         There is no such file.
     InvalidTableFileError
-        The file is damaged, or was not written by this project.
+        The file is damaged, cannot be read, is no regular file, or was not written by this project.
     """
+    metadata = _metadata(path)
     with damage_errors(path):
-        metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
     return Footer(provenance=_provenance(path, metadata), schema=schema)
 
 
 def read_provenance(path: Path) -> Provenance:
     """Read where a stored file came from; raises as ``read_footer``."""
+    return _provenance(path, _metadata(path))
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what no table can be: who opened a pipe would wait for ever.
+
+    Raises
+    ------
+    InvalidTableFileError
+        Something else than a file lies there, or this account may not look.
+    FileNotFoundError
+        Nothing lies there.
+    """
     with damage_errors(path):
-        metadata = pq.read_metadata(path)
-    return _provenance(path, metadata)
+        if not path.is_file():
+            path.lstat()
+            raise InvalidTableFileError(f"{path} is no regular file: {_ADVICE}")
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    require_regular(path)
+    with damage_errors(path):
+        return pq.read_metadata(path)
 
 
 def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
@@ -248,7 +310,7 @@ def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
         )
     try:
         return Provenance.from_json(facts[PROVENANCE_KEY].decode())
-    except (AttributeError, KeyError, TypeError, ValueError, PhotozError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, PhotozError) as error:
         raise InvalidTableFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
 
 
@@ -259,10 +321,14 @@ def damage_errors(path: Path) -> Iterator[None]:
     Raises
     ------
     InvalidTableFileError
-        The file is damaged. An error of the disk, which has a number, stays as it is.
+        The file is damaged, or this account may not read it. An error of the disk stays as it is.
     """
     try:
         yield
+    except PermissionError as error:
+        raise InvalidTableFileError(
+            f"{path} cannot be read ({error.strerror}): let this account read it"
+        ) from error
     except (pa.ArrowException, UnicodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

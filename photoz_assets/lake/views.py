@@ -1,12 +1,20 @@
 """The lake's tables as views of DuckDB, all at once."""
 
 import os
+import warnings
 from pathlib import Path
 
 import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
+from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.snapshot import snapshot
+from photoz_assets.lake.tables import tables_sql
+
+
+class UnreadableTableWarning(UserWarning):
+    """A table of the lake cannot be read, so that it has no view."""
 
 
 def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -20,32 +28,30 @@ def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBP
     Returns
     -------
     duckdb.DuckDBPyConnection
-        Views are named as the assets; those of partitioned assets have the column ``tract`` from the folders.
+        Views are named as the assets; those of partitioned assets end with the column ``tract``. They show the
+        lake as it is now, whatever is published while the connection is open.
 
     Raises
     ------
     UnreadableLakeError
         There is something in the lake's place that cannot be listed.
-    duckdb.Error
-        A file in a table's place is damaged.
+
+    Warns
+    -----
+    UnreadableTableWarning
+        For each asset that has no view, since one of its files cannot be read.
     """
     lake = Lake(Path(data_dir) if data_dir is not None else default_data_dir())
-    assets = lake.assets()
+    tables = {asset: lake.files(asset) for asset in lake.assets()}
     connection = duckdb.connect()
-    for asset in assets:
-        if lake.table(asset).exists():
-            _create_view(connection, asset, f"read_parquet({_text(str(lake.table(asset)))})")
-        else:
-            pattern = _text(lake.every_tract(asset))
-            _create_view(connection, asset, f"read_parquet({pattern}, hive_partitioning=true, union_by_name=true)")
+    for asset, files in tables.items():
+        try:
+            sql = tables_sql(connection, snapshot(lake, files), tract_column=files != [lake.table(asset)])
+            connection.execute(f"CREATE VIEW {_identifier(asset)} AS {sql}")
+        except (PhotozError, duckdb.Error) as error:
+            warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=3)
     return connection
 
 
-def _create_view(connection: duckdb.DuckDBPyConnection, asset: str, source: str) -> None:
-    name = asset.replace('"', '""')
-    connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
-
-
-def _text(value: str) -> str:
-    """Quote a text as an SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

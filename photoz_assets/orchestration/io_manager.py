@@ -18,6 +18,7 @@ from pydantic import Field
 from photoz_assets.environment import data_dir, named_folder
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
+from photoz_assets.lake.tables import read_tables
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.text import code_span, fenced, one_line
@@ -89,7 +90,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         try:
             for path in files:
                 read_provenance(path)
-            return read(files)
+            return read(self.lake.open(), files)
         except InvalidTableFileError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
@@ -105,21 +106,20 @@ class LakeIOManager(dg.ConfigurableIOManager):
         return files
 
 
-def _relation(files: list[Path]) -> duckdb.DuckDBPyRelation:
-    names = [str(path) for path in files]
-    return duckdb.connect().read_parquet(names, hive_partitioning=len(files) > 1, union_by_name=True)
+def _relation(lake: Lake, files: list[Path]) -> duckdb.DuckDBPyRelation:
+    return read_tables(lake, files, tract_column=len(files) > 1)
 
 
-def _table(files: list[Path]) -> pa.Table:
+def _table(lake: Lake, files: list[Path]) -> pa.Table:
     if len(files) > 1:
-        return _relation(files).to_arrow_table()
+        return _relation(lake, files).to_arrow_table()
     # Of one file, not through DuckDB: its schema with units and provenance stays.
     with damage_errors(files[0]):
         return pq.ParquetFile(files[0]).read()
 
 
-def _frame(files: list[Path]) -> "pd.DataFrame":
-    frame: pd.DataFrame = _table(files).to_pandas()
+def _frame(lake: Lake, files: list[Path]) -> "pd.DataFrame":
+    frame: pd.DataFrame = _table(lake, files).to_pandas()
     return frame
 
 
@@ -129,7 +129,7 @@ def _qualified(wanted: type) -> str:
 
 
 # By name, so that pandas, which takes a third of a second to load, is loaded only by who uses it.
-_READERS: Final[Mapping[str, Callable[[list[Path]], Stored]]] = {
+_READERS: Final[Mapping[str, Callable[[Lake, list[Path]], Stored]]] = {
     _qualified(duckdb.DuckDBPyRelation): _relation,
     _qualified(pa.Table): _table,
     "pandas.DataFrame": _frame,

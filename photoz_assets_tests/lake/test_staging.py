@@ -18,7 +18,7 @@ import pytest
 
 from photoz_assets import connect
 from photoz_assets.lake.layout import ForeignArchiveError, Lake
-from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
+from photoz_assets.lake.provenance import PROVENANCE_KEY, ArchiveIdentity, InvalidTableFileError, Provenance
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
@@ -71,7 +71,7 @@ def test_lake_view_equals_plain_hive_reading(lake: Lake) -> None:
     for tract in (3637, 3638):
         publish(lake, staged(lake, galaxies(50, tract=tract), tract=tract))
     ours = connect(lake.root).view("matched_galaxies").order("mt_match_objectId")
-    pattern = lake.every_tract("matched_galaxies").replace("'", "''")
+    pattern = str(lake.root / "matched_galaxies" / "*" / "*.parquet").replace("'", "''")
     plain = duckdb.execute(
         f"SELECT * FROM read_parquet('{pattern}', hive_partitioning=true) ORDER BY mt_match_objectId"
     )
@@ -173,6 +173,45 @@ def test_damaged_footer_is_named_with_what_to_do(lake: Lake, damage: Callable[[b
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InvalidTableFileError, match=f"^{re.escape(str(path))} .*materialize its asset again$"):
         lake.provenance("matched_galaxies", 3638)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "null",
+        "[]",
+        '{"code_version": "1"}',
+        '{"table": 1, "code_version": "1"}',
+        '{"table": "t", "code_version": "1", "tract": true}',
+        '{"table": "t", "code_version": "1", "created": "yesterday"}',
+        '{"table": "t", "code_version": "1", "created": "2026-11-26T12:00:00"}',
+        '{"table": "t", "code_version": "1", "changes_seen": {"3638": "soon"}}',
+        '{"table": "t", "code_version": "1", "changes_seen": {"3638": 1}}',
+        '{"table": "t", "code_version": "1", "changes_seen": ["3638"]}',
+        '{"table": "t", "code_version": "1", "inputs": [1]}',
+        '{"table": "t", "code_version": "1", "inputs": "one"}',
+        '{"table": "t", "code_version": "1", "parts": ["one"]}',
+        '{"table": "t", "code_version": "1", "archive": []}',
+        '{"table": "t", "code_version": "1", "archive": {"release": "dp02"}}',
+        '{"table": "t", "code_version": "1", "archive": {"release": 1, "description": "", "fingerprint": ""}}',
+        '{"table": "t", "code_version": "1", "selection": {"bands": 1}}',
+        '{"table": "t", "code_version": "1", "selection": {"bands": ["q"]}}',
+    ],
+    ids=lambda facts: facts[:80],
+)
+def test_provenance_without_sense_is_named_with_what_to_do(lake: Lake, facts: str) -> None:
+    path = lake.table("skyinfo")
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({PROVENANCE_KEY: facts}), path)
+    with pytest.raises(InvalidTableFileError, match="carries a provenance that makes no sense: move it elsewhere"):
+        lake.provenance("skyinfo")
+    assert lake.archive() is None
+
+
+def test_provenance_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
+    assert Provenance.from_json('{"table": "t", "code_version": "9", "news": {}}').code_version == "9"
 
 
 def test_units_and_ucds_are_read_by_astropy_as_voparquet(lake: Lake) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance, damage_errors, derived_provenance, read_provenance
+from photoz_assets.lake.tables import read_tables
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.orchestration.assets.support import data_label, selections, show_figures
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
@@ -84,9 +85,10 @@ def survey_diagnostics(context: dg.AssetExecutionContext, lake: LakeResource, tr
     stored = store.tracts("matched_galaxies")
     if not stored:
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
-    if mixed := mixed_selections(selections(store, stored)):
+    sources = [store.provenance("matched_galaxies", tract) for tract in stored]
+    if mixed := mixed_selections(selections(sources)):
         raise dg.Failure(mixed, allow_retries=False)
-    source = store.provenance("matched_galaxies", stored[0])
+    source = sources[0]
     measured = {tract: _measured(store, tract) for tract in stored}
     statistics = survey_statistics(measured, tracts)
     count = pc.sum(statistics.column("num_galaxies")).as_py()
@@ -127,5 +129,5 @@ def _measured(lake: Lake, tract: int) -> pa.Table:
         if of_these and found.code_version == DIAGNOSTICS.code_version:
             with damage_errors(statistics):
                 return pq.ParquetFile(statistics).read()
-    rows = duckdb.connect().read_parquet(str(galaxies), hive_partitioning=False)
+    rows = read_tables(lake, [galaxies])
     return band_statistics(rows, sample_summary(rows), DIAGNOSTICS)

@@ -8,6 +8,8 @@ from pydantic import Field as Setting
 
 from photoz_assets.ingest import fetch_tract
 from photoz_assets.lake.provenance import derived_provenance
+from photoz_assets.lake.snapshot import snapshot
+from photoz_assets.lake.tables import open_tables, read_source
 from photoz_assets.lake.writing import WrittenTable, require_passed, write_rows
 from photoz_assets.orchestration.assets.support import selections
 from photoz_assets.orchestration.automation_policies import FOLLOW_SETTLED_TRACTS
@@ -85,10 +87,10 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
     store = lake.open()
     needed = config.field.tracts(TRACTS)
     stored = sorted(set(store.tracts("matched_galaxies")).intersection(needed))
-    verdict = field_complete(needed, selections(store, stored), allow_missing=config.allow_missing)
+    files = snapshot(store, [store.table("matched_galaxies", tract) for tract in stored])
+    sources = [read_source(path, MATCHED_GALAXIES) for path in files]
+    verdict = field_complete(needed, selections(sources), allow_missing=config.allow_missing)
     require_passed(FIELD_GALAXIES, str(config.field), [verdict])
-    sources = [store.provenance("matched_galaxies", tract) for tract in stored]
-    files = [str(store.table("matched_galaxies", tract)) for tract in stored]
     provenance = derived_provenance(
         FIELD_GALAXIES,
         run_id=context.run.run_id,
@@ -96,7 +98,7 @@ def field_galaxies(context: dg.AssetExecutionContext, config: FieldConfig, lake:
         region=str(config.field),
         inputs=sources,
     )
-    galaxies = duckdb.connect().read_parquet(files, hive_partitioning=False)
+    galaxies = open_tables(duckdb.connect(), files)
     rows = config.field.cut(galaxies).to_arrow_reader(_BATCH_ROWS)
     table = write_rows(store, FIELD_GALAXIES, rows, provenance, [verdict])
     return TableResult(table, metadata={"field": str(config.field), "tracts": stored})

@@ -45,7 +45,7 @@ def skyinfo(context: dg.AssetExecutionContext, archive: ArchiveResource, lake: L
         annotate=listing.noted,
     )
     table = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info).fetch_table(query)
-    rows = pq.read_table(table.path, columns=["tract", "num"])
+    rows = pq.ParquetFile(table.path).read(columns=["tract", "num"])
     return TableResult(
         table,
         verdicts=[known_tracts(rows.column("tract").to_pylist(), PACKAGED_TRACTS)],

@@ -52,7 +52,8 @@ def show_figures(
     )
 
 
-def selections(lake: Lake, tracts: Iterable[int]) -> dict[int, str]:
+def selections(sources: Iterable[Provenance]) -> dict[int, str]:
     """Return of which selection each stored tract is, in words."""
-    provenances = {tract: lake.provenance("matched_galaxies", tract) for tract in sorted(tracts)}
-    return {tract: found.selection.text if found.selection else "" for tract, found in provenances.items()}
+    return {
+        each.tract: each.selection.text if each.selection else "" for each in sources if each.tract is not None
+    }
