@@ -1,8 +1,9 @@
-"""The VOTable header of a stored file, by which TOPCAT, STILTS and astropy show units and UCDs.
+"""The metadata of a stored file, by which TOPCAT, STILTS, astropy and Arrow show units, UCDs and sizes.
 
-The convention is VOParquet (IVOA Note "VOParquet" 1.0).
+The VOTable header is that of VOParquet (IVOA Note "VOParquet" 1.0).
 """
 
+import base64
 from collections.abc import Mapping
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -12,6 +13,10 @@ import pyarrow as pa
 from photoz_assets.lake.provenance import PROVENANCE_KEY, Provenance
 from photoz_assets.survey.table import Column, Contract
 
+# The Arrow schema, as Arrow's own writer keeps it: its IPC message in base64.
+_ARROW_SCHEMA_KEY: Final = "ARROW:schema"
+# Where astropy looks for the size of a column of texts; without it, it warns.
+_ASTROPY_LENGTH_KEY: Final = "table::len::"
 _VOTABLE_KEY: Final = b"IVOA.VOTable-Parquet.content"
 _VOTABLE_VERSION_KEY: Final = b"IVOA.VOTable-Parquet.version"
 _VOTABLE_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
@@ -29,12 +34,14 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
 
 
 def file_metadata(contract: Contract, provenance: Provenance, lengths: Mapping[str, int]) -> dict[str, str]:
-    """Make the key-value metadata of a stored Parquet file.
+    """Return the key-value metadata of a stored Parquet file.
 
-    ``lengths`` gives each text column's longest value in characters: astropy's reader of VOParquet wants texts
-    of a fixed size.
+    ``lengths`` gives each text column's longest value in characters: astropy wants texts of a fixed size.
     """
+    sizes = {f"{_ASTROPY_LENGTH_KEY}{name}": str(max(length, 1)) for name, length in lengths.items()}
+    schema = contract.schema.with_metadata(sizes)
     return {
+        _ARROW_SCHEMA_KEY: base64.b64encode(schema.serialize()).decode(),
         PROVENANCE_KEY.decode(): provenance.to_json(),
         _VOTABLE_VERSION_KEY.decode(): "1.0",
         _VOTABLE_KEY.decode(): _votable_header(contract, provenance, lengths),

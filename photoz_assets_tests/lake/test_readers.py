@@ -1,18 +1,28 @@
-"""A published tract as TOPCAT's family and astropy read it: units, UCDs and descriptions of all its columns."""
+"""Stored tables as others read them: every table by every reader; units, UCDs and descriptions of a tract."""
 
 import shutil
 import subprocess
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
+from photoz_assets.definitions import TABLES
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.survey.table import Column
 from photoz_assets_tests.samples import galaxies
 
 STILTS = shutil.which("stilts")
@@ -50,3 +60,69 @@ def test_stilts_shows_units_ucds_and_descriptions_of_all_columns(tract: Table, t
         assert row["UCD"] == column.ucd
         assert row["Description"] == column.description
         assert (row["Units"] or None) == column.unit
+
+
+def _read_with_fastparquet(path: Path) -> dict[str, list[Any]]:
+    fastparquet = pytest.importorskip("fastparquet")
+    read: pd.DataFrame = fastparquet.ParquetFile(str(path)).to_pandas()
+    return {str(name): read[name].tolist() for name in read}
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "pyarrow": lambda path: pq.ParquetFile(path).read().to_pydict(),
+    "pandas": lambda path: pd.read_parquet(path).to_dict("list"),
+    "polars": lambda path: pl.read_parquet(path).to_dict(as_series=False),
+    "duckdb": lambda path: duckdb.read_parquet(str(path)).to_arrow_table().to_pydict(),
+    "fastparquet": _read_with_fastparquet,
+    "astropy": lambda path: {
+        name: column.tolist() for name, column in Table.read(path, format="parquet.votable").items()
+    },
+}
+
+
+def _values(column: Column) -> list[Any]:
+    """Give a column two values of its type that are no zeros and have different lengths."""
+    if pa.types.is_list(column.type):
+        return [[1, 2, 3], [4, 5, 6]]
+    if pa.types.is_string(column.type):
+        return ["a", "\u00fc b"]
+    return [True, False] if pa.types.is_boolean(column.type) else [3, 7]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("table", TABLES)
+def test_every_stored_table_is_read_by_every_reader(tmp_path: Path, table: str, reader: str) -> None:
+    spec = TABLES[table]
+    rows = pa.table({column.name: _values(column) for column in spec}, schema=spec.schema)
+    provenance = Provenance(table=table, code_version="1")
+    path = publish(Lake(tmp_path), stage(Lake(tmp_path), spec, [rows], lambda: provenance))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # fastparquet leaves its files to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        read = READERS[reader](path)
+    assert list(read) == list(spec.names)
+    for name, values in rows.to_pydict().items():
+        assert [
+            list(each) if pa.types.is_list(spec.schema.field(name).type) else each for each in read[name]
+        ] == values
+
+
+def test_floats_are_stored_as_every_reader_has_them(tmp_path: Path) -> None:
+    """Spark and older readers have no floats that are split by bytes."""
+    provenance = Provenance(table="matched_galaxies", code_version="1", tract=3638)
+    path = publish(Lake(tmp_path), stage(Lake(tmp_path), MATCHED_GALAXIES, [galaxies(20)], lambda: provenance))
+    group = pq.read_metadata(path).row_group(0)
+    used = {encoding for column in range(group.num_columns) for encoding in group.column(column).encodings}
+    assert used <= {"PLAIN", "RLE"}
+
+
+@pytest.mark.parametrize("layout", ["parquet", "parquet.votable"])
+def test_astropy_takes_texts_of_any_length_without_a_warning(tmp_path: Path, layout: str) -> None:
+    texts = ["", "a longer one", "\u00fc"]
+    table = galaxies(3, mt_id_truth_type=texts)
+    provenance = Provenance(table="matched_galaxies", code_version="1", tract=3638)
+    path = publish(Lake(tmp_path), stage(Lake(tmp_path), MATCHED_GALAXIES, [table], lambda: provenance))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(Table.read(path, format=layout)["mt_id_truth_type"]) == texts
