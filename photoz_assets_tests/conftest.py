@@ -19,26 +19,24 @@ THIN = 0.002
 # The files that take longest, longest first. `make test` hands out files in this order: a long one that came last
 # would keep one process busy while the others have nothing left to do.
 LONGEST: Final = (
-    "commands/test_demo.py",
     "orchestration/test_page.py",
+    "commands/test_demo.py",
+    "test_docs.py",
     "reliability/test_kills.py",
     "orchestration/test_automation.py",
-    "reliability/test_daemon.py",
+    "reliability/test_archive_faults.py",
     "commands/test_ui.py",
     "orchestration/test_processes.py",
-    "orchestration/test_sky.py",
-    "test_docs.py",
+    "reliability/test_daemon.py",
     "reliability/test_injection.py",
     "orchestration/test_tract.py",
-    "reliability/test_archive_faults.py",
-    "orchestration/test_archives.py",
-    "orchestration/test_field.py",
-    "performance/test_guard.py",
-    "orchestration/test_butler.py",
     "science/test_figures.py",
-    "reliability/test_processes.py",
+    "reliability/test_fuzz.py",
+    "tap/test_votable_fuzz.py",
+    "orchestration/test_butler.py",
     "orchestration/test_event_log.py",
-    "orchestration/test_without_butler.py",
+    "reliability/test_security.py",
+    "performance/test_guard.py",
 )
 
 

@@ -25,12 +25,12 @@ _START_SECONDS: Final = 120
 
 
 def command(name: str) -> str:
-    """Give the path of a command of this environment."""
+    """Return the path of a command of this environment."""
     return str(Path(sys.executable).with_name(name))
 
 
 def settings(folder: Path, **variables: str) -> dict[str, str]:
-    """Give the environment of an instance, lake and archive below a folder, and lay the instance out."""
+    """Return the environment of an instance, lake and archive below a folder, and lay the instance out."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     shutil.copy(ROOT / "deploy" / "dagster.yaml", home)

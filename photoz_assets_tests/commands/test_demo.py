@@ -7,10 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.layout import Lake
 from photoz_assets_tests.conftest import THIN
+from photoz_assets_tests.runs import Runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,11 +58,31 @@ def in_vain(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         process.kill()
 
 
-def test_demo_makes_everything_says_where_and_may_be_run_again(tmp_path: Path, sky_folder: Path) -> None:
-    first = _start(tmp_path, sky_folder)
-    said, complained = _end(first)
-    assert first.returncode == 0, said[-2000:] + complained[-2000:]
+def _former(folder: Path, sky: Path) -> str:
+    """Leave what a former run leaves, on the same instance and lake; return its id."""
+    (folder / "home").mkdir()
+    with (
+        ArchiveServer(sky, density=THIN) as archive,
+        dg.DagsterInstance.local_temp(str(folder / "home")) as instance,
+    ):
+        run = Runs(archive.url, folder / "lake", instance)("tap_tables")
+        assert run.success
+        return run.result.run_id
+
+
+def test_two_demos_at_once_make_everything_whatever_is_there_and_say_where(
+    tmp_path: Path, sky_folder: Path
+) -> None:
+    former = _former(tmp_path, sky_folder)
+    # A proxy of the shell's is not asked for what is on this machine.
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    demos = [_start(tmp_path, sky_folder, **proxies) for _ in range(2)]
+    for demo in demos:
+        said, complained = _end(demo)
+        assert demo.returncode == 0, said[-2000:] + complained[-2000:]
+        assert "was not made" not in complained
     lake = tmp_path / "lake"
+    assert Lake(lake).provenance("tap_tables").run_id != former
     tables = sorted(str(path.relative_to(lake)) for path in lake.rglob("*.parquet"))
     unpartitioned = (
         "field_diagnostics",
@@ -87,18 +111,6 @@ def test_demo_makes_everything_says_where_and_may_be_run_again(tmp_path: Path, s
     assert re.search(r"^diagnostics +3637 +6 +6 ", said, re.MULTILINE), "six rows, six figures"
     assert "simulated" in said
     assert "Traceback" not in said + complained
-    # A proxy of the shell's is not asked for what is on this machine.
-    again = _start(tmp_path, sky_folder, HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9")
-    _end(again)
-    assert again.returncode == 0
-
-
-def test_two_demos_at_once_both_hold(tmp_path: Path, sky_folder: Path) -> None:
-    started = [_start(tmp_path, sky_folder) for _ in range(2)]
-    for demo in started:
-        said, complained = _end(demo)
-        assert demo.returncode == 0, said[-2000:] + complained[-2000:]
-        assert "was not made" not in complained
 
 
 def test_demo_against_an_archive_that_is_not_there_ends_with_one_line_and_a_failure(

@@ -167,7 +167,6 @@ def test_definitions_load_without_network_and_environment(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["-w", "workspace.yaml"], []], ids=["workspace", "pyproject"])
 def test_both_routes_into_the_code_location_validate(arguments: list[str], tmp_path: Path) -> None:
     dagster = Path(sys.executable).with_name("dagster")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.runs import Runs
@@ -14,6 +15,7 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.db"))
 
 
+@pytest.mark.slow
 def test_event_log_grows_by_less_than_its_limit_a_materialization(archive: ArchiveServer, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -72,7 +72,7 @@ class Database:
         self.run("pg_ctl", "-D", str(self._data), "-m", "fast", "stop")
 
     def ask(self, sql: str) -> str:
-        """Give the one value that a query has."""
+        """Return the one value that a query has."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "photoz", "-d", "postgres"]
         return self.run("psql", *where, "-Atc", sql).strip()
 

@@ -12,6 +12,7 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.lake.layout import Lake
+from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.reliability.proxy import POLL, Fault, FaultyProxy, rewritten
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,8 @@ def _rows(lake: Path, tract: int) -> tuple[int, int]:
 
 
 def test_processes_at_a_time_all_succeed_and_leave_whole_tables(tmp_path: Path) -> None:
-    tracts = (3637, 3638, 3638)
+    # That runs on several tracts do not meet is shown by `reliability/test_processes` in less time.
+    tracts = (3637, 3638, 3638) if SOAK else (3638, 3638)
     processes = [_start(tmp_path, number, "matched_galaxies", tract) for number, tract in enumerate(tracts)]
     for process in processes:
         output, _ = process.communicate(timeout=180)

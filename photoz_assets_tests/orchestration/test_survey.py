@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.orchestration.resources import SelectionResource
@@ -41,6 +42,7 @@ def _keep(runs: Runs, *tracts: int) -> None:
         runs.lake.table("matched_galaxies", tract).unlink()
 
 
+@pytest.mark.slow
 def test_survey_reads_no_galaxy_of_tracts_whose_diagnostics_are_current(filled: Runs) -> None:
     _keep(filled, TRACT)
     assert filled("diagnostics", tract=TRACT).success

@@ -26,12 +26,12 @@ def injected() -> list[str]:
 
 
 def listed() -> list[list[str]]:
-    """Give the cells of the page's table of faults, a list for each."""
+    """Return the cells of the page's table of faults, a list for each."""
     return _cells(_FAULTS, _HEADINGS[0])
 
 
 def _cells(table: str, heading: str) -> list[list[str]]:
-    """Give the cells of a table of the page, without its heading."""
+    """Return the cells of a table of the page, without its heading."""
     begin, end = _marks(table)
     text = PAGE.read_text().partition(begin)[2].partition(end)[0]
     rows = [re.split(r" \| ", line) for line in re.findall(r"^\| (.+) \|$", text, re.MULTILINE)]
@@ -39,7 +39,7 @@ def _cells(table: str, heading: str) -> list[list[str]]:
 
 
 def _marks(table: str) -> tuple[str, str]:
-    """Give what stands before and after a table of the page."""
+    """Return what stands before and after a table of the page."""
     return f"<!-- {table}: begin -->\n", f"<!-- {table}: end -->\n"
 
 

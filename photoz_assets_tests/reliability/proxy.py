@@ -38,7 +38,7 @@ class Fault:
     _met: int = field(default=0, init=False)
 
     def strikes(self, request: Request) -> bool:
-        """Tell whether this request is struck, and count it."""
+        """Return whether this request is struck, and count it."""
         method, path = self.kind
         if request.method != (method or request.method) or not re.search(path, request.path):
             return False

@@ -91,7 +91,7 @@ def _write_down(record: FaultRecord | SoakRecord) -> None:
 
 
 def recording() -> bool:
-    """Tell whether records are written down, to make the page anew."""
+    """Return whether records are written down, to make the page anew."""
     return _FOLDER in os.environ
 
 

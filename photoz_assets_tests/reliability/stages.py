@@ -33,7 +33,7 @@ class Timeline:
         self._entered[STAGES.index(stage)] = time.monotonic()
 
     def is_in_or_after(self, stage: str) -> bool:
-        """Tell whether a stage was ever entered."""
+        """Return whether a stage was ever entered."""
         return bool(self._entered[STAGES.index(stage)])
 
     @property
@@ -42,7 +42,7 @@ class Timeline:
         return max(STAGES, key=lambda stage: self._entered[STAGES.index(stage)])
 
     def seconds(self, stage: str) -> float:
-        """Give how long a stage lasted, of a process that has come to its end."""
+        """Return how long a stage lasted, of a process that has come to its end."""
         begun = self._entered[STAGES.index(stage)]
         return float(min(moment for moment in self._entered if moment > begun) - begun)
 

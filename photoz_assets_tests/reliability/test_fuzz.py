@@ -188,7 +188,6 @@ def test_damaged_result_is_refused_or_published_with_its_rows_in_their_places(
     note_soak(SoakRecord("damaged results, to publication", f"{REFRESHES} (seed {SEED})", reported), started)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_damaged_result_whose_digest_is_stated_is_never_published(
     world: World, truth: pa.Table, tell: Callable[[str], None]

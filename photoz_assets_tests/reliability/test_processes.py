@@ -28,7 +28,7 @@ from photoz_assets_tests.reliability.workers import (
 from photoz_assets_tests.reliability.world import TRACT, World, leftovers
 from photoz_assets_tests.tap.faulty_server import Answer, Request
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 REATTACHED = FaultRecord(
     "Process", "kill -9 while the archive runs the query", "the process is killed between two polls",
@@ -131,6 +131,7 @@ def test_staged_file_is_swept_when_its_process_is_dead_and_not_before(lake: Lake
     note(STILL)
 
 
+@pytest.mark.slow
 def test_many_runs_on_the_same_tracts_all_succeed(archive: ArchiveServer, lake: Lake) -> None:
     started = time.monotonic()
     count, tracts = effort(2, 4), FIELD_TRACTS[: effort(2, 3)]

@@ -100,6 +100,7 @@ def hits(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_token_is_found_nowhere_after_runs_that_failed_in_every_way(
     world: World,
     one_tract: ArchiveServer,

@@ -14,8 +14,6 @@ from photoz_assets_tests.reliability.proxy import PHASE, POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import CANARY, TRACT, World
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 STOPPED = FaultRecord(
     "Process", "SIGTERM while the archive runs the query", "sent to the process of `dagster asset materialize`",

@@ -41,7 +41,7 @@ _IDENTITY: Final = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archi
 
 
 def forking() -> ForkServerContext:
-    """Give what starts such processes."""
+    """Return what starts such processes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
@@ -129,7 +129,7 @@ Seconds: TypeAlias = "SynchronizedArray[float]"
 
 
 def seconds(count: int) -> Seconds:
-    """Give numbers that processes share, all 0."""
+    """Return numbers that processes share, all 0."""
     return forking().Array("d", count)
 
 

@@ -82,7 +82,7 @@ class World:
         return self.lake.table("matched_galaxies", TRACT)
 
     def digest(self) -> str:
-        """Give the digest of the tract's table."""
+        """Return the digest of the tract's table."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def rows(self) -> pa.Table:

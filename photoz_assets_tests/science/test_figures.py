@@ -58,7 +58,7 @@ def _words(figure: Figure) -> list[str]:
 
 
 def _maps(figure: Figure) -> list[QuadMesh]:
-    """Give the maps of the panels; a colour bar has one too, but of colours."""
+    """Return the maps of the panels; a colour bar has one too, but of colours."""
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     return [mesh for axes in panels for mesh in axes.collections if isinstance(mesh, QuadMesh)]
 
@@ -68,7 +68,7 @@ def _drawn(mesh: QuadMesh) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _filled_bins(mesh: QuadMesh) -> list[tuple[float, float]]:
-    """Give the lower left corners of the bins that are not empty."""
+    """Return the lower left corners of the bins that are not empty."""
     corners = np.asarray(mesh.get_coordinates())
     return [
         (float(corners[row, column, 0]), float(corners[row, column, 1]))

@@ -127,7 +127,7 @@ def new_figure(
 
 
 def dress(axes: Axes, x_label: str = "", y_label: str = "") -> None:
-    """Give axes their labels, ticks inwards on all sides and a frame of the house's weight."""
+    """Set the labels of axes, ticks inwards on all sides, and the frame."""
     axes.set_xlabel(x_label, fontsize=LABEL_PT)
     axes.set_ylabel(y_label, fontsize=LABEL_PT)
     axes.tick_params(which="both", direction="in", top=True, right=True, labelsize=TICK_PT, width=_FRAME_WIDTH)
