@@ -100,12 +100,11 @@ def _refuse_anothers(data_dir: Path) -> None:
         Another account keeps them to itself.
     """
     from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` does without
-    from photoz_assets.survey.contracts import CONTRACTS  # noqa: PLC0415 - as above
 
     lake = Lake(data_dir)
     work = (lake.work, lake.staging, lake.publishing, lake.slots, lake.jobs)
     locks = (path for folder in (lake.slots, lake.jobs) for path in folder.glob("*"))
-    tables = (data_dir / name for name in ("figures", *CONTRACTS))
+    tables = (data_dir / name for name in ("figures", *lake.assets()))
     folders = (path for top in tables for path in (top, *top.rglob("*")) if path.is_dir())
     for path in (*work, *locks, *folders):
         if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):

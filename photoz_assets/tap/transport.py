@@ -1,8 +1,8 @@
 """HTTP as this client does it: one session that knows whom it may trust and how long it may wait.
 
 Every request of the package goes through `ArchiveSession`: the token's rules, time limits, proxies, the user
-agent, where redirects may lead and the translation of every failure of HTTP into `ArchiveError`. No word of TAP is known
-here, but that a refusal may carry a VOTable with the reason.
+agent, where redirects may lead and the translation of every failure of HTTP into `ArchiveError`. No word of TAP
+is known here, but that a refusal may carry a VOTable with the reason.
 """
 
 import platform
