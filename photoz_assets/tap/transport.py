@@ -1,13 +1,12 @@
 """HTTP as this client does it: one session that knows whom it may trust and how long it may wait.
 
 Every request of the package goes through `ArchiveSession`: the token's rules, time limits, proxies, the user
-agent, where redirects may lead and the translation of every failure of HTTP into `ArchiveError`. No word of TAP
-is known here, but that a refusal may carry a VOTable with the reason.
+agent, where redirects may lead, and every failure as an `ArchiveError`. No word of TAP is known here, but that a
+refusal may carry a VOTable with the reason.
 """
 
 import platform
 import re
-import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,10 +25,10 @@ from photoz_assets.tap import documents
 from photoz_assets.tap.body import pieces
 from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
 from photoz_assets.tap.hosts import host_of, is_inward, is_loopback
+from photoz_assets.tap.http_errors import MOST_REDIRECTS, causes, translated
 from photoz_assets.tap.links import resolve
 from photoz_assets.tap.wire import TimedAdapter
 
-_MOST_REDIRECTS: Final = 5
 # Of a refusal, or of what nobody reads beside a redirect.
 _LONGEST_ASIDE_BYTES: Final = 1 << 16
 _LONGEST_ASIDE_SECONDS: Final = 30.0
@@ -120,7 +119,7 @@ class _BearerToken(AuthBase):
 
     def is_quoted_in(self, error: BaseException) -> bool:
         """Return whether the failures beneath an error show the token."""
-        return bool(self._token) and any(self._token in repr(cause.args) for cause in _causes(error))
+        return bool(self._token) and any(self._token in repr(cause.args) for cause in causes(error))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         is_ours = bool(request.url) and origin_of(request.url or "") == self._origin
@@ -161,7 +160,7 @@ class ArchiveSession(requests.Session):
         super().__init__()
         for scheme in ("http://", "https://"):
             self.mount(scheme, TimedAdapter())
-        self.max_redirects = _MOST_REDIRECTS
+        self.max_redirects = MOST_REDIRECTS
         self._base_url = base_url
         self._origin = origin_of(base_url)
         # Set even without a token: a session with `auth` does not look into the user's netrc.
@@ -267,7 +266,7 @@ class ArchiveSession(requests.Session):
                 response = super().send(request, **kwargs)
             except requests.exceptions.ProxyError as error:
                 raise Transient(
-                    f"the proxy does not answer: {list(_causes(error))[-1]}", hint=_PROXY_HINT
+                    f"the proxy does not answer: {list(causes(error))[-1]}", hint=_PROXY_HINT
                 ) from error
             except requests.RequestException:
                 raise
@@ -286,7 +285,7 @@ class ArchiveSession(requests.Session):
             self._bearer.conceal(error.at(url))
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
-            failure = _translated(error).at(url)
+            failure = translated(error).at(url)
             self._bearer.conceal(failure)
             # An archive may redirect to a URL with the token in it, which the libraries' own errors show.
             raise failure from (None if self._bearer.is_quoted_in(error) else error)
@@ -439,65 +438,3 @@ def _http_date(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-# The first that fits explains; a failure's cause is looked at as well as the failure.
-_EXPLANATIONS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], ArchiveError]], ...]] = (
-    (
-        (ssl.SSLCertVerificationError,),
-        lambda cause: Rejected(
-            f"the archive's certificate is not trusted: {cause}",
-            hint="Check the URL; name the authority of a private certificate in REQUESTS_CA_BUNDLE.",
-        ),
-    ),
-    (
-        (requests.TooManyRedirects,),
-        lambda _: Protocol(f"redirected more than {_MOST_REDIRECTS} times"),
-    ),
-    (
-        (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema),
-        lambda cause: Rejected(f"not a usable URL: {cause}"),
-    ),
-    (
-        (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError, UnicodeError),
-        lambda cause: Protocol(f"the answer is not encoded as it says: {cause}"),
-    ),
-    (
-        (urllib3.exceptions.NameResolutionError,),
-        lambda _: Transient(
-            "the archive's host name is unknown", hint="Check the URL (PHOTOZ_TAP_URL) and the network."
-        ),
-    ),
-    (
-        (ConnectionRefusedError,),
-        lambda _: Transient(
-            "the archive refuses connections", hint="Check the URL and whether the service is up."
-        ),
-    ),
-    (
-        (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
-        lambda _: Transient("the archive did not answer in time"),
-    ),
-)
-
-
-def _translated(error: Exception) -> ArchiveError:
-    """Return the error that a failure of the HTTP libraries means."""
-    causes = tuple(_causes(error))
-    for kinds, explain in _EXPLANATIONS:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return explain(str(causes[-1]))
-    return Transient(f"the connection broke: {causes[-1]}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what lies beneath it, the innermost last."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        inner = [
-            arg for arg in (*current.args, getattr(current, "reason", None)) if isinstance(arg, BaseException)
-        ]
-        current = inner[-1] if inner else current.__cause__ or current.__context__
