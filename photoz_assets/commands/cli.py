@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -224,12 +225,20 @@ def query(sql: str, layout: str, output: Path | None) -> None:
     """
     if output is None and layout in {"parquet", "arrow"} and sys.stdout.isatty():
         raise click.UsageError(f"{layout} is nothing for a terminal: name a file with --output")
-    with _without_traceback():
+    with _without_traceback(), _plain_warnings():
         data_dir = _settings().data_dir
         from photoz_assets.commands.query import write_query  # noqa: PLC0415 - as above
 
         with _sink(output) as sink:
             write_query(data_dir, sql, layout, sink)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings, of tables that cannot be read say, as a line each."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _warn(f"Warning: {message}")
+        yield
 
 
 @contextmanager

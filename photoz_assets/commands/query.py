@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.tables import path_pattern
 from photoz_assets.lake.views import open_views
 
 # As Python's own values, the galaxies' 47 columns take some 5 MB.
@@ -66,9 +66,8 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
 def _confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path) -> None:
     """Leave a connection nothing to read but the lake and nothing to write but its own scratch, for good."""
     connection.execute("SET temp_directory = ?", [str(scratch)])
-    # Some views name their files by patterns, in which these characters stand for themselves only within brackets.
-    folders = [str(data_dir), re.sub(r"[*?[]", r"[\g<0>]", str(data_dir))]
-    connection.execute("SET allowed_directories = ?", [folders])
+    # It holds both against it: a pattern, as which paths are read, and what the pattern found.
+    connection.execute("SET allowed_directories = ?", [[str(data_dir), path_pattern(data_dir)]])
     connection.execute("SET enable_external_access = false")
     # Else a name that is no view's would be looked up among the variables of this program.
     connection.execute("SET python_enable_replacements = false")

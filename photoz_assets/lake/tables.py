@@ -90,7 +90,7 @@ def tables_sql(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], *, 
     """
     for path in files:
         require_regular(path)
-    names = ", ".join(quoted(_pattern(path)) for path in files)
+    names = ", ".join(quoted(path_pattern(path)) for path in files)
     try:
         # By the footers alone: no data is read here, where files are united by name.
         columns = connection.execute(
@@ -114,7 +114,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _pattern(path: Path) -> str:
+def path_pattern(path: Path) -> str:
     """Return the pattern that matches a path alone."""
     text = str(path)
     if not any(character in text for character in _GLOB_CHARACTERS):

@@ -187,10 +187,22 @@ def test_query_that_fails_says_why_in_one_line_and_exits_with_1() -> None:
     assert "the lake holds matched_galaxies" in line
 
 
-def test_query_names_a_damaged_file_in_one_line(lake: Lake) -> None:
+def test_query_names_a_damaged_file_in_one_line_and_reads_the_others(lake: Lake) -> None:
     damaged = lake.table("matched_galaxies", 3637)
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    assert str(damaged) in _refused("SELECT 1")
+    answered = _query("SELECT 1 AS a", "--format", "csv")
+    assert (answered.exit_code, answered.stdout) == (0, "a\n1\n")
+    [line] = answered.stderr.splitlines()
+    assert line.startswith("Warning: matched_galaxies has no view: ")
+    assert str(damaged) in line
+    assert _query("SELECT * FROM matched_galaxies").exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a*b", "a?b", "a\\b", "tract=9"])
+def test_query_reads_a_lake_of_any_name(lake: Lake, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(lake.root.rename(lake.root.with_name(name))))
+    asked = "SELECT tract, count(*) AS n FROM matched_galaxies GROUP BY tract ORDER BY tract"
+    assert _query(asked, "--format", "csv").output == "tract,n\n3637,20\n3638,20\n"
 
 
 def test_query_of_an_empty_lake_says_how_to_fill_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

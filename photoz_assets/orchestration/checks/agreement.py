@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from photoz_assets.lake.audit import SHOWN_ROWS
+from photoz_assets.lake.tables import open_tables
 from photoz_assets.survey.checks import Check, Verdict
 from photoz_assets.survey.contracts import MATCHED_GALAXIES, OBJECT_TABLE
 from photoz_assets.survey.expressions import dec_offset_arcsec, ra_offset_arcsec
@@ -46,7 +47,7 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
     """
     with duckdb.connect() as connection:
         for name, path in (("butler", objects), ("tap", galaxies)):
-            connection.read_parquet(str(path), hive_partitioning=False).create_view(name)
+            open_tables(connection, [path]).create_view(name)
         numbers = _numbers(connection)
         rows = _shown(connection) if numbers["missing"] or numbers["differing"] else []
     differing = {name: numbers.pop(f"differing_{name}") for name in _COMPARED}
