@@ -191,5 +191,7 @@ def _expected_rows(run: ArchiveRun, query: TableQuery, job: Job) -> int:
         return counted
     with run.client.submit(query.count_adql, maxrec=_COUNT_MAXREC) as counting:
         _wait(run, query, counting)
-        [count] = pa.Table.from_batches(counting.fetch(_COUNT_SCHEMA)).column("num_rows").to_numpy()
-        return int(count)
+        counts = [row for batch in counting.fetch(_COUNT_SCHEMA) for row in batch.column(0).to_pylist()]
+    if len(counts) != 1:
+        raise Protocol(f"the archive answered COUNT with {len(counts)} rows", url=run.client.url)
+    return int(counts[0])
