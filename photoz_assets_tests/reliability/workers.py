@@ -15,7 +15,6 @@ from typing import Final, TypeAlias
 from unittest.mock import patch
 
 import matplotlib.figure  # noqa: F401 - to have it imported before the fork
-import pyvo.dal.tap  # noqa: F401 - as above
 
 import photoz_assets.definitions  # noqa: F401 - as above
 from photoz_assets.ingest import QueryLimits
