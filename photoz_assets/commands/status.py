@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -17,6 +17,9 @@ from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, by_reason, co
 from photoz_assets.survey.contracts import OBJECT_TABLE
 from photoz_assets.survey.selection import Selection
 from photoz_assets.text import listed
+
+# Further than this, the clocks of two machines do not differ by themselves.
+_CLOCKS_APART: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,8 @@ def _freshness(policy: dg.FreshnessPolicy | None, made: str | None) -> str | Non
     if not isinstance(policy, TimeWindowFreshnessPolicy) or made is None:
         return None
     age = datetime.now(UTC) - datetime.fromisoformat(made)
-    if age > policy.fail_window.to_timedelta():
+    # What was made in the future was made by a clock that says nothing of its age.
+    if age > policy.fail_window.to_timedelta() or age < -_CLOCKS_APART:
         return "overdue"
     if policy.warn_window is not None and age > policy.warn_window.to_timedelta():
         return "ageing"

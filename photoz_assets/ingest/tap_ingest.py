@@ -160,7 +160,7 @@ class TapIngest(ArchiveRun):
         def total(name: str) -> int:
             return sum(getattr(part.provenance, name) for part in parts)
 
-        provenance = replace(
+        joined = replace(
             parts[0].provenance,
             adql=query.adql,
             job_url=None,
@@ -171,7 +171,7 @@ class TapIngest(ArchiveRun):
             parts=tuple(each for part in parts for each in part.provenance.parts or (_part(part.provenance),)),
         )
         batches = (batch for part in parts for batch in part.batches())
-        return stage(self.lake, query.spec, batches, lambda: provenance)
+        return stage(self.lake, query.spec, batches, lambda: query.annotate(joined))
 
     def _reported(self, stream: ResultStream, query: TableQuery, expected: int) -> Iterator[pa.RecordBatch]:
         """Pass batches on; report now and then how many rows have come."""

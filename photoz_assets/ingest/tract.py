@@ -4,10 +4,12 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from photoz_assets.ingest.table_query import QueryLimits, TableQuery
 from photoz_assets.ingest.tap_ingest import TapIngest
+from photoz_assets.lake.freshness import listed_as
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.science.photometry import with_magnitudes
@@ -82,7 +84,10 @@ def fetch_tract(
         clock=clock,
         sleep=sleep,
     )
-    return ingest.fetch_table(tract_query(client, selection, tract))
+    # Before the archive is asked: what changes there from now on may not be in the answer.
+    listing = listed_as(lake, tract)
+    query = tract_query(client, selection, tract)
+    return ingest.fetch_table(replace(query, annotate=lambda provenance: replace(provenance, listing=listing)))
 
 
 def tract_query(client: TapClient, selection: Selection, tract: int, strip: Strip = WHOLE) -> TableQuery:

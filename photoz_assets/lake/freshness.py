@@ -4,11 +4,12 @@ The lake alone is the judge: a tract's file says what it is of, and the newest s
 archive lists. What came of the runs that tried is in Dagster's instance: see ``tract_status``.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,9 @@ from photoz_assets.survey.table import TableSpec
 _Counts = dict[tuple[int, int], int]
 
 _COUNTED: Final = ("tract", "patch", "num")
+
+# What stands in a tract's provenance if the lake held no listing of the sky when it was asked for.
+NO_LISTING: Final = "none"
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,45 @@ def _counts(rows: pa.Table | pa.RecordBatch) -> _Counts:
     return {(tract, patch): number for tract, patch, number in zip(*columns, strict=True)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _StoredListing:
+    """The listing of the sky that the lake holds."""
+
+    archive: str
+    counts: Mapping[int, Mapping[int, int]]
+    changes_seen: Mapping[str, str]
+
+    @classmethod
+    def read(cls, lake: Lake) -> Self | None:
+        """Read it; None if there is none, or none that can be read."""
+        counts: dict[int, dict[int, int]] = {}
+        path = lake.table("skyinfo")
+        # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
+        with suppress(InvalidTableFileError, FileNotFoundError):
+            provenance = lake.provenance("skyinfo")
+            with damage_errors(path):
+                listed = _counts(pq.ParquetFile(path).read(columns=list(_COUNTED)))
+            for (tract, patch), number in listed.items():
+                counts.setdefault(tract, {})[patch] = number
+            archive = provenance.archive.fingerprint if provenance.archive else ""
+            return cls(archive=archive, counts=counts, changes_seen=provenance.changes_seen)
+        return None
+
+    def digest(self, tract: int) -> str:
+        """Return a digest of the archive's declaration and of the numbers of objects in a tract's patches."""
+        numbers = sorted(self.counts.get(tract, {}).items())
+        return hashlib.sha256(f"{self.archive} {numbers}".encode()).hexdigest()[:12]
+
+
+def listed_as(lake: Lake, tract: int) -> str:
+    """Return what the lake's listing of the sky says of a tract, for its provenance if it is asked for now.
+
+    A tract is stale when the listing says something else than it did then. So no clock decides what has changed.
+    """
+    listing = _StoredListing.read(lake)
+    return NO_LISTING if listing is None else listing.digest(tract)
+
+
 def stale_reasons(
     lake: Lake,
     tracts: Iterable[int],
@@ -133,12 +176,8 @@ def stale_reasons(
     selection, spec
         What a current tract is of.
     """
-    changes: Mapping[str, str] = {}
-    # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
-    with suppress(InvalidTableFileError):
-        changes = lake.provenance("skyinfo").changes_seen if lake.table("skyinfo").exists() else {}
     stored = set(lake.tracts(spec.table))
-    current = _Current(selection=selection, spec=spec, changes_seen=changes)
+    current = _Current(selection=selection, spec=spec, listing=_StoredListing.read(lake))
     return {tract: current.judge(lake, tract) if tract in stored else StaleReason.MISSING for tract in tracts}
 
 
@@ -148,7 +187,7 @@ class _Current:
 
     selection: Selection
     spec: TableSpec
-    changes_seen: Mapping[str, str]
+    listing: _StoredListing | None
 
     def judge(self, lake: Lake, tract: int) -> StaleReason:
         """Return how one stored tract stands."""
@@ -169,10 +208,21 @@ class _Current:
             return StaleReason.OTHER_CODE
         if differences := self.spec.differences(footer.schema):
             return replace(StaleReason.OTHER_COLUMNS, detail=differences)
-        changed = self.changes_seen.get(str(stored.tract))
-        if changed is not None and stored.created is not None and datetime.fromisoformat(changed) > _asked(stored):
+        if self.listing is not None and _has_changed(stored, self.listing):
             return StaleReason.CHANGED
         return StaleReason.CURRENT
+
+
+def _has_changed(stored: Provenance, listing: _StoredListing) -> bool:
+    """Return whether the archive has changed a tract since it was asked for, as far as the listing tells."""
+    change = listing.changes_seen.get(str(stored.tract))
+    if stored.listing == NO_LISTING:
+        # All listings are later than the tract.
+        return change is not None
+    if stored.listing is not None and stored.tract is not None:
+        return stored.listing != listing.digest(stored.tract)
+    # Files that name no listing are older than the rule.
+    return change is not None and stored.created is not None and datetime.fromisoformat(change) > _asked(stored)
 
 
 def _asked(stored: Provenance) -> datetime:

@@ -109,6 +109,7 @@ class Provenance:
     ``inputs`` are the identities of the stored tables that it was made of. ``changes_seen`` stands in a listing of
     the sky: for each tract that the archive has changed since the lake's first listing, when that was last seen.
     ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
+    ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
     """
 
@@ -132,6 +133,7 @@ class Provenance:
     parts: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
+    listing: str | None = None
 
     @property
     def identity(self) -> str:
@@ -179,7 +181,7 @@ class Provenance:
 
 _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
     **dict.fromkeys(
-        ("table", "code_version", "region", "repository", "run_id", "created", "adql", "job_url"), str
+        ("table", "code_version", "region", "repository", "run_id", "created", "adql", "job_url", "listing"), str
     ),
     **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
     **dict.fromkeys(("archive", "selection", "versions", "changes_seen"), dict),

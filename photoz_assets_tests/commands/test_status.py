@@ -39,7 +39,7 @@ def _status() -> tuple[dict[str, Any], str]:
 
 @pytest.mark.usefixtures("instance")
 @pytest.mark.parametrize(
-    ("days", "freshness"), [(7.9, "fresh"), (8.1, "ageing"), (14.9, "ageing"), (15.1, "overdue")]
+    ("days", "freshness"), [(7.9, "fresh"), (8.1, "ageing"), (14.9, "ageing"), (15.1, "overdue"), (-1, "overdue")]
 )
 def test_listing_of_the_sky_ages_after_a_week_and_is_overdue_after_two(
     days: float, freshness: str, tmp_path: Path

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from photoz_assets.lake.freshness import Listing, StaleReason, stale_reasons
+from photoz_assets.lake.freshness import NO_LISTING, Listing, StaleReason, listed_as, stale_reasons
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.staging import publish, stage
@@ -28,9 +28,15 @@ def declared(words: str = WORDS) -> ArchiveIdentity:
 
 
 def store(
-    lake: Lake, tract: int, at: datetime = NOON, *, seconds: float | None = None, words: str = WORDS
+    lake: Lake,
+    tract: int,
+    at: datetime = NOON,
+    *,
+    seconds: float | None = None,
+    words: str = WORDS,
+    listing: str | None = None,
 ) -> None:
-    """Store a tract as the code did that noted no listing with it."""
+    """Store a tract, by default as the code did that noted no listing with it."""
     provenance = Provenance(
         table="matched_galaxies",
         code_version="1",
@@ -39,6 +45,7 @@ def store(
         archive=declared(words),
         created=at.isoformat(),
         seconds=seconds,
+        listing=listing,
     )
     publish(lake, stage(lake, MATCHED_GALAXIES, [galaxies(2, tract=tract)], partial(replace, provenance)))
 
@@ -93,6 +100,52 @@ def test_changed_word_makes_tracts_stale_until_they_are_asked_for_again(lake: La
     again = list_sky(lake, NOON + timedelta(hours=3), words=WORDS.replace("version 3", "version 4"))
     assert again.changed == ()
     assert judged(lake) == {3637: "current", 3638: "changed at the archive"}
+
+
+FAR = NOON + timedelta(days=400)
+
+
+@pytest.mark.parametrize("at", [NOON, FAR, NOON - timedelta(days=400)], ids=["right", "ahead", "behind"])
+def test_no_clock_decides_what_has_changed(lake: Lake, at: datetime) -> None:
+    """Whatever the clock said when a tract was asked for, what was listed later counts."""
+    list_sky(lake, NOON)
+    for tract in TRACTS:
+        store(lake, tract, at, listing=listed_as(lake, tract))
+    list_sky(lake, NOON + timedelta(hours=1))
+    assert judged(lake) == dict.fromkeys(TRACTS, "current")
+    list_sky(lake, NOON + timedelta(hours=2), num=101)
+    assert judged(lake) == {3637: "changed at the archive", 3638: "current"}
+    store(lake, 3637, at, listing=listed_as(lake, 3637))
+    assert judged(lake) == dict.fromkeys(TRACTS, "current")
+    list_sky(lake, NOON + timedelta(hours=3), num=101, words=WORDS.replace("version 3", "version 4"))
+    assert judged(lake) == dict.fromkeys(TRACTS, "changed at the archive")
+
+
+def test_change_listed_while_a_tract_was_on_its_way_is_seen(lake: Lake) -> None:
+    list_sky(lake, NOON)
+    asked = listed_as(lake, 3637)
+    list_sky(lake, NOON, num=101)
+    store(lake, 3637, FAR, listing=asked)
+    assert judged(lake)[3637] == "changed at the archive"
+
+
+def test_tract_that_is_older_than_all_listings_is_stale_once_one_differs(lake: Lake) -> None:
+    assert listed_as(lake, 3637) == NO_LISTING
+    for tract in TRACTS:
+        store(lake, tract, FAR, listing=NO_LISTING)
+    list_sky(lake, NOON)
+    assert judged(lake) == dict.fromkeys(TRACTS, "current")
+    list_sky(lake, NOON, num=101)
+    assert judged(lake) == {3637: "changed at the archive", 3638: "current"}
+
+
+def test_damaged_listing_makes_no_tract_stale(lake: Lake) -> None:
+    list_sky(lake, NOON)
+    store(lake, 3637, listing=listed_as(lake, 3637))
+    place = lake.table("skyinfo")
+    place.write_bytes(place.read_bytes()[:-100])
+    assert listed_as(lake, 3637) == NO_LISTING
+    assert judged(lake) == dict.fromkeys(TRACTS, "current")
 
 
 def _without(name: str) -> TableSpec:

@@ -7,8 +7,10 @@ import re
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import astropy.table
 import duckdb
@@ -208,6 +210,24 @@ def test_provenance_without_sense_is_named_with_what_to_do(lake: Lake, facts: st
     with pytest.raises(InvalidTableFileError, match="carries a provenance that makes no sense: move it elsewhere"):
         lake.provenance("skyinfo")
     assert lake.archive() is None
+
+
+def test_provenance_is_read_back_whole() -> None:
+    texts: dict[str, Any] = dict.fromkeys(("region", "repository", "run_id", "job_url", "listing"), "a text")
+    counts: dict[str, Any] = dict.fromkeys(("rows_declared", "rows_received", "rows_stored", "bytes_received"), 7)
+    whole = replace(
+        provenance(),
+        **texts,
+        **counts,
+        created="2026-11-26T12:00:00+00:00",
+        seconds=1.5,
+        inputs=("skyinfo",),
+        parts=({"rows_declared": 7},),
+        versions={"python": "3.11"},
+        changes_seen={"3638": "2026-11-26T12:00:00+00:00"},
+    )
+    assert [field.name for field in fields(whole) if getattr(whole, field.name) in (None, (), {})] == []
+    assert Provenance.from_json(whole.to_json()) == whole
 
 
 def test_provenance_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
