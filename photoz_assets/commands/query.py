@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.snapshot import in_place
 from photoz_assets.lake.tables import path_pattern
 from photoz_assets.lake.views import open_views
 
@@ -58,7 +59,7 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
         except duckdb.PermissionException as error:
             raise QueryError(f"photoz query reads the lake alone: {str(error).splitlines()[0]}") from error
         except duckdb.Error as error:
-            raise QueryError(f"{str(error).splitlines()[0]} ({_held(data_dir)})") from error
+            raise QueryError(f"{in_place(str(error).splitlines()[0])} ({_held(data_dir)})") from error
         except pa.ArrowException as error:
             raise QueryError(f"this cannot be written as {layout}: {str(error).splitlines()[0]}") from error
 

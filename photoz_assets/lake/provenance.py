@@ -282,6 +282,22 @@ def read_provenance(path: Path) -> Provenance:
     return _provenance(path, _metadata(path))
 
 
+def verify_rows(path: Path) -> None:
+    """Read all of a stored file, footer and rows, holding its pages against their checksums.
+
+    Files of versions without checksums are only seen to be readable.
+
+    Raises
+    ------
+    FileNotFoundError, InvalidTableFileError
+        As ``read_footer``, also if rows are damaged.
+    """
+    read_footer(path)
+    with damage_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for _ in file.iter_batches():
+            pass
+
+
 def require_regular(path: Path) -> None:
     """Refuse what no table can be: who opened a pipe would wait for ever.
 

@@ -70,6 +70,8 @@ class TableWriter:
                 use_dictionary=False,
                 # It is written at the end, when it is known how long texts are.
                 store_schema=False,
+                # By them a damage is told from data, also where it can still be decompressed.
+                write_page_checksum=True,
             )
         except BaseException:
             self._lock.release(remove=True)

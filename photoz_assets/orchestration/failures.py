@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.snapshot import in_place
 from photoz_assets.lake.writing import STAYS
 from photoz_assets.text import one_line
 
@@ -44,7 +45,7 @@ def as_dagster_failure() -> Iterator[None]:
 
 
 def _first_line(error: duckdb.Error) -> str:
-    return one_line(str(error).splitlines()[0]).rstrip(".")
+    return one_line(in_place(str(error).splitlines()[0])).rstrip(".")
 
 
 def _disk_failure(what: str) -> dg.Failure:

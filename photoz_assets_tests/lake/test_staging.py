@@ -20,7 +20,13 @@ import pytest
 
 from photoz_assets import connect
 from photoz_assets.lake.layout import ForeignArchiveError, Lake
-from photoz_assets.lake.provenance import PROVENANCE_KEY, ArchiveIdentity, InvalidTableFileError, Provenance
+from photoz_assets.lake.provenance import (
+    PROVENANCE_KEY,
+    ArchiveIdentity,
+    InvalidTableFileError,
+    Provenance,
+    verify_rows,
+)
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
@@ -210,6 +216,18 @@ def test_provenance_without_sense_is_named_with_what_to_do(lake: Lake, facts: st
     with pytest.raises(InvalidTableFileError, match="carries a provenance that makes no sense: move it elsewhere"):
         lake.provenance("skyinfo")
     assert lake.archive() is None
+
+
+def test_damaged_rows_under_a_whole_footer_are_named_with_what_to_do(lake: Lake) -> None:
+    path = publish(lake, staged(lake, galaxies(2000)))
+    verify_rows(path)
+    whole = path.read_bytes()
+    column = pq.read_metadata(path).row_group(0).column(3)
+    for place in range(column.data_page_offset + 100, column.data_page_offset + column.total_compressed_size, 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert lake.provenance("matched_galaxies", 3638).rows_stored == 2000
+        with pytest.raises(InvalidTableFileError, match=f"^{re.escape(str(path))} .*materialize its asset again$"):
+            verify_rows(path)
 
 
 def test_provenance_is_read_back_whole() -> None:
