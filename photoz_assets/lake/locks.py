@@ -64,7 +64,7 @@ class FileLock:
         self.path = self.path.rename(path)
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the file up; a second call does nothing."""
+        """Release the file; a second call does nothing."""
         if self._descriptor is None:
             return
         if remove:

@@ -179,7 +179,7 @@ def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
 
 
 def spill_folder(staged: Path) -> Path:
-    """Give the folder into which the audit of a staged file spills; it is swept with the file."""
+    """Return the folder into which the audit of a staged file spills; it is swept with the file."""
     return staged.with_name(f"{staged.name}.spill")
 
 
