@@ -105,7 +105,7 @@ def _refuse_anothers(data_dir: Path) -> None:
     lake = Lake(data_dir)
     work = (lake.work, lake.staging, lake.publishing, lake.slots, lake.jobs)
     locks = (path for folder in (lake.slots, lake.jobs) for path in folder.glob("*"))
-    tables = (data_dir / name for name in ("figures", *lake.assets()))
+    tables = (path for path in data_dir.iterdir() if not path.name.startswith("."))
     folders = (path for top in tables for path in (top, *top.rglob("*")) if path.is_dir())
     for path in (*work, *locks, *folders):
         if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
@@ -172,11 +172,12 @@ def fetch(tracts: tuple[int, ...]) -> None:
 @click.option(
     "--check", is_flag=True, help="Exit with 1 if a tract is stale or failed, a check failed or a file is damaged."
 )
-def status(*, as_json: bool, check: bool) -> None:
+@click.option("--verify", is_flag=True, help="Read all rows of all files, too, not their footers alone.")
+def status(*, as_json: bool, check: bool, verify: bool) -> None:
     """Say what is there and how it stands.
 
-    Lists assets, tracts, failed checks, damaged files, what is fresh and how far a refresh has come. Asks the lake
-    and Dagster's instance, never the archive.
+    Lists assets, tracts, failed checks, damaged files, and what is fresh. Asks the lake and Dagster's instance,
+    never the archive.
     """
     with _without_traceback():
         settings = _settings()
@@ -194,6 +195,7 @@ def status(*, as_json: bool, check: bool) -> None:
                 build_definitions(),
                 selection=SelectionResource().selection(),
                 butler=settings.butler_repository is not None,
+                verify=verify,
             )
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else text(found))
     if check and not found.well:

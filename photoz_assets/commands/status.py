@@ -12,7 +12,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from photoz_assets.definitions import TABLES
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance
+from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance, verify_rows
 from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, by_reason, counted, tract_states
 from photoz_assets.survey.contracts import OBJECT_TABLE
 from photoz_assets.survey.selection import Selection
@@ -58,7 +58,7 @@ class Status:
         return not (self.tracts["stale"] or self.tracts["failed"] or self.failed_checks or self.damaged)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the status as plain values for JSON."""
+        """Return the status as plain values for JSON."""
         return {
             "well": self.well,
             "archive": self.archive,
@@ -72,7 +72,13 @@ class Status:
 
 
 def status(
-    lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, *, selection: Selection, butler: bool
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    *,
+    selection: Selection,
+    butler: bool,
+    verify: bool = False,
 ) -> Status:
     """Return how a lake and the runs that fill it stand; the archive is not asked.
 
@@ -84,10 +90,12 @@ def status(
         What a current tract is of.
     butler
         Whether a Butler repository is configured; without one, its assets count only if they are stored.
+    verify
+        Whether to read all rows of all files, too, and hold them against their checksums.
     """
     states = tract_states(lake, instance, selection)
     archive = lake.archive()
-    assets, damaged = _assets(lake, definitions, butler=butler)
+    assets, damaged = _assets(lake, definitions, butler=butler, verify=verify)
     return Status(
         archive=archive.label if archive else None,
         selection=selection.text,
@@ -99,7 +107,9 @@ def status(
     )
 
 
-def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[list[AssetStatus], list[str]]:
+def _assets(
+    lake: Lake, definitions: dg.Definitions, *, butler: bool, verify: bool
+) -> tuple[list[AssetStatus], list[str]]:
     """Return how each asset stands by its whole files, and what to do about the damaged ones."""
     graph = definitions.resolve_asset_graph()
     assets: list[AssetStatus] = []
@@ -113,10 +123,13 @@ def _assets(lake: Lake, definitions: dg.Definitions, *, butler: bool) -> tuple[l
         rows = 0
         for path in stored:
             try:
-                created.append(str(read_provenance(path).created))
+                provenance = read_provenance(path)
+                if verify:
+                    verify_rows(path)
             except InvalidTableFileError as error:
                 damaged.append(str(error))
             else:
+                created.append(str(provenance.created))
                 rows += pq.read_metadata(path).num_rows
         made = max(created, default=None)
         freshness = _freshness(node.freshness_policy_or_from_metadata, made)

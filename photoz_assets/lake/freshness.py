@@ -133,7 +133,7 @@ class _StoredListing:
         counts: dict[int, dict[int, int]] = {}
         path = lake.table("skyinfo")
         # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
-        with suppress(InvalidTableFileError, FileNotFoundError):
+        with suppress(InvalidTableFileError, FileNotFoundError, NotADirectoryError):
             provenance = lake.provenance("skyinfo")
             with damage_errors(path):
                 listed = _counts(pq.ParquetFile(path).read(columns=list(_COUNTED)))
@@ -193,7 +193,7 @@ class _Current:
         """Return how one stored tract stands."""
         try:
             footer = read_footer(lake.table(self.spec.table, tract))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return StaleReason.MISSING
         except InvalidTableFileError:
             # One bad file must not keep the other tracts from being refreshed.

@@ -21,10 +21,10 @@ AB_ZERO_POINT_MAG: Final = 31.4
 
 
 def magnitude_of_flux(flux_njy: float) -> float | None:
-    """Give the AB magnitude of a flux in nJy: 31.4 - 2.5 log10(flux); None for one that is not positive."""
+    """Return the AB magnitude of a flux in nJy: 31.4 - 2.5 log10(flux); None for one that is not positive."""
     return AB_ZERO_POINT_MAG - 2.5 * math.log10(flux_njy) if flux_njy > 0 else None
 
 
 def flux_of_magnitude(mag: float) -> float:
-    """Give the flux of an AB magnitude in nJy: 10^((31.4 - mag) / 2.5)."""
+    """Return the flux of an AB magnitude in nJy: 10^((31.4 - mag) / 2.5)."""
     return float(10 ** ((AB_ZERO_POINT_MAG - mag) / 2.5))

@@ -61,7 +61,7 @@ class Strip:
         return Strip(2 * self.number, 2 * self.of), Strip(2 * self.number + 1, 2 * self.of)
 
     def within(self, box: SkyBox) -> SkyBox:
-        """Give the part of a box that the strip is."""
+        """Return the part of a box that the strip is."""
         return replace(box, dec_min=self._limit(box, self.number), dec_max=self._limit(box, self.number + 1))
 
     def conditions(self, box: SkyBox) -> list[str]:
@@ -71,7 +71,7 @@ class Strip:
         return south + north
 
     def _limit(self, box: SkyBox, number: int) -> float:
-        """Give a boundary: the same double from either side of it, however finely the tract is cut."""
+        """Return a boundary: the same double from either side of it, however finely the tract is cut."""
         fraction = number / self.of
         return box.dec_max if fraction == 1 else box.dec_min + (box.dec_max - box.dec_min) * fraction
 

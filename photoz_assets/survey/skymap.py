@@ -23,7 +23,7 @@ _POLE_DEG: Final = 90.0
 
 
 def angular_separation_deg(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> FloatArray:
-    """Give the angle between two positions in degrees, by Vincenty's formula, stable at any distance."""
+    """Return the angle between two positions in degrees, by Vincenty's formula, stable at any distance."""
     lon1, lat1, lon2, lat2 = (np.radians(np.asarray(angle, float)) for angle in (ra1, dec1, ra2, dec2))
     delta = lon2 - lon1
     east = np.cos(lat2) * np.sin(delta)
@@ -42,7 +42,7 @@ class SkyBox:
     dec_max: float
 
     def contains(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
-        """Tell which positions lie inside, the lower edges included, and the north pole in its cap."""
+        """Return which positions lie inside, the lower edges included, and the north pole in its cap."""
         width = self.ra_max - self.ra_min
         latitude = np.asarray(dec, float)
         # The remainder of a tiny negative angle rounds to a whole turn, so that a full circle is not left to it.
@@ -53,7 +53,7 @@ class SkyBox:
         )
 
     def meets_cone(self, ra: float, dec: float, radius_deg: float) -> bool:
-        """Tell whether any point of the box lies within a radius of a position."""
+        """Return whether any point of the box lies within a radius of a position."""
         return bool(self.contains(ra, dec)) or bool(_edge_distance_deg(astuple(self), ra, dec) <= radius_deg)
 
     @property
@@ -64,7 +64,7 @@ class SkyBox:
 
 
 def _edge_distance_deg(boxes: ArrayLike, ra: float, dec: float) -> FloatArray:
-    """Give the distance of a position from the nearest edge of each box.
+    """Return the distance of a position from the nearest edge of each box.
 
     ``boxes`` are edges in the order of ``SkyBox``, shape (4, ...). The nearest point lies on a parallel, where
     it is the one of the same or the nearest right ascension, or on a meridian, where it is the foot of the
@@ -147,7 +147,7 @@ class RingsSkyMap:
         return extra // 2 - math.floor(0.5 - self._half_box_pixels)
 
     def centre(self, tract: int) -> tuple[float, float]:
-        """Give a tract's centre, where its plane touches the sky.
+        """Return a tract's centre, where its plane touches the sky.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class RingsSkyMap:
         return float(ra), float(dec)
 
     def inner_box(self, tract: int) -> SkyBox:
-        """Give a tract's inner region; that of a cap goes around its pole.
+        """Return a tract's inner region; that of a cap goes around its pole.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class RingsSkyMap:
         return SkyBox(*(float(edge) for edge in self._inner_boxes(tract)))
 
     def _ring_of(self, tract: ArrayLike) -> tuple[IntArray, IntArray]:
-        """Give tracts' rings and their numbers in them; the caps are the rings -1 and num_rings."""
+        """Return tracts' rings and their numbers in them; the caps are the rings -1 and num_rings."""
         tracts = np.asarray(tract, np.int64)
         if (unknown := tracts[(tracts < 0) | (tracts >= self.num_tracts)]).size:
             raise ValueError(f"there is no tract {unknown[0]}: the skymap has 0 to {self.num_tracts - 1}")
@@ -176,19 +176,19 @@ class RingsSkyMap:
         return ring, np.where(ring < 0, 0, tracts - self._ring_starts[ring])
 
     def _widths(self, ring: IntArray) -> FloatArray:
-        """Give the width of the tracts of rings in degrees of right ascension; a cap goes all around."""
+        """Return the width of the tracts of rings in degrees of right ascension; a cap goes all around."""
         is_cap = (ring < 0) | (ring >= self.num_rings)
         return np.asarray(_TURN_DEG / np.where(is_cap, 1, self._ring_tracts[np.clip(ring, 0, self.num_rings - 1)]))
 
     def _centres(self, tract: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the centres of tracts in the shape of their numbers."""
+        """Return the centres of tracts in the shape of their numbers."""
         ring, number = self._ring_of(tract)
         dec = np.degrees(self.ring_height * (ring + 1)) - _POLE_DEG
         dec = np.where(ring < 0, -_POLE_DEG, np.where(ring >= self.num_rings, _POLE_DEG, dec))
         return self._widths(ring) * number, dec
 
     def _touching_points(self, tract: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the centres of tracts, each with the right ascension along which its y grows to the pole.
+        """Return the centres of tracts, each with the right ascension along which its y grows to the pole.
 
         At the north pole, where every direction is south, y grows along the meridian 0: there FITS turns the plane
         by half a turn (the default of LONPOLE; Calabretta & Greisen 2002, A&A 395, 1077, sec. 2.2).
@@ -197,7 +197,7 @@ class RingsSkyMap:
         return np.where(dec >= _POLE_DEG, _TURN_DEG / 2, ra), dec
 
     def _inner_boxes(self, tract: ArrayLike) -> FloatArray:
-        """Give the edges of tracts' inner regions in the order of ``SkyBox``, the tracts' shape last."""
+        """Return the edges of tracts' inner regions in the order of ``SkyBox``, the tracts' shape last."""
         ring, number = self._ring_of(tract)
         width = self._widths(ring)
         # Halves are exact, so that neighbours share their edge to the last digit.
@@ -206,7 +206,7 @@ class RingsSkyMap:
         return np.stack([west, np.where(width < _TURN_DEG, east, _TURN_DEG), edges[ring + 1], edges[ring + 2]])
 
     def tract_of(self, ra: ArrayLike, dec: ArrayLike) -> IntArray:
-        """Give the tract in whose inner region each position lies, in the shape of the positions."""
+        """Return the tract in whose inner region each position lies, in the shape of the positions."""
         lon, lat = np.broadcast_arrays(np.mod(np.asarray(ra, float), _TURN_DEG), np.asarray(dec, float))
         ring = np.searchsorted(self._ring_edges, np.radians(lat), side="right") - 1
         inside = np.clip(ring, 0, self.num_rings - 1)
@@ -217,7 +217,7 @@ class RingsSkyMap:
         return np.asarray(np.where(ring >= self.num_rings, self.num_tracts - 1, tract))
 
     def patch_of(self, tract: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> IntArray:
-        """Give the patch of a tract in whose inner region each position lies; -1 where it is off the tract."""
+        """Return the patch of a tract in whose inner region each position lies; -1 where it is off the tract."""
         x, y = self.sky_to_pixel(tract, ra, dec)
         column, row = (np.floor(pixel + 0.5) // self.patch_inner_pixels for pixel in (x, y))
         side = self.patches_per_side
@@ -226,7 +226,7 @@ class RingsSkyMap:
         return np.asarray(np.where(outside, -1, patch))
 
     def tract_and_patch(self, ra: ArrayLike, dec: ArrayLike) -> tuple[IntArray, IntArray]:
-        """Give the tract and the patch in whose inner regions each position lies."""
+        """Return the tract and the patch in whose inner regions each position lies."""
         tract = self.tract_of(ra, dec)
         return tract, self.patch_of(tract, ra, dec)
 
@@ -242,7 +242,7 @@ class RingsSkyMap:
         return self._centre_pixel - xi / self._pixel_scale, self._centre_pixel + eta / self._pixel_scale
 
     def pixel_to_sky(self, tract: ArrayLike, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Give the right ascension in [0, 360) and declination of pixels of tracts' planes (TAN)."""
+        """Return the right ascension in [0, 360) and declination of pixels of tracts' planes (TAN)."""
         ra0, dec0 = self._touching_points(tract)
         xi = (self._centre_pixel - np.asarray(x, float)) * self._pixel_scale
         eta = (np.asarray(y, float) - self._centre_pixel) * self._pixel_scale
@@ -254,7 +254,7 @@ class RingsSkyMap:
         return np.asarray(np.where(ra < _TURN_DEG, ra, 0.0)), np.asarray(dec)
 
     def patch_polygons(self, tract: ArrayLike, patch: ArrayLike, *, outer: bool = False) -> FloatArray:
-        """Give the corners of patches' inner (or outer) regions, counter-clockwise in pixels from the lower left.
+        """Return the corners of patches' inner (or outer) regions, counter-clockwise from the lower left.
 
         The edges between them are great circles. Neighbouring inner regions share their corners; outer ones are
         wider by the border, but end with the tract.

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -138,6 +139,17 @@ def test_status_is_not_well_with_a_damaged_file_of_any_asset(lake: Lake) -> None
     assert _run("status", "--check").exit_code == 1
     [named] = json.loads(_run("status", "--json").output)["damaged"]
     assert damaged in named
+
+
+def test_status_finds_damaged_rows_under_a_whole_footer_when_it_reads_them(lake: Lake) -> None:
+    path = lake.table("matched_galaxies", 3638)
+    first = pq.read_metadata(path).row_group(0).column(0)
+    content = bytearray(path.read_bytes())
+    content[first.data_page_offset + first.total_compressed_size - 1] ^= 0xFF
+    path.write_bytes(content)
+    assert json.loads(_run("status", "--json").output)["damaged"] == []
+    [named] = json.loads(_run("status", "--json", "--verify").output)["damaged"]
+    assert str(path) in named
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `photoz status` says of time: how old what is asked for weekly may get, and how far a backfill has come."""
+"""What `photoz status` says of time: how old what is asked for weekly may get."""
 
 import json
 from collections.abc import Iterator
@@ -10,10 +10,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from photoz_assets.commands.cli import main
-from photoz_assets.definitions import build_definitions
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
@@ -55,30 +53,3 @@ def test_listing_of_the_sky_ages_after_a_week_and_is_overdue_after_two(
     }
     [line] = [line for line in words.splitlines() if line.startswith("skyinfo ")]
     assert line.split()[-1] == freshness
-
-
-def test_backfill_of_a_job_counts_the_tracts_that_have_no_run_yet(instance: dg.DagsterInstance) -> None:
-    job = build_definitions().resolve_job_def("refresh_tracts")
-    backfill = PartitionBackfill(
-        backfill_id="newest",
-        status=BulkActionStatus.REQUESTED,
-        from_failure=False,
-        tags={},
-        backfill_timestamp=datetime.now(UTC).timestamp(),
-        partition_names=["3637", "3638", "3831"],
-    )
-    instance.add_backfill(backfill)
-    instance.create_run_for_job(
-        job,
-        tags={"dagster/backfill": "newest", "dagster/partition": "3637"},
-        status=dg.DagsterRunStatus.SUCCESS,
-    )
-    found, words = _status()
-    assert {name: found["refresh"][name] for name in ("name", "total", "done", "left", "failed")} == {
-        "name": "backfill newest",
-        "total": 3,
-        "done": 1,
-        "left": 2,
-        "failed": 0,
-    }
-    assert "backfill newest: 1 of 3 done, 2 left, 0 failed" in words
