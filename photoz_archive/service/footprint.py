@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from photoz_archive.adql.tract_pruning import Tracts
@@ -31,15 +32,18 @@ class SkyFootprint:
         """Return the tracts that can have rows within ``radius`` of a position."""
         if not all(map(math.isfinite, (lon, lat, radius))):
             return frozenset()
-        widened = radius + _margin(primary=primary)
-        return frozenset(t for t in self.tracts if DC2_RINGS.inner_box(t).meets_cone(lon, lat, widened))
+        return self.tracts & set(DC2_RINGS.tracts_touching_cone(lon, lat, radius + _margin(primary=primary)))
 
     def in_box(self, lon_min: float, lat_min: float, lon_max: float, lat_max: float, *, primary: bool) -> Tracts:
         """Return the tracts that can have rows in a box; ``lon_max`` may be the smaller, across RA 0."""
         margin = _margin(primary=primary)
         width = lon_max - lon_min if lon_max - lon_min >= _FULL_CIRCLE_DEG else (lon_max - lon_min) % 360
         asked = SkyBox(lon_min, lon_min + width, lat_min, lat_max)
-        return frozenset(tract for tract in self.tracts if _meets(DC2_RINGS.inner_box(tract), asked, margin))
+        return frozenset(tract for tract, box in self._inner_boxes.items() if _meets(box, asked, margin))
+
+    @cached_property
+    def _inner_boxes(self) -> dict[int, SkyBox]:
+        return {tract: DC2_RINGS.inner_box(tract) for tract in self.tracts}
 
 
 def _margin(*, primary: bool) -> float:
@@ -47,7 +51,7 @@ def _margin(*, primary: bool) -> float:
 
 
 def _meets(box: SkyBox, asked: SkyBox, margin: float) -> bool:
-    """Tell whether a tract's box, widened by ``margin``, meets the box that a query asks for."""
+    """Return whether a tract's box, widened by ``margin``, meets the box that a query asks for."""
     if asked.dec_min > box.dec_max + margin or asked.dec_max < box.dec_min - margin:
         return False
     farthest = min(max(abs(box.dec_min), abs(box.dec_max)) + margin, _NEARLY_POLE_DEG)
