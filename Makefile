@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres audit check bench fidelity venv pictures docs constraints clean
+.PHONY: help demo ui test soak load postgres wheel audit check bench fidelity venv pictures docs constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -37,6 +37,9 @@ load: venv ## fifty clients of the embedded archive at once for a minute, and a 
 postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27
 	$(python) -m pytest photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
+
+wheel: venv ## the wheel in environments of its own, without extras and with the embedded archive; some ten minutes
+	PHOTOZ_WHEEL=1 $(python) -m pytest -v photoz_assets_tests/test_wheel.py $(ARGS)
 
 audit: ## hold the pinned dependencies against the known holes; fails too where the list of them cannot be had
 	@$(or $(PYTHON),python3) -m venv build/audit
