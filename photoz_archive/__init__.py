@@ -1,5 +1,8 @@
-"""A TAP service over DuckDB on loopback, with a simulated DC2-like sky, that speaks as Rubin's archive does.
+"""The embedded archive: a TAP service over DuckDB with a simulated DC2-like sky, which answers as Rubin's does.
 
-``adql`` turns a query into DuckDB SQL and says which tracts it can reach; ``service`` is the web side: jobs,
-documents, formats; ``sky`` makes the rows. Nothing here knows of the pipeline that asks.
+A package of its own: of the pipeline it uses the survey's facts (``photoz_assets.survey``) alone, and its
+libraries are the extra ``archive``.
+
+``adql`` turns a query into DuckDB SQL and finds the tracts that it can reach; ``service`` is the web side: jobs,
+documents, formats; ``sky`` makes the rows; ``butler`` offers the same rows as a Butler repository.
 """

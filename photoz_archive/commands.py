@@ -43,8 +43,8 @@ def default_data_dir() -> Path:
 
 
 @contextmanager
-def extra_needed(extra: str) -> Iterator[None]:
-    """End with one line where a library of an extra is not installed.
+def extra_needed(extra: str, part: str) -> Iterator[None]:
+    """End with one line where a library of an extra, which is a part of the project, is not installed.
 
     Raises
     ------
@@ -55,5 +55,5 @@ def extra_needed(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"{error.name} is not installed: pip install 'photoz_assets[{extra}]' brings it"
+            f"{part} is not installed ({error.name} is missing): pip install 'photoz_assets[{extra}]'"
         ) from error

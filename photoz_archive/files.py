@@ -1,4 +1,4 @@
-"""How the folders that several processes share stay whole: locks that die with their holder, durable renames."""
+"""Locks and durable renames for folders that several processes share; a lock ends with its process."""
 
 import fcntl
 import os

@@ -43,14 +43,14 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    with extra_needed("archive"):
-        from photoz_archive.service.dp02_listing import dp02_listing  # noqa: PLC0415  (not for --help)
-        from photoz_archive.service.official import OfficialSchemaError  # noqa: PLC0415  (as above)
+    with extra_needed("archive", "the embedded archive"):
+        from photoz_archive.service.dp02_listing import DP02_SCHEMAS  # noqa: PLC0415  (not for --help)
+        from photoz_archive.service.official import OfficialSchemaError, official_schemas  # noqa: PLC0415  (as above)
 
         def read_ahead() -> None:
             # What goes wrong is met again by the server.
             with suppress(ModuleNotFoundError, OfficialSchemaError, OSError):
-                dp02_listing(folder / "schemas")
+                official_schemas(DP02_SCHEMAS, folder / "schemas")
 
         # On an empty folder another process reads the official schemas, while this one loads all else.
         threading.Thread(target=read_ahead, daemon=True).start()

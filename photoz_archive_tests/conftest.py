@@ -1,5 +1,6 @@
 """What the archive's own tests share: what it lists, and its rows, read without it."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pyvo
 
 from photoz_archive.adql.catalog import Catalog
 from photoz_archive.service.dp02_listing import dp02_listing
+from photoz_archive.service.official import OfficialSchema
 from photoz_archive.service.schema import ArchiveSchema, load_schema
 from photoz_archive.service.server import ArchiveServer
+from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.store import SkyStore
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
@@ -25,13 +28,26 @@ class SkyRows:
 
 
 @pytest.fixture(scope="session")
-def schema(sky_folder: Path) -> ArchiveSchema:
-    return load_schema(dp02_listing(sky_folder / "schemas"), "simulated")
+def listing(sky_folder: Path) -> tuple[OfficialSchema, ...]:
+    return dp02_listing(sky_folder / "schemas", object_columns=OBJECT.names)
+
+
+@pytest.fixture(scope="session")
+def schema(listing: tuple[OfficialSchema, ...]) -> ArchiveSchema:
+    return load_schema(listing, "simulated")
 
 
 @pytest.fixture(scope="session")
 def catalog(schema: ArchiveSchema) -> Catalog:
     return schema.catalog
+
+
+@pytest.fixture
+def used_folder(tmp_path: Path, sky_folder: Path, schema: ArchiveSchema) -> Path:
+    """The folder of an archive that has read the official schemas before, and has made no tract."""
+    del schema
+    shutil.copytree(sky_folder / "schemas", tmp_path / "used" / "schemas")
+    return tmp_path / "used"
 
 
 @pytest.fixture(scope="session")

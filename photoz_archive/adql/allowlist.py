@@ -206,5 +206,5 @@ _SPECIAL_CHECKS: Final[dict[type[exp.Expr], Callable[[exp.Expr], None]]] = {
 
 
 def _words(name: str) -> str:
-    """Turn a class or part name of sqlglot into the word that a person would look for in the query."""
+    """Return the word in a query that stands for a class or part of sqlglot."""
     return name.rstrip("_").replace("_", " ").upper()

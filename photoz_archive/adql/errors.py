@@ -1,4 +1,4 @@
-"""What can be wrong with a query, said to the person who wrote it."""
+"""The errors of queries, in words for whoever wrote the query."""
 
 from sqlglot import exp
 

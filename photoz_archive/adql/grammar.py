@@ -99,7 +99,7 @@ class _AdqlParser(Parser):
     }
 
     def refuse_limit(self) -> NoReturn:
-        """Say what ADQL has instead of LIMIT, at the word itself."""
+        """Refuse LIMIT with what ADQL has instead."""
         word = self._curr
         column = word.col - len(word.text) + 1
         raise AdqlError("ADQL has no LIMIT: write SELECT TOP n, or send MAXREC", line=word.line, column=column)
@@ -154,7 +154,7 @@ def _check_first_word(tokens: list[Token]) -> None:
 
 
 def _expected(finding: str) -> str:
-    """Say what could have stood where sqlglot stopped."""
+    """Return what could have stood where sqlglot stopped."""
     if finding.startswith("Expecting"):
         return f"expected {finding.removeprefix('Expecting').strip()}"
     if finding.startswith(("Required", "Expected")):
@@ -163,7 +163,7 @@ def _expected(finding: str) -> str:
 
 
 def _syntax_error(error: ParseError) -> AdqlError:
-    """Put sqlglot's first finding into words."""
+    """Return the first error that sqlglot found as one of ours."""
     first = error.errors[0] if error.errors else {}
     found = first.get("highlight") or "the end of the query"
     line, column = first.get("line"), first.get("col")

@@ -1,7 +1,7 @@
-"""Names to meanings: every table becomes a numbered scan, every column a qualified, quoted one.
+"""Resolves names: every table becomes a numbered scan, every column a qualified, quoted one.
 
 The tree is changed in place; afterwards each ``exp.Column`` of a catalog table carries its scan in
-``meta["scan"]``, which ``reach`` reads.
+``meta["scan"]``, which ``tract_pruning`` reads.
 """
 
 from typing import Final
@@ -44,7 +44,7 @@ class Resolver:
         return _SelectResolver(self, node, Scope(parent=outer), named).resolve()
 
     def scan(self, table: TableFacts) -> Scan:
-        """Give a number to one use of ``table``."""
+        """Add one use of ``table``."""
         scan = Scan(len(self.scans), table)
         self.scans.append(scan)
         self.used[scan] = {}

@@ -1,4 +1,4 @@
-"""ADQL's expressions as DuckDB's: functions, regions and numbers. The tree is changed in place."""
+"""Rewrites ADQL's expressions as DuckDB's: functions, regions and numbers. The tree is changed in place."""
 
 import math
 

@@ -16,7 +16,7 @@ from photoz_archive.adql.scopes import Scan
 
 Number = int | float
 Tracts = frozenset[int]
-Reach = Tracts | None
+Reachable = Tracts | None
 
 
 class Footprint(Protocol):
@@ -64,22 +64,22 @@ _COMPARISONS: Final[dict[type[exp.Expr], Callable[[float, float], bool]]] = {
 _MIRRORED: Final = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
 
 
-def reaches(query: exp.Expr, footprint: Footprint) -> dict[Scan, Reach]:
+def reachable_tracts(query: exp.Expr, footprint: Footprint) -> dict[Scan, Reachable]:
     """Return for each scan of a resolved, not yet rewritten query the tracts that it can reach."""
-    found: dict[Scan, Reach] = {}
+    found: dict[Scan, Reachable] = {}
     for select in query.find_all(exp.Select):
-        found.update(_SelectReach(select, footprint).sets())
+        found.update(_SelectPruning(select, footprint).sets())
     return found
 
 
-class _SelectReach:
-    """The reach of the tables in one FROM clause."""
+class _SelectPruning:
+    """The tracts that the tables in one FROM clause can reach."""
 
     def __init__(self, select: exp.Select, footprint: Footprint) -> None:
         self._footprint = footprint
         joins = select.args.get("joins") or []
         self._sides = [_scan(select.args["from_"].this), *(_scan(join.this) for join in joins)]
-        self._sets: dict[Scan, Reach] = {scan: None for scan in self._sides if scan is not None}
+        self._sets: dict[Scan, Reachable] = {scan: None for scan in self._sides if scan is not None}
         self._conditions: list[tuple[exp.Expr, frozenset[Scan]]] = list(self._restrictions(select, joins))
         self._primary = {
             scan
@@ -87,10 +87,10 @@ class _SelectReach:
             if (scan := _primary_scan(condition)) is not None and scan in targets
         } | {scan for scan in self._sets if scan.table.name.lower() in _INNER_TABLES}
 
-    def sets(self) -> dict[Scan, Reach]:
+    def sets(self) -> dict[Scan, Reachable]:
         for condition, targets in self._conditions:
             for scan in targets:
-                self._narrow(scan, self._reach(condition, scan))
+                self._narrow(scan, self._of_condition(condition, scan))
         links = [link for condition, targets in self._conditions for link in _links(condition, targets)]
         # A set can shrink once for each table between it and the constant.
         for _ in self._sets:
@@ -117,32 +117,34 @@ class _SelectReach:
             for condition in _conjuncts(on) if on is not None else ():
                 yield condition, targets
 
-    def _narrow(self, scan: Scan, reach: Reach) -> None:
-        if reach is not None:
+    def _narrow(self, scan: Scan, found: Reachable) -> None:
+        if found is not None:
             current = self._sets[scan]
-            self._sets[scan] = reach if current is None else current & reach
+            self._sets[scan] = found if current is None else current & found
 
-    def _reach(self, condition: exp.Expr, scan: Scan) -> Reach:
+    def _of_condition(self, condition: exp.Expr, scan: Scan) -> Reachable:
         """Return the tracts in which a row of ``scan`` can satisfy ``condition``."""
-        reach: Reach = None
+        found: Reachable = None
         match condition:
             case exp.Paren():
-                reach = self._reach(condition.this, scan)
+                found = self._of_condition(condition.this, scan)
             case exp.And():
-                reach = _both(self._reach(condition.left, scan), self._reach(condition.right, scan))
+                found = _both(self._of_condition(condition.left, scan), self._of_condition(condition.right, scan))
             case exp.Or():
-                reach = _either([self._reach(condition.left, scan), self._reach(condition.right, scan)])
+                found = _either(
+                    [self._of_condition(condition.left, scan), self._of_condition(condition.right, scan)]
+                )
             case exp.In() if condition.expressions:
                 values = [constant(value) for value in condition.expressions]
-                reach = _either([self._of_value(condition.this, scan, exp.EQ, value) for value in values])
+                found = _either([self._of_value(condition.this, scan, exp.EQ, value) for value in values])
             case exp.Between():
                 low = self._of_value(condition.this, scan, exp.GTE, constant(condition.args["low"]))
-                reach = _both(low, self._of_value(condition.this, scan, exp.LTE, constant(condition.args["high"])))
+                found = _both(low, self._of_value(condition.this, scan, exp.LTE, constant(condition.args["high"])))
             case exp.EQ() | exp.GT() | exp.GTE() | exp.LT() | exp.LTE():
-                reach = self._of_comparison(condition, scan)
-        return reach
+                found = self._of_comparison(condition, scan)
+        return found
 
-    def _of_comparison(self, condition: exp.Binary, scan: Scan) -> Reach:
+    def _of_comparison(self, condition: exp.Binary, scan: Scan) -> Reachable:
         operator, left, right = type(condition), condition.left, condition.right
         if constant(left) is not None:
             operator, left, right = _MIRRORED[operator], right, left
@@ -151,7 +153,7 @@ class _SelectReach:
             return self._of_region(left, scan)
         return self._of_value(left, scan, operator, value)
 
-    def _of_value(self, column: exp.Expr, scan: Scan, operator: type[exp.Expr], value: Number | None) -> Reach:
+    def _of_value(self, column: exp.Expr, scan: Scan, operator: type[exp.Expr], value: Number | None) -> Reachable:
         if value is None or not isinstance(column, exp.Column) or column.meta.get("scan") != scan:
             return None
         kind = _kind(column, scan)
@@ -162,7 +164,7 @@ class _SelectReach:
             return self._footprint.of_object(value)
         return self._of_coordinate(column.name, scan, operator, value)
 
-    def _of_coordinate(self, name: str, scan: Scan, operator: type[exp.Expr], value: float) -> Reach:
+    def _of_coordinate(self, name: str, scan: Scan, operator: type[exp.Expr], value: float) -> Reachable:
         lon_name, lat_name = _POSITIONS.get(scan.table.name.lower(), ("", ""))
         if name not in {lon_name, lat_name}:
             return None
@@ -174,7 +176,7 @@ class _SelectReach:
             box = (0.0 if low is None else low, -90.0, 360.0 if high is None else high, 90.0)
         return self._footprint.in_box(*box, primary=scan in self._primary)
 
-    def _of_region(self, call: exp.Anonymous, scan: Scan) -> Reach:
+    def _of_region(self, call: exp.Anonymous, scan: Scan) -> Reachable:
         """Return the tracts of a region with constant arguments around the scan's own position."""
         region = _region(call)
         if region is None:
@@ -195,7 +197,7 @@ class _SelectReach:
 
 
 def restricts_one_area(query: exp.Expr) -> bool:
-    """Tell whether the conditions that every row must meet hold exactly one region, its arguments literals.
+    """Return whether the conditions that every row must meet hold exactly one region, its arguments literals.
 
     That is the only form in which Qserv leaves chunks out.
     """
@@ -215,13 +217,13 @@ def _is_plain_number(node: exp.Expr) -> bool:
     return isinstance(node.this if isinstance(node, exp.Neg) else node, exp.Literal)
 
 
-def _both(left: Reach, right: Reach) -> Reach:
+def _both(left: Reachable, right: Reachable) -> Reachable:
     if left is None or right is None:
         return right if left is None else left
     return left & right
 
 
-def _either(parts: list[Reach]) -> Reach:
+def _either(parts: list[Reachable]) -> Reachable:
     known = [part for part in parts if part is not None]
     return frozenset[int]().union(*known) if len(known) == len(parts) else None
 

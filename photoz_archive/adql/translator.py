@@ -1,4 +1,4 @@
-"""The one door: ADQL text in, a checked query over named scans out."""
+"""Translates ADQL text into a checked query over named scans; a query enters here and nowhere else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from photoz_archive.adql.functions import FUNCTIONS, FunctionKind
 from photoz_archive.adql.resolver import Resolver
 from photoz_archive.adql.rewriter import rewrite
 from photoz_archive.adql.scopes import OutputColumn, Scan
-from photoz_archive.adql.tract_pruning import Footprint, Reach, reaches, restricts_one_area
+from photoz_archive.adql.tract_pruning import Footprint, Reachable, reachable_tracts, restricts_one_area
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Translation:
     tree: exp.Query
     columns: tuple[OutputColumn, ...]
     used: Mapping[Scan, tuple[str, ...]]
-    reach: Mapping[Scan, Reach]
+    reachable: Mapping[Scan, Reachable]
     top: int | None
     one_area: bool
 
@@ -67,7 +67,7 @@ def translate(
     resolver = Resolver(catalog)
     try:
         columns = resolver.query(query)
-        reach = reaches(query, footprint)
+        reachable = reachable_tracts(query, footprint)
         one_area = restricts_one_area(query)
         rewrite(query)
     except RecursionError as error:
@@ -77,7 +77,7 @@ def translate(
         tree=query,
         columns=columns,
         used={scan: tuple(names) for scan, names in resolver.used.items()},
-        reach=reach,
+        reachable=reachable,
         top=int(limit.expression.name) if limit is not None else None,
         one_area=one_area,
     )

@@ -39,7 +39,7 @@ def main(*, repository: Path, tracts: tuple[int, ...], density: float, data_dir:
 
     The settings of the archive in .env of the current folder hold here too, so that both give the same rows.
     """
-    with extra_needed("butler"):
+    with extra_needed("butler", "the Butler's client"):
         from photoz_archive.butler.repository import COLLECTION, make_repository  # noqa: PLC0415  (slow)
         from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (slow to load)
 

@@ -126,7 +126,7 @@ def _register(butler: "Butler", tracts: list[int]) -> None:
 
 
 def _tract_record(tract: int) -> dict[str, Any]:
-    """Give a tract as a dimension record, with the outline of all its patches as its region."""
+    """Return a tract as a dimension record, with the outline of all its patches as its region."""
     side = DC2_RINGS.patches_per_side
     corners = [0, side - 1, side**2 - 1, side * (side - 1)]
     outline = DC2_RINGS.patch_polygons(tract, corners, outer=True)[range(4), range(4)]
@@ -134,7 +134,7 @@ def _tract_record(tract: int) -> dict[str, Any]:
 
 
 def _patch_records(tract: int) -> list[dict[str, Any]]:
-    """Give a tract's patches as dimension records, with their outer regions."""
+    """Return a tract's patches as dimension records, with their outer regions."""
     side = DC2_RINGS.patches_per_side
     outlines = DC2_RINGS.patch_polygons(tract, np.arange(side**2), outer=True)
     return [
@@ -158,14 +158,14 @@ def _region(corners_deg: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> A
 
 
 def _objects(store: SkyStore, tract: int) -> pd.DataFrame:
-    """Give a tract's objects, of which objectId is the index as in DP0.2's files."""
+    """Return a tract's objects, of which objectId is the index as in DP0.2's files."""
     [path] = store.files("Object", [tract])
     frame: pd.DataFrame = duckdb.read_parquet(str(path)).df()
     return frame.set_index("objectId")
 
 
 def _matches(store: SkyStore, tract: int) -> pd.DataFrame:
-    """Give a tract's objects that are matched with the truth, in the columns of the pipeline's comparison."""
+    """Return a tract's objects that are matched with the truth, in the columns of the pipeline's comparison."""
     (objects,), (truths,), (matches,) = (
         store.files(table, [tract]) for table in ("Object", "TruthSummary", "MatchesTruth")
     )

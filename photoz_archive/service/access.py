@@ -1,4 +1,4 @@
-"""Who may ask, and how often: the token, the rate limit, and the faults that hide the service."""
+"""Who may send requests, and how often: the token, the rate limit, and the faults that hide the service."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""The routes of the service: what comes in over HTTP, and what goes out. All else is elsewhere."""
+"""The HTTP routes of the service."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.service import uws, vosi
 from photoz_archive.service.access import BUCKET, AccessMiddleware
-from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.errors import (
     BadRequestError,
     NotFoundError,
@@ -38,7 +38,7 @@ _DISCONNECT_POLL_SECONDS: Final = 1
 
 
 class TapApplication:
-    """TAP over one archive."""
+    """The TAP service of one archive as a Starlette application."""
 
     def __init__(self, archive: QueryService, token: str | None) -> None:
         self._archive = archive
@@ -104,15 +104,15 @@ class TapApplication:
 
     async def _sync(self, request: Request) -> Response:
         query = parse_query(await _parameters(request), self._profile)
-        interruption = Interruption()
+        cancellation = Cancellation()
         await self._sync_slots.acquire()
         try:
             opening = asyncio.ensure_future(
-                run_in_threadpool(self._archive.open, query, interruption, self._profile.sync_limit_seconds)
+                run_in_threadpool(self._archive.open, query, cancellation, self._profile.sync_limit_seconds)
             )
             while not (await asyncio.wait({opening}, timeout=_DISCONNECT_POLL_SECONDS))[0]:
                 if await request.is_disconnected():
-                    interruption.stop("The client went away")
+                    cancellation.stop("The client went away")
             stream = await opening
         except BaseException:
             self._sync_slots.release()
@@ -228,7 +228,7 @@ class TapApplication:
     async def _error(self, request: Request) -> Response:
         job = self._find(request)
         if job.error is None:
-            raise NotFoundError(f"UwsJob {job.id!r} is {job.phase.value} and has no error")
+            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no error")
         return Response(error_document(job.error), media_type=_VOTABLE)
 
     async def _part(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""How a running query is stopped: by its owner or by the clock, and no other query with it."""
+"""Stops one running query, by request or by a time limit; other queries run on."""
 
 import threading
 
@@ -9,8 +9,8 @@ from photoz_archive.service.errors import QueryStoppedError
 _REPEAT_SECONDS = 0.05
 
 
-class Interruption:
-    """The stop switch of one query.
+class Cancellation:
+    """The cancellation of one query.
 
     DuckDB loses an interrupt that comes before the query has started, so a stop is repeated until the query
     notices.
@@ -40,7 +40,7 @@ class Interruption:
             raise QueryStoppedError(self._reason)
 
     def attach(self, cursor: duckdb.DuckDBPyConnection, limit_seconds: float, limit_reason: str) -> None:
-        """Let the switch act on ``cursor``, and start the clock."""
+        """Bind the cancellation to ``cursor``, and start the time limit."""
         with self._lock:
             self.check()
             self._cursor = cursor
@@ -59,7 +59,7 @@ class Interruption:
             threading.Thread(target=self._repeat, name="interrupt", daemon=True).start()
 
     def finish(self) -> None:
-        """Let go of the cursor."""
+        """Release the cursor."""
         with self._lock:
             self._finished.set()
             self._cursor = None

@@ -1,26 +1,35 @@
 """What the embedded archive lists as DP0.2's: the official schemas, and what Rubin's service lists beside them."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from photoz_archive.adql.catalog import ColumnFacts, TableFacts
 from photoz_archive.service.official import OfficialSchema, official_schemas
-from photoz_archive.sky.columns import OBJECT
 
-_NAMES: Final = ("dp02_dc2", "dp02_obscore", "tap_schema", "archive/dp01_dc2")
-
-
-def dp02_listing(folder: Path) -> tuple[OfficialSchema, ...]:
-    """Return the schemas that the archive lists; ``folder`` and what is raised as in ``official_schemas``."""
-    catalogs, observations, standard, earlier = official_schemas(_NAMES, folder)
-    return (_served(catalogs), observations, standard, _earlier(earlier), _JOB_HISTORY)
+# By their names in the official package.
+DP02_SCHEMAS: Final = ("dp02_dc2", "dp02_obscore", "tap_schema", "archive/dp01_dc2")
 
 
-def _served(catalogs: OfficialSchema) -> OfficialSchema:
+def dp02_listing(folder: Path, *, object_columns: Collection[str]) -> tuple[OfficialSchema, ...]:
+    """Return the schemas that the archive lists.
+
+    Parameters
+    ----------
+    folder
+        Where the official schemas are kept; what is raised is as in ``official_schemas``.
+    object_columns
+        The columns of Object that the sky has; the others are not listed.
+    """
+    catalogs, observations, standard, earlier = official_schemas(DP02_SCHEMAS, folder)
+    return (_served(catalogs, object_columns), observations, standard, _earlier(earlier), _JOB_HISTORY)
+
+
+def _served(catalogs: OfficialSchema, object_columns: Collection[str]) -> OfficialSchema:
     """Return the release without what another schema lists, and Object with the columns that the sky has."""
     tables = [table for table in catalogs.tables if table.name != "ObsCore"]
-    held = frozenset(OBJECT.names)
+    held = frozenset(object_columns)
     return replace(
         catalogs,
         tables=tuple(

@@ -19,7 +19,7 @@ from photoz_archive.adql.catalog import Catalog, ColumnFacts
 from photoz_archive.adql.macros import MACROS
 from photoz_archive.adql.scopes import Scan
 from photoz_archive.adql.translator import Translation
-from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.fields import result_fields
@@ -56,7 +56,7 @@ class Sky(Protocol):
         """All tracts of the sky."""
 
     def ensure(self, tracts: Iterable[int], *, on_made: Callable[[int], None] | None = None) -> None:
-        """Make the tracts that are not there, and tell of each."""
+        """Make the tracts that are missing; ``on_made`` is called with each."""
 
     def files(self, table: str, tracts: Iterable[int]) -> list[Path]:
         """Return the Parquet files of a table's tracts."""
@@ -114,7 +114,7 @@ class Engine:
         """Close the database."""
         self.database.close()
 
-    def prepare(self, translation: Translation, interruption: Interruption) -> None:
+    def prepare(self, translation: Translation, cancellation: Cancellation) -> None:
         """Make the tracts that the query can reach.
 
         Raises
@@ -124,18 +124,18 @@ class Engine:
         QueryStoppedError
             It was stopped between two tracts.
         """
-        reached = {scan: reach for scan, reach in translation.reach.items() if self._is_sky(scan)}
+        reached = {scan: tracts for scan, tracts in translation.reachable.items() if self._is_sky(scan)}
         if None in reached.values() and self._sky.density > WHOLE_SKY_DENSITY:
             raise TooLargeError(self._too_large())
-        wanted = frozenset[int]().union(*(self._tracts(reach) for reach in reached.values()))
-        self._sky.ensure(sorted(wanted), on_made=lambda _: interruption.check())
+        wanted = frozenset[int]().union(*(self._tracts(tracts) for tracts in reached.values()))
+        self._sky.ensure(sorted(wanted), on_made=lambda _: cancellation.check())
 
     def run(
         self,
         translation: Translation,
         *,
         max_rows: int,
-        interruption: Interruption,
+        cancellation: Cancellation,
         limit_seconds: float,
         faults: Faults,
     ) -> ResultWriter:
@@ -148,23 +148,23 @@ class Engine:
         QueryStoppedError
             It was stopped, or ran longer than ``limit_seconds``.
         """
-        on_data = any(scan.table.schema != "tap_schema" for scan in translation.reach)
+        on_data = any(scan.table.schema != "tap_schema" for scan in translation.reachable)
         active = faults if on_data else Faults()
         if active.error_text is not None:
             raise QueryFailedError(active.error_text)
         relations = {scan: self._relation(translation, scan, empty=max_rows == 0) for scan in translation.used}
         sql = translation.sql(relations, max_rows + 1 if max_rows else 0)
         cursor = self.database.cursor()
-        interruption.attach(cursor, limit_seconds, f"The query ran longer than {limit_seconds:g} s")
+        cancellation.attach(cursor, limit_seconds, f"The query ran longer than {limit_seconds:g} s")
 
         def close() -> None:
-            interruption.finish()
+            cancellation.finish()
             cursor.close()
 
         try:
-            with _service_errors(interruption):
+            with _service_errors(cancellation):
                 reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
-            source = self._batches(reader, interruption)
+            source = self._batches(reader, cancellation)
             facts = [column.facts for column in translation.columns]
             stream = _open_stream(reader.schema, source, facts, max_rows, active)
         except ServiceError:
@@ -175,10 +175,10 @@ class Engine:
         stream.truncate_after_bytes = active.truncate_after_bytes
         return stream
 
-    def _batches(self, reader: pa.RecordBatchReader, interruption: Interruption) -> Iterator[pa.RecordBatch]:
+    def _batches(self, reader: pa.RecordBatchReader, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
         while True:
-            with _service_errors(interruption):
-                interruption.check()
+            with _service_errors(cancellation):
+                cancellation.check()
                 try:
                     batch = reader.read_next_batch()
                 except StopIteration:
@@ -191,7 +191,7 @@ class Engine:
         columns = [c for c in scan.table.columns if c.name in used] or list(scan.table.columns[:1])
         key = (scan.table.schema.lower(), scan.table.name.lower())
         if self._is_sky(scan):
-            tracts = sorted(self._tracts(translation.reach.get(scan)))
+            tracts = sorted(self._tracts(translation.reachable.get(scan)))
             files = [] if empty else self._sky.files(_SKY_NAMES[key[1]], tracts)
             if files:
                 listed = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
@@ -205,8 +205,8 @@ class Engine:
     def _is_sky(self, scan: Scan) -> bool:
         return scan.table.schema == DATA_SCHEMA and scan.table.name.lower() in _SKY_NAMES
 
-    def _tracts(self, reach: frozenset[int] | None) -> frozenset[int]:
-        return self._all_tracts if reach is None else reach & self._all_tracts
+    def _tracts(self, reachable: frozenset[int] | None) -> frozenset[int]:
+        return self._all_tracts if reachable is None else reachable & self._all_tracts
 
     def _too_large(self) -> str:
         gigabytes = self._sky.estimated_bytes(self._all_tracts) / 1e9
@@ -235,13 +235,13 @@ class Engine:
 
 
 @contextmanager
-def _service_errors(interruption: Interruption) -> Iterator[None]:
-    """Turn DuckDB's errors into the service's, without what they may tell of this machine."""
+def _service_errors(cancellation: Cancellation) -> Iterator[None]:
+    """Turn DuckDB's errors into the service's, without what they may show of this machine."""
     try:
         yield
     # Through Arrow's reader, DuckDB's errors arrive as OSError or ArrowException.
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        interruption.check()
+        cancellation.check()
         if isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.PermissionException)):
             logger.exception("a query failed inside DuckDB")
             raise QueryFailedError("The database failed to run the query") from error
@@ -285,5 +285,5 @@ def _quoted(name: str) -> exp.Identifier:
 
 
 def _typed(value: exp.Expr, column: ColumnFacts) -> exp.Expr:
-    """Give a value the type that the catalog promises; DuckDB drops a cast to the type that it has."""
+    """Cast a value to the type that the catalog promises; DuckDB drops a cast to the type that it has."""
     return exp.alias_(exp.cast(value, _DUCKDB_TYPES[column.datatype]), _quoted(column.name))

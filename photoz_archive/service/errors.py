@@ -1,4 +1,4 @@
-"""What goes wrong in the service, by what the client is told.
+"""The errors of the service, by what the client is told.
 
     ServiceError
     |-- BadRequestError       a parameter is wrong: the client's to mend

@@ -1,4 +1,4 @@
-"""Queries to start from, as DALI 1.1 has examples: a page that people read and clients take the queries out of."""
+"""Example queries as DALI 1.1 has them: a page for people, from which clients take the queries."""
 
 from dataclasses import dataclass
 from typing import Final

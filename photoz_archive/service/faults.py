@@ -1,4 +1,4 @@
-"""What the service can be told to do wrong, so that a client's defences can be tried over real HTTP.
+"""Faults that the service can be told to make, so that a client is tested over real HTTP.
 
 Nothing on the web reaches these: they are an attribute of the server object.
 """

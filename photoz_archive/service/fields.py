@@ -71,7 +71,7 @@ class VOTableField:
         return {key: value for key, value in known.items() if value}
 
     @property
-    def arrow(self) -> "pa.VOTableField[pa.DataType]":
+    def arrow(self) -> "pa.Field[pa.DataType]":
         """The Arrow field, with unit, UCD and description as metadata."""
         facts = self.facts
         known = {

@@ -114,7 +114,7 @@ def _parquet(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
     yield chunks.take()
 
 
-def _parquet_field(field: "pa.VOTableField[pa.DataType]", profile: Profile) -> "pa.VOTableField[pa.DataType]":
+def _parquet_field(field: "pa.Field[pa.DataType]", profile: Profile) -> "pa.Field[pa.DataType]":
     if profile.parquet_string_lists and pa.types.is_string(field.type):
         return field.with_type(pa.list_(pa.string()))
     return field

@@ -123,7 +123,7 @@ class JobStore:
             The job has none.
         """
         if job.phase is not Phase.COMPLETED or job.result_file is None:
-            raise NotFoundError(f"UwsJob {job.id!r} is {job.phase.value} and has no result")
+            raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no result")
         return self.folder(job) / job.result_file
 
     def move(self, job: UwsJob, phase: Phase, **changes: object) -> bool:
@@ -153,7 +153,7 @@ class JobStore:
         with self._lock:
             if only_pending and job.phase is not Phase.PENDING:
                 raise ConflictError(
-                    f"UwsJob {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
+                    f"Job {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
                 )
             for name, value in changes.items():
                 setattr(job, name, value)

@@ -118,7 +118,7 @@ def _digest(content: bytes) -> bytes:
 
 @cache
 def _read(names: tuple[str, ...]) -> tuple[OfficialSchema, ...]:
-    """Have another process read schemas; what it finds, with what this one would, it finds the same again."""
+    """Read schemas in another process; the package does not change while this process runs."""
     command = [sys.executable, "-P", "-m", "photoz_archive.service.felis_reader", *names]
     try:
         ended = subprocess.run(  # noqa: S603 - this interpreter, and names of our own

@@ -1,4 +1,4 @@
-"""What the service does with a query: translate, make the sky, run, encode; at once or as a job."""
+"""Runs queries, at once or as jobs: translates them, makes the tracts, runs them and encodes the rows."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from vo_models.uws.types import ExecutionPhase as Phase
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.tract_pruning import Footprint
 from photoz_archive.adql.translator import Translation, translate
-from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.errors import BadRequestError, ConflictError, ServiceError
 from photoz_archive.service.faults import Faults
@@ -47,10 +47,10 @@ class QueryService:
         self._footprint = footprint
         self._slots = threading.BoundedSemaphore(profile.concurrent_queries or _RUNNING_AT_ONCE)
         self._lock = threading.Lock()
-        self._running: dict[str, Interruption] = {}
+        self._running: dict[str, Cancellation] = {}
         self._threads: set[threading.Thread] = set()
 
-    def open(self, request: QueryRequest, interruption: Interruption, limit_seconds: float) -> ResultWriter:
+    def open(self, request: QueryRequest, cancellation: Cancellation, limit_seconds: float) -> ResultWriter:
         """Run a query to its first rows.
 
         Raises
@@ -58,7 +58,7 @@ class QueryService:
         AdqlError, ServiceError
             It cannot run.
         """
-        return self._open(request, interruption, limit_seconds, None)
+        return self._open(request, cancellation, limit_seconds, None)
 
     def message(self, error: AdqlError | ServiceError) -> str:
         """Return the text of an error as the client sees it."""
@@ -87,7 +87,7 @@ class QueryService:
             The job has run already.
         """
         if not self.jobs.move(job, Phase.QUEUED):
-            raise ConflictError(f"UwsJob {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
+            raise ConflictError(f"Job {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
         quota = self.profile.concurrent_queries
         with self._lock:
             running = len(self._running)
@@ -98,9 +98,9 @@ class QueryService:
                 )
                 self.jobs.move(job, Phase.ERROR, error=message)
                 return
-            interruption = self._running[job.id] = Interruption()
+            cancellation = self._running[job.id] = Cancellation()
             thread = threading.Thread(
-                target=self._run, args=(job, interruption), name=f"job-{job.id}", daemon=True
+                target=self._run, args=(job, cancellation), name=f"job-{job.id}", daemon=True
             )
             self._threads.add(thread)
         thread.start()
@@ -120,24 +120,24 @@ class QueryService:
         """Stop what runs and wait a little for it."""
         with self._lock:
             running, threads = list(self._running.values()), list(self._threads)
-        for interruption in running:
-            interruption.stop(_STOPPED)
+        for cancellation in running:
+            cancellation.stop(_STOPPED)
         for thread in threads:
             thread.join(timeout=5)
         self._engine.close()
 
     def _stop(self, job: UwsJob, reason: str) -> None:
         with self._lock:
-            interruption = self._running.get(job.id)
-        if interruption is not None:
-            interruption.stop(reason)
+            cancellation = self._running.get(job.id)
+        if cancellation is not None:
+            cancellation.stop(reason)
 
-    def _run(self, job: UwsJob, interruption: Interruption) -> None:
+    def _run(self, job: UwsJob, cancellation: Cancellation) -> None:
         """Take a queued job to its end."""
         try:
             with self._slots:
                 if self.jobs.move(job, Phase.EXECUTING):
-                    self._execute(job, interruption)
+                    self._execute(job, cancellation)
         except (AdqlError, ServiceError) as error:
             self.jobs.move(job, Phase.ERROR, error=self.message(error))
         except OSError:
@@ -153,16 +153,16 @@ class QueryService:
                 self._running.pop(job.id, None)
                 self._threads.discard(threading.current_thread())
 
-    def _execute(self, job: UwsJob, interruption: Interruption) -> None:
+    def _execute(self, job: UwsJob, cancellation: Cancellation) -> None:
         request = parse_query(job.parameters, self.profile)
-        stream = self._open(request, interruption, job.execution_duration or 10**9, job)
+        stream = self._open(request, cancellation, job.execution_duration or 10**9, job)
         name = f"result.{request.format.extension}"
         staged = self.jobs.folder(job) / f"{name}.part"
         try:
             digest = _store(self.write(stream, request), staged)
         finally:
             stream.close()
-        interruption.check()
+        cancellation.check()
         if stream.failure is not None:
             self.jobs.move(job, Phase.ERROR, error=stream.failure)
             return
@@ -179,7 +179,7 @@ class QueryService:
         )
 
     def _open(
-        self, request: QueryRequest, interruption: Interruption, limit_seconds: float, job: UwsJob | None
+        self, request: QueryRequest, cancellation: Cancellation, limit_seconds: float, job: UwsJob | None
     ) -> ResultWriter:
         translation = translate(
             request.query,
@@ -191,12 +191,12 @@ class QueryService:
         if job is not None:
             self._plan(job, translation)
         if request.max_rows:
-            self._engine.prepare(translation, interruption)
-        interruption.check()
+            self._engine.prepare(translation, cancellation)
+        cancellation.check()
         return self._engine.run(
             translation,
             max_rows=request.max_rows,
-            interruption=interruption,
+            cancellation=cancellation,
             limit_seconds=limit_seconds,
             faults=self.faults,
         )
@@ -205,7 +205,7 @@ class QueryService:
         """Show what a job of Rubin's shows once it is planned: chunks in total, and the phase HELD."""
         if self.profile.progress_in_job:
             whole = self.profile.one_area_only and not translation.one_area
-            reached = [None] if whole else list(translation.reach.values())
+            reached = [None] if whole else list(translation.reachable.values())
             tracts = max((len(self._footprint.tracts if r is None else r) for r in reached), default=0)
             self.jobs.change(job, chunks_done=0, chunks_total=tracts * _CHUNKS_PER_TRACT)
         if self.profile.held_phase and self.jobs.move(job, Phase.HELD):

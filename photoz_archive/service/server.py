@@ -17,8 +17,9 @@ from photoz_archive.service.jobs import JobStore
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.query_service import QueryService
 from photoz_archive.service.schema import load_schema
-from photoz_archive.service.server_folder import ServerPlace
+from photoz_archive.service.server_folder import ServerFolder
 from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.identifiers import tract_of_object_id
 from photoz_archive.sky.store import SKY_VERSION, SkyStore
 from photoz_assets.survey.dp02 import DEFAULT_DENSITY
@@ -70,7 +71,7 @@ class ArchiveServer:
         self._tracts = tracts
         self._token = token
         self._archive: QueryService | None = None
-        self._place: ServerPlace | None = None
+        self._server_folder: ServerFolder | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -91,7 +92,7 @@ class ArchiveServer:
             self._archive.faults = faults
 
     def start(self) -> None:
-        """Start to answer.
+        """Start the server.
 
         Raises
         ------
@@ -120,15 +121,15 @@ class ArchiveServer:
         self._await_start()
 
     def stop(self) -> None:
-        """Stop to answer, and whatever runs; more than once does no harm."""
+        """Stop the server and the queries that run; a second call does nothing."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(timeout=_START_SECONDS)
         if self._archive is not None:
             self._archive.close()
-        if self._place is not None:
-            self._place.release()
-        self._server = self._thread = self._archive = self._place = None
+        if self._server_folder is not None:
+            self._server_folder.release()
+        self._server = self._thread = self._archive = self._server_folder = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -149,17 +150,17 @@ class ArchiveServer:
             f"Embedded archive, simulated: a DC2-like sky (density {sky.density:g}, seed {sky.seed}, "
             f"version {SKY_VERSION}) with the tables of DP0.2; no row of it was observed or is Rubin's."
         )
-        self._place = place = ServerPlace(self._data_dir / "servers")
+        self._server_folder = server_folder = ServerFolder(self._data_dir / "servers")
         schema = load_schema(
-            dp02_listing(self._data_dir / "schemas"),
+            dp02_listing(self._data_dir / "schemas", object_columns=OBJECT.names),
             identity,
             lower_case=self._profile.lower_case_names,
             booleans_as_short=self._profile.booleans_as_short,
         )
         patches = coadd_patches()
-        engine = Engine(schema, sky, patches, sky_folder=sky_folder, scratch_folder=place.scratch_folder)
+        engine = Engine(schema, sky, patches, sky_folder=sky_folder, scratch_folder=server_folder.scratch_folder)
         footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
-        jobs = JobStore(place.jobs_folder, execution_duration=self._profile.execution_limit_seconds)
+        jobs = JobStore(server_folder.jobs_folder, execution_duration=self._profile.execution_limit_seconds)
         archive = QueryService(engine, schema, footprint, jobs, self._profile)
         archive.faults = self._faults
         return archive

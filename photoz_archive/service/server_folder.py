@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 
-class ServerPlace:
+class ServerFolder:
     """The first numbered folder that no living server holds.
 
     The lock goes with the process, so that a server which starts after another was killed takes over its folder
@@ -37,5 +37,5 @@ class ServerPlace:
         return self._folder / "scratch"
 
     def release(self) -> None:
-        """Let another server have the folder."""
+        """Release the folder for another server."""
         self._lock.close()

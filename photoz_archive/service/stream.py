@@ -42,6 +42,6 @@ class ResultWriter:
             self.close()
 
     def close(self) -> None:
-        """Let go of the database; more than once does no harm."""
+        """Release the database; a second call does nothing."""
         self.on_close()
         self.on_close = lambda: None

@@ -1,4 +1,4 @@
-"""What the service says of itself: VOSI capabilities, availability and tables.
+"""The VOSI documents: capabilities, availability and tables.
 
 Nothing is declared that the profile does not offer.
 """

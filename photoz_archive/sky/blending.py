@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from photoz_archive.sky.crowding import absorbers
 from photoz_archive.sky.photometry import flux_error
-from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.truth import Sources
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.skymap import DC2_RINGS
@@ -44,24 +44,24 @@ class Blobs:
     flux: FloatArray
 
 
-def blend(recipe: Recipe, sources: Sources) -> Blobs:
+def blend(simulation: TractSimulation, sources: Sources) -> Blobs:
     """Merge the sources that the images do not resolve, and measure where the light comes from."""
     brightness = sources.flux[:, I_BAND].astype(np.float64)
-    into = absorbers(sources.x, sources.y, brightness, _pixels(recipe, _MERGING_ARCSEC))
+    into = absorbers(sources.x, sources.y, brightness, _pixels(simulation, _MERGING_ARCSEC))
     flux = _summed(sources.flux, into)
-    x, y = _centroids(recipe, sources, into, brightness)
+    x, y = _centroids(simulation, sources, into, brightness)
     snr = np.max(flux / flux_error(flux), axis=1)
     seen = np.flatnonzero((into == np.arange(len(into))) & (snr > _HOPELESS_SNR))
     scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / DC2_RINGS.pixel_scale_arcsec
-    shift_x, shift_y = scatter * recipe.generator(Stage.CENTROIDS).standard_normal((2, len(seen)))
+    shift_x, shift_y = scatter * simulation.generator(Stage.CENTROIDS).standard_normal((2, len(seen)))
     x, y, flux = x[seen] + shift_x, y[seen] + shift_y, flux[seen]
-    group = absorbers(x, y, flux[:, I_BAND], _pixels(recipe, _BLENDING_ARCSEC))
+    group = absorbers(x, y, flux[:, I_BAND], _pixels(simulation, _BLENDING_ARCSEC))
     return Blobs(source=seen, group=group, x=x, y=y, flux=flux)
 
 
-def _pixels(recipe: Recipe, distance_arcsec: float) -> float:
-    """Give a distance of crowded sources in pixels; in a thinner sky it grows so that as many are blended."""
-    return distance_arcsec / DC2_RINGS.pixel_scale_arcsec * recipe.crowding_scale
+def _pixels(simulation: TractSimulation, distance_arcsec: float) -> float:
+    """Return a distance of crowded sources in pixels; in a thinner sky it grows so that as many are blended."""
+    return distance_arcsec / DC2_RINGS.pixel_scale_arcsec * simulation.crowding_scale
 
 
 def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
@@ -73,7 +73,7 @@ def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
 
 
 def _centroids(
-    recipe: Recipe, sources: Sources, into: IntArray, brightness: FloatArray
+    simulation: TractSimulation, sources: Sources, into: IntArray, brightness: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Shift the absorbers towards the light of the absorbed, by what it would be at DC2's crowding.
 
@@ -81,7 +81,7 @@ def _centroids(
     """
     lost = np.flatnonzero(into != np.arange(len(into)))
     winner = into[lost]
-    offsets = [(p[lost] - p[winner]) / recipe.crowding_scale for p in (sources.x, sources.y)]
+    offsets = [(p[lost] - p[winner]) / simulation.crowding_scale for p in (sources.x, sources.y)]
     width = _CENTROID_WIDTH_ARCSEC / DC2_RINGS.pixel_scale_arcsec
     pull = brightness[lost] * np.exp(-0.5 * (offsets[0] ** 2 + offsets[1] ** 2) / width**2)
     total = brightness + np.bincount(winner, weights=pull, minlength=len(into))
@@ -93,6 +93,6 @@ def _centroids(
 
 
 def _centroid_scatter(radius_arcsec: FloatArray, snr: FloatArray) -> FloatArray:
-    """Give the random error of positions per axis in arcsec: a floor, and noise that grows with the size."""
+    """Return the random error of positions per axis in arcsec: a floor, and noise that grows with the size."""
     extended = np.sqrt(1 + (radius_arcsec / _SEEING_ARCSEC) ** 2)
     return np.asarray(np.hypot(_CENTROID_FLOOR_ARCSEC, _CENTROID_SCALE_ARCSEC * extended / snr))

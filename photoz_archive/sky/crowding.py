@@ -1,4 +1,4 @@
-"""Which sources lie close to which: pairs within a radius on a plane, and who is absorbed by whom."""
+"""Pairs of sources within a radius on a plane, and which source is absorbed by which."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def _expand(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def absorbers(x: FloatArray, y: FloatArray, flux: FloatArray, radius: float) -> IntArray:
-    """Give for each source the one that it is absorbed by: itself, if nothing brighter lies within the radius.
+    """Return for each source the one that it is absorbed by: itself, if nothing brighter lies within the radius.
 
     A source goes to the brightest of its brighter neighbours, and on to where that one went.
     """

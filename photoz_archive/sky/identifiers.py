@@ -18,15 +18,15 @@ _TRUTHS_PER_TRACT: Final = 10**8
 
 
 def object_ids(tract: int, patch: IntArray, row: IntArray) -> IntArray:
-    """Give the objectIds of rows of a tract; they ascend with the patch, then with the row."""
+    """Return the objectIds of rows of a tract; they ascend with the patch, then with the row."""
     return (np.int64(tract) << (_PATCH_BITS + _ROW_BITS)) | (patch << _ROW_BITS) | row
 
 
 def tract_of_object_id(object_id: int) -> int:
-    """Give the tract of an objectId; of a number that is none, one that no sky has."""
+    """Return the tract of an objectId; of a number that is none, one that no sky has."""
     return object_id >> (_PATCH_BITS + _ROW_BITS)
 
 
 def truth_ids(tract: int, count: int) -> IntArray:
-    """Give the ids of the truths of a tract, ascending."""
+    """Return the ids of the truths of a tract, ascending."""
     return np.int64(tract) * _TRUTHS_PER_TRACT + np.arange(count)

@@ -18,7 +18,7 @@ from photoz_archive.sky.identifiers import truth_ids
 from photoz_archive.sky.measurement import NO_ROW
 from photoz_archive.sky.objects import Objects
 from photoz_archive.sky.photometry import flux_of_magnitude, magnitude_of_flux
-from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded
 from photoz_archive.sky.truth import GALAXY, NO_HOST, Sources
 from photoz_assets.survey.bands import BANDS
@@ -53,7 +53,7 @@ class Matches:
     num_finite: IntArray
 
 
-def match(recipe: Recipe, truths: Sources, objects: Objects) -> Matches:
+def match(simulation: TractSimulation, truths: Sources, objects: Objects) -> Matches:
     """Match the truths of a tract, which are the first of the measured sources, to its objects."""
     found = objects.detections
     is_candidate = truths.flux[:, _R_BAND] > flux_of_magnitude(_CANDIDATE_LIMIT_MAG)
@@ -72,7 +72,7 @@ def match(recipe: Recipe, truths: Sources, objects: Objects) -> Matches:
     is_matched[source] = True
     absent = _ABSENT_SHARE * len(truths) / max(len(truths) - len(rows), 1)
     return Matches(
-        is_listed=is_matched | (recipe.generator(Stage.MATCHES).random(len(truths)) >= absent),
+        is_listed=is_matched | (simulation.generator(Stage.MATCHES).random(len(truths)) >= absent),
         is_candidate=is_candidate,
         is_matched=is_matched,
         count=np.where(is_candidate, _neighbours(truths, objects), 0),
@@ -102,10 +102,10 @@ def _neighbours(truths: Sources, objects: Objects) -> IntArray:
     return np.bincount(lower[mixed], minlength=len(truths))
 
 
-def truth_table(recipe: Recipe, truths: Sources, rows: slice) -> pa.Table:
-    """Give some of the truths of a tract in the columns of TruthSummary."""
+def truth_table(simulation: TractSimulation, truths: Sources, rows: slice) -> pa.Table:
+    """Return some of the truths of a tract in the columns of TruthSummary."""
     part = truths.take(rows)
-    all_ids = truth_ids(recipe.tract, len(truths))
+    all_ids = truth_ids(simulation.tract, len(truths))
     ids = all_ids[rows]
     nothing = np.full(len(part), NO_HOST)
     has_light = part.flux[:, _R_BAND] > 0
@@ -130,13 +130,13 @@ def truth_table(recipe: Recipe, truths: Sources, rows: slice) -> pa.Table:
     return pa.table([columns[field.name] for field in TRUTH_SUMMARY], schema=TRUTH_SUMMARY)
 
 
-def match_table(recipe: Recipe, truths: Sources, matches: Matches, rows: slice) -> pa.Table:
-    """Give those of some of the truths that are listed, in the columns of MatchesTruth."""
+def match_table(simulation: TractSimulation, truths: Sources, matches: Matches, rows: slice) -> pa.Table:
+    """Return those of some of the truths that are listed, in the columns of MatchesTruth."""
     listed = np.arange(len(truths))[rows]
     listed = listed[matches.is_listed[listed]]
     part = truths.take(listed)
     unmatched = ~matches.is_matched[listed]
-    columns: dict[str, pa.Array] = _identifier_columns(truth_ids(recipe.tract, len(truths))[listed], part) | {
+    columns: dict[str, pa.Array] = _identifier_columns(truth_ids(simulation.tract, len(truths))[listed], part) | {
         "match_objectId": pa.array(matches.object_id[listed], mask=unmatched),
         "match_candidate": pa.array(matches.is_candidate[listed]),
         "match_count": pa.array(matches.count[listed].astype(np.int32)),

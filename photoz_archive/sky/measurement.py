@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from photoz_archive.sky.blending import I_BAND, Blobs, blend
 from photoz_archive.sky.photometry import DETECTION_SNR, flux_error
-from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.truth import GALAXY, Sources
 from photoz_assets.survey.skymap import DC2_RINGS
 
@@ -59,7 +59,7 @@ class Detections:
         return len(self.patch)
 
     def take(self, rows: IntArray) -> Self:
-        """Give some of the rows, in that order; each row's parent must be among them."""
+        """Return some of the rows, in that order; each row's parent must be among them."""
         columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)}
         place = np.full(len(self) + 1, NO_ROW)
         place[rows] = np.arange(len(rows))
@@ -67,17 +67,17 @@ class Detections:
         return type(self)(**columns)
 
 
-def measure(recipe: Recipe, sources: Sources) -> Detections:
+def measure(simulation: TractSimulation, sources: Sources) -> Detections:
     """Measure the sources of a tract, patch after patch."""
-    blobs = blend(recipe, sources)
+    blobs = blend(simulation, sources)
     blob, patch = _views(blobs.x, blobs.y)
-    children = _measure_blobs(recipe, sources, blobs, blob, patch)
+    children = _measure_blobs(simulation, sources, blobs, blob, patch)
     detected = np.flatnonzero(
         np.any(children.cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * children.cmodel_error, axis=1)
     )
     children = children.take(detected)
     families = _with_parents(children, blobs.group[blob[detected]])
-    rows = _concatenate(families, _measure_sky(recipe))
+    rows = _concatenate(families, _measure_sky(simulation))
     return rows.take(np.argsort(rows.patch.astype(np.int8), kind="stable"))
 
 
@@ -112,14 +112,16 @@ def _views(x: FloatArray, y: FloatArray) -> tuple[IntArray, IntArray]:
 
 
 def _reaches(pixel: FloatArray, step: int, size: int, border: int) -> BoolArray:
-    """Tell which pixels, counted from the edge of their patch, lie in the patch that many steps on as well."""
+    """Return which pixels, counted from the edge of their patch, lie in the patch so many steps on as well."""
     if step == 0:
         return np.ones(len(pixel), bool)
     return np.asarray(pixel < border if step < 0 else pixel >= size - border)
 
 
-def _measure_blobs(recipe: Recipe, sources: Sources, blobs: Blobs, blob: IntArray, patch: IntArray) -> Detections:
-    rng = recipe.generator(Stage.FLUXES)
+def _measure_blobs(
+    simulation: TractSimulation, sources: Sources, blobs: Blobs, blob: IntArray, patch: IntArray
+) -> Detections:
+    rng = simulation.generator(Stage.FLUXES)
     count = len(blob)
     source = blobs.source[blob]
     signal = blobs.flux[blob]
@@ -181,11 +183,11 @@ def _with_parents(children: Detections, group: IntArray) -> Detections:
     return joined
 
 
-def _measure_sky(recipe: Recipe) -> Detections:
+def _measure_sky(simulation: TractSimulation) -> Detections:
     """Measure places without sources, as many in each patch on average."""
-    rng = recipe.generator(Stage.SKY_OBJECTS)
+    rng = simulation.generator(Stage.SKY_OBJECTS)
     side = DC2_RINGS.patches_per_side
-    count = int(rng.poisson(_SKY_OBJECTS_PER_PATCH * recipe.density * side**2))
+    count = int(rng.poisson(_SKY_OBJECTS_PER_PATCH * simulation.density * side**2))
     x, y = rng.uniform(-0.5, side * DC2_RINGS.patch_inner_pixels - 0.5, (2, count))
     column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2_RINGS.patch_inner_pixels for pixel in (x, y))
     nothing = np.zeros((count, 6))

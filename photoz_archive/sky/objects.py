@@ -11,7 +11,7 @@ from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.identifiers import object_ids
 from photoz_archive.sky.measurement import NO_ROW, Detections
 from photoz_archive.sky.photometry import DETECTION_SNR
-from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.skymap import DC2_RINGS
@@ -55,21 +55,21 @@ class Objects:
         return len(self.object_id)
 
 
-def describe(recipe: Recipe, detections: Detections) -> Objects:
+def describe(simulation: TractSimulation, detections: Detections) -> Objects:
     """Complete the detections of a tract."""
-    rng = recipe.generator(Stage.FLAGS)
+    rng = simulation.generator(Stage.FLAGS)
     count = len(detections)
-    ra_deg, dec_deg = map(rounded_angles, DC2_RINGS.pixel_to_sky(recipe.tract, detections.x, detections.y))
-    object_id = object_ids(recipe.tract, detections.patch, np.arange(count))
-    is_patch_inner = DC2_RINGS.patch_of(recipe.tract, ra_deg, dec_deg) == detections.patch
-    is_tract_inner = DC2_RINGS.tract_of(ra_deg, dec_deg) == recipe.tract
+    ra_deg, dec_deg = map(rounded_angles, DC2_RINGS.pixel_to_sky(simulation.tract, detections.x, detections.y))
+    object_id = object_ids(simulation.tract, detections.patch, np.arange(count))
+    is_patch_inner = DC2_RINGS.patch_of(simulation.tract, ra_deg, dec_deg) == detections.patch
+    is_tract_inner = DC2_RINGS.tract_of(ra_deg, dec_deg) == simulation.tract
     missing_all = rng.random(count) < _MISSING_ALL_SHARE
     missing_psf = rng.random(count) < _MISSING_PSF_SHARE
     detected = detections.cmodel_flux > DETECTION_SNR * detections.cmodel_error
     order = np.array(_REFERENCE_ORDER)
     has_parent = detections.parent != NO_ROW
     return Objects(
-        tract=recipe.tract,
+        tract=simulation.tract,
         detections=detections,
         object_id=object_id,
         parent_id=np.where(has_parent, object_id[detections.parent], 0),
@@ -87,7 +87,7 @@ def describe(recipe: Recipe, detections: Detections) -> Objects:
 
 
 def _extendedness(detections: Detections, rng: np.random.Generator) -> FloatArray:
-    """Say 1 for extended and 0 for points per band, wrongly the more often the fainter they are."""
+    """Return 1 for extended and 0 for points per band; the fainter an object, the more often it is wrong."""
     snr = np.log10(np.maximum(detections.signal / detections.cmodel_error, 1.0))
     nodes = np.log10(_SNR)
     extended = detections.is_extended[:, None]
@@ -96,7 +96,7 @@ def _extendedness(detections: Detections, rng: np.random.Generator) -> FloatArra
 
 
 def _blendedness(detections: Detections) -> FloatArray:
-    """Give half the share of the parent's light that is not the object's own; 0 for what has no parent."""
+    """Return half the share of the parent's light that is not the object's own; 0 for what has no parent."""
     parent = detections.parent
     total = np.where((parent == NO_ROW)[:, None], detections.signal, detections.signal[parent])
     # Sky objects have no light to share.
@@ -104,7 +104,7 @@ def _blendedness(detections: Detections) -> FloatArray:
 
 
 def object_table(objects: Objects, rows: slice) -> pa.Table:
-    """Give some of the rows in the columns of Object."""
+    """Return some of the rows in the columns of Object."""
     found = objects.detections
     columns: dict[str, pa.Array] = {
         "objectId": pa.array(objects.object_id[rows]),

@@ -20,17 +20,17 @@ _GAMMA: Final = np.array([0.0397267, 0.0398869, 0.0399254, 0.0399254, 0.0399200,
 
 
 def flux_of_magnitude(magnitude: FloatArray | float) -> FloatArray:
-    """Give the fluxes of AB magnitudes in nJy."""
+    """Return the fluxes of AB magnitudes in nJy."""
     return np.asarray(10 ** ((AB_ZERO_POINT_MAG - magnitude) / 2.5))
 
 
 def magnitude_of_flux(flux: NDArray[np.floating]) -> FloatArray:
-    """Give the AB magnitudes of positive fluxes in nJy."""
+    """Return the AB magnitudes of positive fluxes in nJy."""
     return np.asarray(AB_ZERO_POINT_MAG - 2.5 * np.log10(flux.astype(np.float64)))
 
 
 def flux_error(flux: FloatArray) -> FloatArray:
-    """Give the standard deviation in nJy of measured fluxes, shape (n, 6), for true fluxes of that shape.
+    """Return the standard deviation in nJy of measured fluxes, shape (n, 6), for true fluxes of that shape.
 
     Ivezic et al. 2019, ApJ 873, 111, eq. 5, without its systematic floor and written for fluxes so that it holds
     for faint ones: in magnitudes, sigma^2 = (0.04 - gamma) x + gamma x^2 with x the flux at five sigma over the

@@ -1,4 +1,4 @@
-"""Galaxies without a place: redshifts and true magnitudes drawn from the packaged fit to galaxies of cosmoDC2.
+"""Galaxies without positions: redshifts and true magnitudes drawn from the packaged fit to galaxies of cosmoDC2.
 
 The fit is a Gaussian mixture over a transformed redshift, the i magnitude and five colours, used as the
 distribution of the others at a given i. Number counts in i are a table of their own, continued to faint
@@ -107,7 +107,7 @@ class Population:
 
 
 def magnitudes_of_colours(i_mag: FloatArray, colours: FloatArray) -> FloatArray:
-    """Give magnitudes in ugrizy, shape (n, 6), of i, shape (n,), and u-g, g-r, r-i, i-z, z-y, shape (n, 5)."""
+    """Return magnitudes in ugrizy, shape (n, 6), of i, shape (n,), and u-g, g-r, r-i, i-z, z-y, shape (n, 5)."""
     u_g, g_r, r_i, i_z, z_y = colours.T
     r_mag = i_mag + r_i
     g_mag = r_mag + g_r
@@ -126,7 +126,7 @@ def packaged_population() -> Population:
 
 
 def _counts(arrays: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Give edges in i and the number of galaxies per square degree brighter than each."""
+    """Return edges in i and the number of galaxies per square degree brighter than each."""
     edges = np.round(arrays["count_edges"], 4)
     num_faint = round((FAINT_LIMIT_MAG - edges[-1]) / _COUNT_STEP_MAG)
     faint = edges[-1] + _COUNT_STEP_MAG * np.arange(1, num_faint + 1)

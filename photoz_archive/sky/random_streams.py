@@ -1,4 +1,4 @@
-"""What a tract of the simulated sky is made from, and the random numbers that belong to it."""
+"""The inputs of a simulated tract and its streams of random numbers."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,8 +25,8 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A tract of a sky: the whole input of its rows besides the packaged population.
+class TractSimulation:
+    """The simulation of one tract: all that its rows depend on besides the packaged population.
 
     ``density`` is the share of the source density of DC2, in (0, 1].
     """
@@ -36,7 +36,7 @@ class Recipe:
     density: float
 
     def generator(self, stage: Stage, block: int | None = None) -> np.random.Generator:
-        """Start the stream of random numbers of a stage; it depends on seed, tract, stage and block alone.
+        """Return a stage's stream of random numbers; it depends on seed, tract, stage and block alone.
 
         A stage draws block by block or for the whole tract, always the same way: the streams of block 0 and of the
         tract are one.

@@ -1,4 +1,4 @@
-"""How many digits the stored values keep: far more than a survey knows, far fewer than a float has.
+"""Rounds stored values: to more digits than a survey measures, and far fewer than a float has.
 
 The bits beyond are noise that no compression can shorten; without them the files are half as long.
 """
@@ -20,7 +20,7 @@ _GRID_DEG: Final = 2.0**-30
 
 
 def rounded(values: NDArray[np.floating], bits: int) -> SingleArray:
-    """Give numbers in single precision with some significant bits; 0, NaN and infinity stay what they are."""
+    """Return numbers in single precision with some significant bits; 0, NaN and infinity stay what they are."""
     cut = _SINGLE_BITS - bits
     # A carry out of the fraction is one into the exponent, as it should be.
     whole = np.ascontiguousarray(values, np.float32).view(np.uint32) + np.uint32(1 << (cut - 1))

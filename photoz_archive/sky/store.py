@@ -21,7 +21,7 @@ from photoz_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
 from photoz_archive.sky.matching import match, match_table, truth_table
 from photoz_archive.sky.measurement import measure
 from photoz_archive.sky.objects import describe, object_table
-from photoz_archive.sky.random_streams import Recipe
+from photoz_archive.sky.random_streams import TractSimulation
 from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
 from photoz_assets.survey.dp02 import DEFAULT_DENSITY, TRACTS
 
@@ -111,7 +111,7 @@ class SkyStore:
             raise ValueError(f"there is no table {table}: the sky has {', '.join(TABLES)}")
         if missing := self._missing(tracts := tuple(tracts)):
             raise FileNotFoundError(f"tracts {missing} have not been made")
-        return [self._place(tract) / f"{table}.parquet" for tract in self._known(tracts)]
+        return [self._tract_folder(tract) / f"{table}.parquet" for tract in self._known(tracts)]
 
     def estimated_bytes(self, tracts: Iterable[int]) -> int:
         """Estimate what those of the tracts that are missing will take on disk."""
@@ -128,9 +128,9 @@ class SkyStore:
         return sorted(wanted)
 
     def _missing(self, tracts: Iterable[int]) -> list[int]:
-        return [tract for tract in self._known(tracts) if not self._place(tract).is_dir()]
+        return [tract for tract in self._known(tracts) if not self._tract_folder(tract).is_dir()]
 
-    def _place(self, tract: int) -> Path:
+    def _tract_folder(self, tract: int) -> Path:
         return self._folder / str(tract)
 
     def _make(self, tract: int) -> bool:
@@ -138,42 +138,42 @@ class SkyStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f"{tract}.unfinished"
         with self._turn, locked(self._folder / f"{tract}.lock"):
-            if self._place(tract).is_dir():
+            if self._tract_folder(tract).is_dir():
                 return False
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            _write_tract(Recipe(tract=tract, seed=self.seed, density=self.density), unfinished)
+            _write_tract(TractSimulation(tract=tract, seed=self.seed, density=self.density), unfinished)
             flush_folder(unfinished)
-            unfinished.rename(self._place(tract))
+            unfinished.rename(self._tract_folder(tract))
             flush_folder(self._folder)
         return True
 
 
-def _write_tract(recipe: Recipe, folder: Path) -> None:
+def _write_tract(simulation: TractSimulation, folder: Path) -> None:
     """Make the rows of a tract and write a file for each table, as soon as the table's rows are known."""
     with ThreadPoolExecutor() as pool:
-        truths = draw_truths(recipe)
+        truths = draw_truths(simulation)
         writing = [
             pool.submit(
                 _write,
                 folder / "TruthSummary.parquet",
                 TRUTH_SUMMARY,
                 len(truths),
-                lambda rows: truth_table(recipe, truths, rows),
+                lambda rows: truth_table(simulation, truths, rows),
             )
         ]
-        objects = describe(recipe, measure(recipe, Sources.concatenate(truths, draw_overlap(recipe))))
+        objects = describe(simulation, measure(simulation, Sources.concatenate(truths, draw_overlap(simulation))))
         writing.append(
             pool.submit(
                 _write, folder / "Object.parquet", OBJECT, len(objects), lambda rows: object_table(objects, rows)
             )
         )
-        matches = match(recipe, truths, objects)
+        matches = match(simulation, truths, objects)
         _write(
             folder / "MatchesTruth.parquet",
             MATCHES_TRUTH,
             len(truths),
-            lambda rows: match_table(recipe, truths, matches, rows),
+            lambda rows: match_table(simulation, truths, matches, rows),
         )
         for written in writing:
             written.result()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from photoz_archive.sky.photometry import flux_of_magnitude
 from photoz_archive.sky.population import magnitudes_of_colours, packaged_population
-from photoz_archive.sky.random_streams import Recipe, Stage
+from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.rounding import FLUX_BITS, rounded, rounded_angles
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
 from photoz_assets.survey.skymap import DC2_RINGS
@@ -80,7 +80,7 @@ class Sources:
         return len(self.ra_deg)
 
     def take(self, rows: slice | NDArray[np.int64]) -> Self:
-        """Give some of the rows."""
+        """Return some of the rows."""
         return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @classmethod
@@ -102,20 +102,20 @@ class _Kind:
     radius_arcsec: FloatArray
 
 
-def draw_truths(recipe: Recipe) -> Sources:
+def draw_truths(simulation: TractSimulation) -> Sources:
     """Draw the sources within a tract's inner region, patch after patch."""
     parts: list[Sources] = []
     drawn = 0
     for block in range(_BLOCKS_PER_SIDE**2):
-        part = _draw_block(recipe, block)
+        part = _draw_block(simulation, block)
         parts.append(replace(part, host=np.where(part.host == NO_HOST, NO_HOST, part.host + drawn)))
         drawn += len(part)
-    return _patch_after_patch(recipe, Sources.concatenate(*parts))
+    return _patch_after_patch(simulation, Sources.concatenate(*parts))
 
 
-def _draw_block(recipe: Recipe, block: int) -> Sources:
+def _draw_block(simulation: TractSimulation, block: int) -> Sources:
     """Draw the sources that belong to a block of patches: they lie in it and in its tract's inner region."""
-    box = DC2_RINGS.inner_box(recipe.tract)
+    box = DC2_RINGS.inner_box(simulation.tract)
     [left, right], [low, high] = _block_pixels(np.array(block))
     area_deg2 = (right - left) * (high - low) * (DC2_RINGS.pixel_scale_arcsec / 3600) ** 2
     parts = []
@@ -123,30 +123,30 @@ def _draw_block(recipe: Recipe, block: int) -> Sources:
         (_galaxies, packaged_population().per_deg2, Stage.GALAXY_POSITIONS, Stage.GALAXIES),
         (_stars, _STARS_PER_DEG2, Stage.STAR_POSITIONS, Stage.STARS),
     ):
-        rng = recipe.generator(positions, block)
-        count = rng.poisson(per_deg2 * recipe.density * area_deg2)
+        rng = simulation.generator(positions, block)
+        count = rng.poisson(per_deg2 * simulation.density * area_deg2)
         # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
         x, y = rng.uniform(left, right, count), rng.uniform(low, high, count)
-        ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(recipe.tract, x, y)
+        ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(simulation.tract, x, y)
         inside = box.contains(ra_deg, dec_deg)
-        kind = draw(int(inside.sum()), recipe.generator(kinds, block))
-        parts.append(_place(recipe, ra_deg[inside], dec_deg[inside], kind))
-    parts.append(_supernovae(recipe, block, parts[0]))
+        kind = draw(int(inside.sum()), simulation.generator(kinds, block))
+        parts.append(_place(simulation, ra_deg[inside], dec_deg[inside], kind))
+    parts.append(_supernovae(simulation, block, parts[0]))
     return Sources.concatenate(*parts)
 
 
 def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Give where blocks begin and end in x and in y, in pixels of their tract, each of shape (..., 2)."""
+    """Return where blocks begin and end in x and in y, in pixels of their tract, each of shape (..., 2)."""
     size, end = DC2_RINGS.patch_inner_pixels, DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels
     limits = np.array([[0, size], [size, end - size], [end - size, end]]) + _FIRST_EDGE
     row, column = np.divmod(block, _BLOCKS_PER_SIDE)
     return limits[column], limits[row]
 
 
-def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
+def _patch_after_patch(simulation: TractSimulation, sources: Sources) -> Sources:
     """Sort the sources of a tract by patch."""
     # Few values of few bits: the stable sort of those is a fast one.
-    patch = DC2_RINGS.patch_of(recipe.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
+    patch = DC2_RINGS.patch_of(simulation.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
     order = np.argsort(patch, kind="stable")
     place = np.empty(len(order) + 1, np.int64)
     place[order] = np.arange(len(order))
@@ -155,12 +155,12 @@ def _patch_after_patch(recipe: Recipe, sources: Sources) -> Sources:
     return replace(ordered, host=place[ordered.host])
 
 
-def draw_overlap(recipe: Recipe) -> Sources:
+def draw_overlap(simulation: TractSimulation) -> Sources:
     """Draw the neighbouring tracts' sources that lie on a tract's images, in that tract's pixels."""
     parts = []
-    for tract, block in _bordering_blocks(recipe.tract):
-        theirs = _draw_block(replace(recipe, tract=tract), block)
-        x, y = DC2_RINGS.sky_to_pixel(recipe.tract, theirs.ra_deg, theirs.dec_deg)
+    for tract, block in _bordering_blocks(simulation.tract):
+        theirs = _draw_block(replace(simulation, tract=tract), block)
+        x, y = DC2_RINGS.sky_to_pixel(simulation.tract, theirs.ra_deg, theirs.dec_deg)
         seen = np.flatnonzero((x >= _FIRST_EDGE) & (x < _last_edge()) & (y >= _FIRST_EDGE) & (y < _last_edge()))
         parts.append(replace(theirs, x=x, y=y, host=np.full(len(theirs), NO_HOST)).take(seen))
     return Sources.concatenate(*parts)
@@ -183,21 +183,21 @@ def _bordering_blocks(tract: int) -> list[tuple[int, int]]:
 
 
 def _last_edge() -> float:
-    """Give where the last pixel of a tract ends, in x and in y."""
+    """Return where the last pixel of a tract ends, in x and in y."""
     return DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels + _FIRST_EDGE
 
 
 def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Give E(B-V) of the dust in front of positions: smooth, between 0.004 and 0.014."""
+    """Return E(B-V) of the dust in front of positions: smooth, between 0.004 and 0.014."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     waves = np.sin(7 * ra + 3 * dec) + np.sin(11 * dec - 5 * ra + 1.0) + np.sin(17 * ra + 13 * dec + 2.0)
     return np.asarray(0.009 + 0.005 * waves / 3)
 
 
-def _place(recipe: Recipe, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
+def _place(simulation: TractSimulation, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
     extinction = reddening_mag(ra_deg, dec_deg)[:, None] * np.array(_EXTINCTION)
     ra_deg, dec_deg = rounded_angles(ra_deg), rounded_angles(dec_deg)
-    x, y = DC2_RINGS.sky_to_pixel(recipe.tract, ra_deg, dec_deg)
+    x, y = DC2_RINGS.sky_to_pixel(simulation.tract, ra_deg, dec_deg)
     bare = flux_of_magnitude(kind.magnitudes)
     return Sources(
         ra_deg=ra_deg,
@@ -247,9 +247,9 @@ def _stars(count: int, rng: np.random.Generator) -> _Kind:
     )
 
 
-def _supernovae(recipe: Recipe, block: int, galaxies: Sources) -> Sources:
-    """Let stars explode in some of a block's galaxies, near their centres but within the tract."""
-    rng = recipe.generator(Stage.SUPERNOVAE, block)
+def _supernovae(simulation: TractSimulation, block: int, galaxies: Sources) -> Sources:
+    """Draw supernovae in some of a block's galaxies, near their centres but within the tract."""
+    rng = simulation.generator(Stage.SUPERNOVAE, block)
     near = np.flatnonzero(galaxies.redshift < _SUPERNOVA_LIMIT_REDSHIFT)
     per_galaxy = _SUPERNOVAE_PER_DEG2 / packaged_population().per_deg2
     count = min(int(rng.poisson(per_galaxy * len(galaxies))), len(near))
@@ -260,7 +260,7 @@ def _supernovae(recipe: Recipe, block: int, galaxies: Sources) -> Sources:
     )
     dec_deg = galaxies.dec_deg[host] + distance_deg * np.sin(angle)
     ra_deg = galaxies.ra_deg[host] + distance_deg * np.cos(angle) / np.cos(np.radians(dec_deg))
-    inside = DC2_RINGS.inner_box(recipe.tract).contains(ra_deg, dec_deg)
+    inside = DC2_RINGS.inner_box(simulation.tract).contains(ra_deg, dec_deg)
     host, ra_deg, dec_deg = host[inside], np.mod(ra_deg[inside], 360.0), dec_deg[inside]
     dark = _Kind(
         truth_type=SUPERNOVA,
@@ -269,4 +269,4 @@ def _supernovae(recipe: Recipe, block: int, galaxies: Sources) -> Sources:
         magnitudes=np.full((len(host), 6), np.inf),
         radius_arcsec=np.zeros(len(host)),
     )
-    return replace(_place(recipe, ra_deg, dec_deg, dark), host=host)
+    return replace(_place(simulation, ra_deg, dec_deg, dark), host=host)

@@ -65,7 +65,9 @@ def test_without_the_client_one_line_says_what_to_install(tmp_path: Path, sky_fo
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     [line] = ended.stderr.splitlines()
-    assert line == "Error: lsst.daf is not installed: pip install 'photoz_assets[butler]' brings it"
+    assert line == (
+        "Error: the Butler's client is not installed (lsst.daf is missing): pip install 'photoz_assets[butler]'"
+    )
     assert not (tmp_path / "made").exists()
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 import pyvo
 import requests
 
-from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive_tests.shared import hiding, with_path
 
 COMMAND = [sys.executable, "-m", "photoz_archive.main"]
@@ -24,10 +22,9 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path, sky_folder: Path, schema: ArchiveSchema) -> Iterator[Start]:
-    """Start the command in an empty folder, but for ``x``: there a server has run before, which read the schemas."""
-    del schema
-    shutil.copytree(sky_folder / "schemas", tmp_path / "x" / "schemas")
+def start(tmp_path: Path, used_folder: Path) -> Iterator[Start]:
+    """Start the command in a folder that has nothing but the archive's folder ``used``."""
+    assert list(tmp_path.iterdir()) == [used_folder]
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -56,12 +53,17 @@ def url_of(process: "subprocess.Popen[str]") -> str:
     return found[0]
 
 
-def test_command_answers_within_ten_seconds_from_an_empty_folder(start: Start, tmp_path: Path) -> None:
+def assert_stops_cleanly(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=10)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_command_prints_its_url_within_ten_seconds_from_an_empty_folder(start: Start, tmp_path: Path) -> None:
     began = time.monotonic()
     url = url_of(start("--port", "0", "--density", "1", "--data-dir", "new/folder"))
-    service = pyvo.dal.TAPService(url)
-    assert len(service.search("SELECT table_name FROM tap_schema.tables")) == 23
     assert time.monotonic() - began < 10
+    assert len(pyvo.dal.TAPService(url).search("SELECT table_name FROM tap_schema.tables")) == 23
     assert (tmp_path / "new" / "folder").is_dir()
 
 
@@ -74,37 +76,38 @@ def test_servers_that_start_at_once_on_an_empty_folder_list_the_same(start: Star
     assert len(first.splitlines()) == 670
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_command_stops_cleanly(start: Start, number: signal.Signals) -> None:
-    process = start("--data-dir", "x")
-    url_of(process)
-    process.send_signal(number)
-    rest, errors = process.communicate(timeout=10)
-    assert (process.returncode, rest, errors) == (0, "", "")
-
-
 def test_settings_come_from_the_environment_and_else_from_the_env_file(start: Start, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PHOTOZ_ARCHIVE_DENSITY=0.002\nPHOTOZ_ARCHIVE_DIR=elsewhere\n")
-    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "x"))
+    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "used"))
     service = pyvo.dal.TAPService(url_of(process))
     (description,) = service.search(
         "SELECT description FROM tap_schema.schemas WHERE schema_name = 'dp02_dc2_catalogs'"
     )["description"]
     assert "density 0.002" in description
-    assert (tmp_path / "x" / "sky").is_dir()
+    assert (tmp_path / "used" / "sky").is_dir()
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_env_file_that_is_no_text_is_one_clear_line(start: Start, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PHOTOZ_ARCHIVE_DIR=\xff\xfe\n")
+    errors = refused(start, "--data-dir", "used")
+    assert re.fullmatch(r"Error: .*\.env is no text in UTF-8: write it anew, a line for each variable\n", errors)
+
+
 def test_token_comes_from_the_variable_that_is_named(start: Start) -> None:
-    url = url_of(start("--data-dir", "x", "--token-env", "SECRET", SECRET="gt-right"))  # noqa: S106 (of a test)
+    process = start("--data-dir", "used", "--token-env", "SECRET", SECRET="gt-right")  # noqa: S106 (of a test)
+    url = url_of(process)
     assert requests.get(f"{url}/tables", timeout=30).status_code == 401
     assert requests.get(f"{url}/tables", headers={"Authorization": "Bearer gt-right"}, timeout=30).ok
+    assert_stops_cleanly(process, signal.SIGTERM)
 
 
 def test_profile_is_chosen(start: Start) -> None:
-    url = url_of(start("--data-dir", "x", "--profile", "plain"))
+    process = start("--data-dir", "used", "--profile", "plain")
+    url = url_of(process)
     wrong = {"LANG": "ADQL", "QUERY": "SELECT nothing FROM tap_schema.tables"}
     assert requests.get(f"{url}/sync", params=wrong, timeout=30).status_code == 200
+    assert_stops_cleanly(process, signal.SIGINT)
 
 
 def refused(start: Start, *arguments: str, **environment: str) -> str:
@@ -121,8 +124,10 @@ def test_taken_port_is_one_clear_line(start: Start) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        errors = refused(start, "--port", port, "--data-dir", "x")
-    assert re.fullmatch(rf"Error: cannot serve 127\.0\.0\.1:{port} from x: Address already in use; .*\n", errors)
+        errors = refused(start, "--port", port, "--data-dir", "used")
+    assert re.fullmatch(
+        rf"Error: cannot serve 127\.0\.0\.1:{port} from used: Address already in use; .*\n", errors
+    )
 
 
 def test_schemas_that_cannot_be_read_are_one_clear_line(start: Start, tmp_path: Path) -> None:
@@ -138,19 +143,21 @@ def test_schemas_that_cannot_be_read_are_one_clear_line(start: Start, tmp_path: 
 def test_without_the_extra_one_line_says_what_to_install(start: Start, tmp_path: Path, module: str) -> None:
     errors = refused(start, "--data-dir", "new", PYTHONPATH=with_path(hiding(tmp_path / "hidden", module)))
     assert re.fullmatch(
-        rf"Error: {module}\S* is not installed: pip install 'photoz_assets\[archive\]' brings it\n", errors
+        rf"Error: the embedded archive is not installed \({module}\S* is missing\): "
+        r"pip install 'photoz_assets\[archive\]'\n",
+        errors,
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data-dir", "x", "--density", "0"], "0<x<=1"),
-        (["--data-dir", "x", "--density", "2"], "0<x<=1"),
-        (["--data-dir", "x", "--profile", "odd"], "'odd' is not one of"),
-        (["--data-dir", "x", "--token-env", "NOWHERE"], "NOWHERE is empty"),
+        (["--data-dir", "used", "--density", "0"], "0<x<=1"),
+        (["--data-dir", "used", "--density", "2"], "0<x<=1"),
+        (["--data-dir", "used", "--profile", "odd"], "'odd' is not one of"),
+        (["--data-dir", "used", "--token-env", "NOWHERE"], "NOWHERE is empty"),
         (["--data-dir", "/proc/nowhere"], "cannot serve"),
-        (["--data-dir", "x", "--host", "192.0.2.1"], "another --host"),
+        (["--data-dir", "used", "--host", "192.0.2.1"], "another --host"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -159,7 +166,7 @@ def test_wrong_setting_is_explained(start: Start, arguments: list[str], message:
 
 
 def test_killed_server_serves_again_what_it_had(start: Start) -> None:
-    process = start("--data-dir", "x", "--density", "0.001")
+    process = start("--data-dir", "used", "--density", "0.001")
     url = url_of(process)
     query = {"LANG": "ADQL", "PHASE": "RUN"}
     done = requests.post(
@@ -176,7 +183,7 @@ def test_killed_server_serves_again_what_it_had(start: Start) -> None:
     process.kill()
     process.wait()
 
-    again = url_of(start("--data-dir", "x", "--density", "0.001")).removesuffix("/tap")
+    again = url_of(start("--data-dir", "used", "--density", "0.001")).removesuffix("/tap")
     found = requests.get(again + urlsplit(done).path, timeout=30).text
     assert "COMPLETED" in found
     assert requests.get(f"{again}{urlsplit(done).path}/results/result", timeout=30).ok

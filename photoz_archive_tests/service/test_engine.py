@@ -10,14 +10,14 @@ import duckdb
 import pytest
 import requests
 
-from photoz_archive.service.cancellation import Interruption
+from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.errors import QueryStoppedError
 from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.store import SkyStore
-from photoz_archive_tests.service.test_jobs import create, wait_for
+from photoz_archive_tests.service.test_jobs import create, phase
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
 
@@ -63,29 +63,29 @@ def test_statement_that_reaches_out_is_refused_by_the_database_too(
 
 def test_stop_before_the_query_starts_is_not_lost() -> None:
     with duckdb.connect() as connection:
-        interruption = Interruption()
+        cancellation = Cancellation()
         cursor = connection.cursor()
-        interruption.attach(cursor, 60, "too long")
-        interruption.stop("no more")
+        cancellation.attach(cursor, 60, "too long")
+        cancellation.stop("no more")
         with pytest.raises(duckdb.InterruptException):
             cursor.execute("SELECT COUNT(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range < 0")
-        interruption.finish()
+        cancellation.finish()
         with pytest.raises(QueryStoppedError, match="no more"):
-            interruption.check()
+            cancellation.check()
 
 
 def test_stop_before_there_is_a_cursor_keeps_the_query_from_starting() -> None:
-    interruption = Interruption()
-    interruption.stop("no more")
+    cancellation = Cancellation()
+    cancellation.stop("no more")
     with duckdb.connect() as connection, pytest.raises(QueryStoppedError, match="no more"):
-        interruption.attach(connection, 60, "too long")
+        cancellation.attach(connection, 60, "too long")
 
 
 def test_stop_after_the_end_says_nothing() -> None:
-    interruption = Interruption()
-    interruption.finish()
-    interruption.stop("no more")
-    interruption.check()
+    cancellation = Cancellation()
+    cancellation.finish()
+    cancellation.stop("no more")
+    cancellation.check()
 
 
 def test_many_clients_at_once_all_get_their_rows(archive: ArchiveServer) -> None:
@@ -96,17 +96,18 @@ def test_many_clients_at_once_all_get_their_rows(archive: ArchiveServer) -> None
         query = f"SELECT tract, COUNT(*) AS n FROM dp02_dc2_catalogs.Object WHERE tract = {tract} GROUP BY tract"
         if number % 2:
             job = create(archive, query, FORMAT="csv", PHASE="RUN")
-            wait_for(job, "COMPLETED", "ERROR", seconds=60)
+            while (now := phase(job)) not in {"COMPLETED", "ERROR"}:
+                requests.get(job, params={"WAIT": "60", "PHASE": now}, timeout=90)
             response = requests.get(f"{job}/results/result", timeout=60)
         else:
             response = requests.get(f"{archive.url}/sync", params=sync | {"QUERY": query}, timeout=60)
         return response.status_code, response.text
 
     with ThreadPoolExecutor(50) as pool:
-        answers = Counter(pool.map(client, range(150)))
+        answers = Counter(pool.map(client, range(90)))
     assert len(answers) == 3
     assert {status for status, _ in answers} == {200}
-    assert set(answers.values()) == {50}
+    assert set(answers.values()) == {30}
 
 
 def test_client_that_goes_away_leaves_nothing_behind(archive: ArchiveServer) -> None:
