@@ -40,7 +40,7 @@ def columns_of(body: bytes, content_type: str) -> dict[str, list[Any]]:
     """Read a result with another library than the one that wrote it; NULL is None, text is str."""
     if "votable" in content_type:
         table = read_votable(body).get_first_table().to_table(use_names_over_ids=True)
-        return {name: [_plain(v) for v in table[name]] for name in table.colnames}
+        return {name: table[name].tolist() for name in table.colnames}
     if "parquet" in content_type:
         table = pq.read_table(io.BytesIO(body))
         return {name: table.column(name).to_pylist() for name in table.column_names}
@@ -51,25 +51,21 @@ def columns_of(body: bytes, content_type: str) -> dict[str, list[Any]]:
     return {str(name): [None if v is pd.NA else v for v in frame[name]] for name in frame}
 
 
-def _plain(value: Any) -> Any:
-    if np.ma.is_masked(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
 @pytest.mark.parametrize("query", [QUERY, WIDE], ids=["catalogs", "tap_schema"])
-@pytest.mark.parametrize("key", ["tabledata", "csv", "tsv", "parquet"])
-def test_every_format_holds_what_binary2_holds(archive: ArchiveServer, key: str, query: str) -> None:
+def test_every_format_holds_what_binary2_holds(archive: ArchiveServer, query: str) -> None:
     binary2 = ask(archive, query)
-    other = ask(archive, query, RESPONSEFORMAT=FORMATS[key].names[0])
-    assert other.headers["content-type"].startswith(FORMATS[key].content_type)
     left = columns_of(binary2.content, binary2.headers["content-type"])
-    right = columns_of(other.content, other.headers["content-type"])
-    assert list(left) == list(right)
     assert len(left["objectId" if query is QUERY else "table_name"]) > 400
-    for name, values in left.items():
-        # Of text, VOTable and CSV cannot tell an empty one from NULL.
-        assert [v if v != "" else None for v in values] == [v if v != "" else None for v in right[name]], name
+    for key in ("tabledata", "csv", "tsv", "parquet"):
+        other = ask(archive, query, RESPONSEFORMAT=FORMATS[key].names[0])
+        assert other.headers["content-type"].startswith(FORMATS[key].content_type)
+        right = columns_of(other.content, other.headers["content-type"])
+        assert list(left) == list(right)
+        for name, values in left.items():
+            # Of text, VOTable and CSV cannot tell an empty one from NULL.
+            assert [v if v != "" else None for v in values] == [v if v != "" else None for v in right[name]], (
+                f"{key}: {name}"
+            )
 
 
 def test_result_holds_the_rows_of_the_files(archive: ArchiveServer, sky_rows: Any) -> None:

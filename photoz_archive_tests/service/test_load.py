@@ -23,13 +23,15 @@ from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets.survey.dp02 import TRACTS
 
 FULL = bool(os.environ.get("PHOTOZ_SOAK"))
-CLIENTS = 50 if FULL else 12
+CLIENTS = 50 if FULL else 8
 SECONDS = 60.0 if FULL else 0.0
-LEAST_ROUNDS = 3
+LEAST_ROUNDS = 3 if FULL else 2
 # DuckDB may take 1 GB; Python, its libraries and the batches under way of all clients come on top.
 MOST_MEMORY_MB = 1800
 OBJECT = "dp02_dc2_catalogs.Object"
 FORM = {"LANG": "ADQL", "RESPONSEFORMAT": "csv"}
+
+pytestmark = pytest.mark.slow
 
 Rows = list[tuple[str, ...]]
 Start = Callable[[Path, float], "Server"]
@@ -156,10 +158,10 @@ def test_many_clients_at_once_get_the_right_rows_and_memory_stays_bounded(
 
 
 def test_server_that_is_killed_among_its_clients_serves_whole_tracts_when_it_is_back(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, used_folder: Path
 ) -> None:
     density = 0.01
-    folder = tmp_path / "archive"
+    folder = used_folder
     server = start(folder, density)
 
     def client(tract: int) -> None:

@@ -216,13 +216,15 @@ def test_rubin_refuses_a_query_over_the_quota(serve: Serve) -> None:
         send(job, "phase", PHASE="ABORT")
 
 
-def test_rubins_delete_leaves_the_query_running(serve: Serve) -> None:
-    rubin = serve(replace(Profile.rubin(), concurrent_queries=1, held_phase=False))
-    job = create(rubin, ENDLESS, PHASE="RUN")
-    wait_for(job, "EXECUTING")
-    requests.delete(job, timeout=30, allow_redirects=False)
-    assert requests.get(job, timeout=30).status_code == 404
-    assert phase(create(rubin, OBJECTS, PHASE="RUN")) == "ERROR"
+def test_rubins_delete_leaves_the_query_running(sky_folder: Path) -> None:
+    profile = replace(Profile.rubin(), concurrent_queries=1, held_phase=False)
+    # A server of its own: the query runs until it stops.
+    with ArchiveServer(sky_folder, density=DENSITY, tracts=FIELD_TRACTS, profile=profile) as rubin:
+        job = create(rubin, ENDLESS, PHASE="RUN")
+        wait_for(job, "EXECUTING")
+        requests.delete(job, timeout=30, allow_redirects=False)
+        assert requests.get(job, timeout=30).status_code == 404
+        assert phase(create(rubin, OBJECTS, PHASE="RUN")) == "ERROR"
 
 
 def test_rubin_limits_the_rate_with_a_date_to_come_back(serve: Serve) -> None:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import photoz_assets
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.service.stilts import needs_stilts, run_stilts
@@ -10,6 +12,7 @@ from photoz_archive_tests.service.stilts import needs_stilts, run_stilts
 DOCS = Path(photoz_assets.__file__).parents[1] / "docs"
 
 
+@pytest.mark.slow
 @needs_stilts
 def test_taplint_reports_no_error_and_no_finding_that_the_docs_do_not_explain(archive: ArchiveServer) -> None:
     report = run_stilts("taplint", f"tapurl={archive.url}")

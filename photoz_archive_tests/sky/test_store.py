@@ -79,8 +79,8 @@ def test_what_a_killed_maker_left_is_not_read(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
-    """Views of the three tables over the seed's tracts, at a tenth of the real density."""
-    store = SkyStore(tmp_path_factory.mktemp("dense"), density=0.1, tracts=TRACTS)
+    """Views of the three tables over the seed's tracts, at a twentieth of the real density."""
+    store = SkyStore(tmp_path_factory.mktemp("dense"), density=0.05, tracts=TRACTS)
     store.ensure(TRACTS)
     connection = duckdb.connect()
     for table in TABLES:
@@ -131,7 +131,7 @@ def test_the_notebooks_field_has_the_notebooks_density_of_galaxies(field: duckdb
     )
     area_deg2 = sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in TRACTS)
     # 132,588 galaxies in a cone of 0.5 deg; the tracts hold enough of them for a tolerance of 5 %.
-    assert galaxies / area_deg2 / 0.1 == pytest.approx(132_588 / 0.7854, rel=0.05)
+    assert galaxies / area_deg2 / 0.05 == pytest.approx(132_588 / 0.7854, rel=0.05)
 
 
 def test_population_is_like_dc2s(field: duckdb.DuckDBPyConnection) -> None:
