@@ -6,17 +6,15 @@ from multiprocessing.context import ForkServerContext
 from typing import Any, Final
 
 from photoz_assets.ingest import TapIngest
-from photoz_assets.orchestration import io_manager
-from photoz_assets.orchestration.assets import diagnostics, galaxies
-from photoz_assets_tests.reliability import world
+from photoz_assets.lake import writing
+from photoz_assets.orchestration.assets import diagnostics
 
 STAGES: Final = ("start", "ingest", "audit", "publication", "drawing", "writing of figures", "end")
-# Where a stage begins, for a refresh by hand and for one by Dagster.
+# Where a stage begins.
 _ENTRANCES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("ingest", TapIngest, "fetch_table"),
-    ("audit", galaxies, "audit"),
-    ("publication", world, "publish"),
-    ("publication", io_manager, "publish"),
+    ("audit", writing, "audit"),
+    ("publication", writing, "publish"),
     ("drawing", diagnostics, "sample_summary"),
     ("writing of figures", diagnostics, "show_figures"),
 )
