@@ -128,16 +128,10 @@ def _read(names: tuple[str, ...]) -> tuple[OfficialSchema, ...]:
             check=True,
             timeout=_READ_SECONDS,
         )
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise OfficialSchemaError(_refusal(names, last)) from error
-    except subprocess.TimeoutExpired as error:
-        raise OfficialSchemaError(_refusal(names, f"no answer within {_READ_SECONDS:.0f} s")) from error
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        reason = (error.stderr or b"").decode(errors="replace").strip().rpartition("\n")[2] or str(error)
+        raise OfficialSchemaError(
+            f"the schemas {', '.join(names)} cannot be read from the package lsst-sdm-schemas ({reason}): "
+            "install it again: pip install --force-reinstall 'photoz_assets[archive]'"
+        ) from error
     return SCHEMAS.validate_json(ended.stdout)
-
-
-def _refusal(names: tuple[str, ...], reason: str) -> str:
-    return (
-        f"the schemas {', '.join(names)} cannot be read from the package lsst-sdm-schemas ({reason}): "
-        "install it again: pip install --force-reinstall 'photoz_assets[archive]'"
-    )

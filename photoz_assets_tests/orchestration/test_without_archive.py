@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import sysconfig
 import tomllib
 from importlib.metadata import packages_distributions
@@ -83,3 +84,32 @@ def test_command_without_an_archive_says_in_one_line_what_to_install(tmp_path: P
     assert line.startswith("Error: PHOTOZ_TAP_URL is not set, and the embedded archive is not installed (")
     assert line.endswith(ADVICE)
     assert not (tmp_path / "archive").exists()
+
+
+def test_archive_that_cannot_read_its_schemas_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken" / "felis").mkdir(parents=True)
+    (tmp_path / "broken" / "felis" / "__init__.py").write_text("raise RuntimeError('no luck')")
+    program = """
+from photoz_assets.errors import PhotozError
+from photoz_assets.orchestration.resources import ArchiveResource
+try:
+    ArchiveResource().client(run_id="a", log=print)
+except PhotozError as error:
+    print("SAID:", error)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PHOTOZ_ARCHIVE_DIR": str(tmp_path / "archive"),
+            "PYTHONPATH": os.pathsep.join([with_path(tmp_path / "broken"), str(ROOT)]),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    [line] = ran.stdout.splitlines()
+    assert line.startswith("SAID: the schemas dp02_dc2, ")
+    assert "no luck" in line
