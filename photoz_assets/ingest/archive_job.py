@@ -21,7 +21,15 @@ from photoz_assets.lake.slots import slot
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.columns import count_field
 from photoz_assets.tap.documents import JobSummary
-from photoz_assets.tap.errors import ContractViolation, JobAborted, JobFailed, Protocol, Rejected, Truncated
+from photoz_assets.tap.errors import (
+    ContractViolation,
+    JobAborted,
+    JobFailed,
+    Protocol,
+    Rejected,
+    TooLarge,
+    Truncated,
+)
 from photoz_assets.tap.jobs import Job
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 
@@ -40,6 +48,14 @@ _COUNT_MAXREC: Final = 10
 _SECONDS_BETWEEN_REPORTS: Final = 9.0
 
 _Received = TypeVar("_Received")
+
+
+class QueryTooLargeError(Exception):
+    """The archive finds a query too large, so that parts of it may be asked for; ``reason`` is what it said."""
+
+    def __init__(self, reason: TooLarge) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +100,8 @@ def archive_job(
 
     Raises
     ------
+    QueryTooLargeError
+        The archive refuses to run the query for its size.
     ArchiveError
         The archive does not run the query to its end, or its result cannot be received. A job that cannot be
         closed stays on record, unless its result was refused.
@@ -102,7 +120,10 @@ def archive_job(
             clock=run.clock,
             sleep=run.sleep,
         ):
-            job = run.retrying(lambda: _completed(run, query, record))
+            try:
+                job = run.retrying(lambda: _completed(run, query, record))
+            except TooLarge as error:
+                raise QueryTooLargeError(error) from error
             stack.callback(_close, job, record)
             expected = run.retrying(lambda: _expected_rows(run, query, job))
             try:

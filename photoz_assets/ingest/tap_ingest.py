@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from photoz_assets.ingest.archive_job import ArchiveRun, archive_job
+from photoz_assets.ingest.archive_job import ArchiveRun, QueryTooLargeError, archive_job
 from photoz_assets.ingest.table_query import TableQuery
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, run_versions
 from photoz_assets.lake.staging import StagedTable, stage, temp_file
@@ -19,7 +19,7 @@ from photoz_assets.survey.checks import COMPLETE, CONTRACT, Verdict
 from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.tap.client import TapClient
-from photoz_assets.tap.errors import ContractViolation, Missing, TooLarge, Truncated
+from photoz_assets.tap.errors import ContractViolation, Missing, Truncated
 from photoz_assets.tap.jobs import Job
 from photoz_assets.tap.results import ResultStream
 
@@ -100,11 +100,11 @@ class TapIngest(ArchiveRun):
             except Missing as error:
                 self.log(f"{query.name}: asked anew, since the archive has lost the job: {error}")
                 return stack.enter_context(self._result(query, identity, started))
-        except TooLarge as error:
+        except QueryTooLargeError as error:
             parts = query.split()
             if not parts:
-                raise
-            self.log(f"{query.name}: asked again in two halves: {error.message}")
+                raise error.reason from error
+            self.log(f"{query.name}: asked again in two halves: {error.reason.message}")
         staged = self._joined(query, [self._staged(part, identity, stack) for part in parts], started)
         stack.callback(staged.discard)
         return staged

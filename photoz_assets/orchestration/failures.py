@@ -26,25 +26,32 @@ def as_dagster_failure() -> Iterator[None]:
     try:
         yield
     except PhotozError as error:
-        raise dg.Failure(f"{str(error).rstrip('.')}. {STAYS}.", allow_retries=False) from error
+        raise dg.Failure(f"{in_place(str(error)).rstrip('.')}. {STAYS}.", allow_retries=False) from error
     except ConnectionError:
         raise
     except OSError as error:
+        if error.errno is None:
+            # What Arrow passes on of a damaged file that DuckDB reads for it; an error of the disk has a number.
+            raise _damaged(error) from error
         where = f" at {error.filename}" if error.filename else ""
         raise _disk_failure(f"{where}: {error.strerror or error}") from error
     except duckdb.InvalidInputException as error:
-        # What it says of a damaged file names it.
-        raise dg.Failure(
-            f"a stored table is damaged: {_first_line(error)}: move it elsewhere and materialize its asset again. "
-            f"{STAYS}.",
-            allow_retries=False,
-        ) from error
+        raise _damaged(error) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         # It spills to the disk what exceeds its memory, and advises at length when it cannot.
         raise _disk_failure(f" DuckDB: {_first_line(error)}") from error
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _damaged(error: Exception) -> dg.Failure:
+    """Return the failure by a damaged file, which the error names."""
+    return dg.Failure(
+        f"a stored table is damaged: {_first_line(error)}: move it elsewhere and materialize its asset again. "
+        f"{STAYS}.",
+        allow_retries=False,
+    )
+
+
+def _first_line(error: Exception) -> str:
     return one_line(in_place(str(error).splitlines()[0])).rstrip(".")
 
 
