@@ -4,7 +4,7 @@ A plugin of pytest, named in the conftest of the root: as one, its archive is on
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,9 @@ from photoz_archive.sky.store import SkyStore
 # The seed's field touches these three.
 FIELD_TRACTS = (3637, 3638, 3831)
 DENSITY = 0.004
+
+DiskEvent = tuple[str, int]
+StrPath = str | os.PathLike[str]
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +63,37 @@ def repository(sky_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("butler") / "repository"
     make_repository(folder, SkyStore(sky_folder / "sky", density=DENSITY), FIELD_TRACTS[:2])
     return folder
+
+
+@pytest.fixture
+def disk_events(monkeypatch: pytest.MonkeyPatch) -> list[DiskEvent]:
+    """What is flushed, renamed and made, in this order, by inode."""
+    seen: list[DiskEvent] = []
+    fsync, rename, mkdir = os.fsync, os.replace, os.mkdir
+
+    def flushed(descriptor: int) -> None:
+        fsync(descriptor)
+        seen.append(("flush", os.fstat(descriptor).st_ino))
+
+    def renamed(source: StrPath, destination: StrPath) -> None:
+        rename(source, destination)
+        seen.append(("rename", Path(destination).stat().st_ino))
+
+    def made(path: StrPath, mode: int = 0o777) -> None:
+        mkdir(path, mode)
+        seen.append(("make", Path(path).stat().st_ino))
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "mkdir", made)
+    return seen
+
+
+def assert_put_in_place(place: Path, events: Sequence[DiskEvent]) -> None:
+    """See that what is in a place was on the disk before it was put there, and its folder after."""
+    put_there = max(number for number, event in enumerate(events) if event == ("rename", place.stat().st_ino))
+    assert ("flush", place.stat().st_ino) in events[:put_there]
+    assert ("flush", place.parent.stat().st_ino) in events[put_there:]
 
 
 def hiding(folder: Path, *modules: str) -> Path:

@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from photoz_archive.files import flush_all, make_folder, put_in_place
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts import MATCHED_DATASET, OBJECT_DATASET
@@ -69,7 +70,7 @@ def make_repository(
         raise FileExistsError(f"{folder} is there already: name another folder, or remove it first")
     wanted = sorted(set(tracts))
     store.ensure(wanted, on_made=lambda tract: say(f"tract {tract}: simulated"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.unfinished-") as unfinished:
         root = Path(unfinished) / "repository"
         Butler.makeRepo(str(root))
@@ -85,7 +86,8 @@ def make_repository(
                     say(f"tract {tract}: {name}, {len(frame):,} rows")
         finally:
             butler.close()
-        root.rename(folder)
+        flush_all(root)
+        put_in_place(root, folder)
 
 
 def _register(butler: "Butler", tracts: list[int]) -> None:

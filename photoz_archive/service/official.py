@@ -19,7 +19,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from photoz_archive.adql.catalog import TableFacts
-from photoz_archive.files import locked
+from photoz_archive.files import locked, make_folder, write_in_place
 
 # Changes when other facts are read off the same schemas.
 _FORMAT: Final = "1"
@@ -80,7 +80,7 @@ def official_schemas(names: Sequence[str], folder: Path) -> tuple[OfficialSchema
     files = {name: folder / f"{name.replace('/', '-')},{versions},format={_FORMAT}.json" for name in names}
     found = {name: _kept(file) for name, file in files.items()}
     if None in found.values():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with locked(folder / "lock"):
             # Whoever held the lock before may have made them.
             missing = tuple(name for name, file in files.items() if _kept(file) is None)
@@ -91,11 +91,9 @@ def official_schemas(names: Sequence[str], folder: Path) -> tuple[OfficialSchema
 
 
 def _keep(schema: OfficialSchema, file: Path) -> None:
-    """Write a schema aside, with its digest in the first line, and rename it into place."""
+    """Put a schema in its place, with its digest in the first line."""
     content = _SCHEMA.dump_json(schema, exclude_defaults=True)
-    staged = file.with_suffix(".part")
-    staged.write_bytes(_digest(content) + b"\n" + content)
-    staged.replace(file)
+    write_in_place(file, _digest(content) + b"\n" + content)
 
 
 def _kept(file: Path) -> OfficialSchema | None:

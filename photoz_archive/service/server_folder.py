@@ -5,6 +5,8 @@ import shutil
 from itertools import count
 from pathlib import Path
 
+from photoz_archive.files import make_folder
+
 
 class ServerFolder:
     """The first numbered folder that no living server holds.
@@ -16,7 +18,7 @@ class ServerFolder:
     def __init__(self, folder: Path) -> None:
         for number in count():
             self._folder = folder / str(number)
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._lock = (self._folder / "lock").open("w")
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_archive.files import flush_folder, locked
+from photoz_archive.files import flush, locked, make_folder, put_in_place
 from photoz_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
 from photoz_archive.sky.matching import match, match_table, truth_table
 from photoz_archive.sky.measurement import measure
@@ -135,17 +135,19 @@ class SkyStore:
 
     def _make(self, tract: int) -> bool:
         """Make a tract, unless somebody else has by the time it is our turn."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         unfinished = self._folder / f"{tract}.unfinished"
         with self._turn, locked(self._folder / f"{tract}.lock"):
             if self._tract_folder(tract).is_dir():
                 return False
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            _write_tract(TractSimulation(tract=tract, seed=self.seed, density=self.density), unfinished)
-            flush_folder(unfinished)
-            unfinished.rename(self._tract_folder(tract))
-            flush_folder(self._folder)
+            try:
+                _write_tract(TractSimulation(tract=tract, seed=self.seed, density=self.density), unfinished)
+                flush(unfinished)
+                put_in_place(unfinished, self._tract_folder(tract))
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
         return True
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from photoz_archive.butler.main import main
-from photoz_archive_tests.shared import DENSITY, hiding, with_path
+from photoz_archive_tests.shared import DENSITY, DiskEvent, assert_put_in_place, hiding, with_path
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
 sphgeom = pytest.importorskip("lsst.sphgeom", reason="the extra butler is not installed")
@@ -32,7 +32,9 @@ def _make(repository: Path, sky_folder: Path, *options: str) -> Result:
     return CliRunner().invoke(main, [*common, *options])
 
 
-def test_command_makes_a_repository_and_says_how_to_use_it(tmp_path: Path, sky_folder: Path) -> None:
+def test_command_makes_a_repository_and_says_how_to_use_it(
+    tmp_path: Path, sky_folder: Path, disk_events: list[DiskEvent]
+) -> None:
     made = _make(tmp_path / "repository", sky_folder, "--tracts", "3637")
     assert made.exit_code == 0, made.output
     assert "simulated" in made.output
@@ -42,6 +44,10 @@ def test_command_makes_a_repository_and_says_how_to_use_it(tmp_path: Path, sky_f
         assert objects.index.name == "objectId"
         assert set(objects["tract"]) == {3637}
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+    assert_put_in_place(tmp_path / "repository", disk_events)
+    tables = {("flush", path.stat().st_ino) for path in (tmp_path / "repository").rglob("*.parq")}
+    assert tables
+    assert tables <= set(disk_events)
 
 
 def test_without_the_client_one_line_says_what_to_install(tmp_path: Path, sky_folder: Path) -> None:

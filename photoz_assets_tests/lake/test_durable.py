@@ -1,43 +1,17 @@
 """What is put in its place is on the disk before, and its place after: no power cut leaves an empty file there."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from photoz_archive_tests.shared import DiskEvent, assert_put_in_place
 from photoz_assets.lake.job_records import job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import atomic_write, publish, stage
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
-
-Event = tuple[str, int]
-
-
-@pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """What is flushed, renamed and made, in this order, by inode."""
-    seen: list[Event] = []
-    fsync, rename, mkdir = os.fsync, os.replace, os.mkdir
-
-    def flushed(descriptor: int) -> None:
-        fsync(descriptor)
-        seen.append(("flush", os.fstat(descriptor).st_ino))
-
-    def renamed(source: Path, destination: Path) -> None:
-        rename(source, destination)
-        seen.append(("rename", destination.stat().st_ino))
-
-    def made(path: Path, mode: int = 0o777) -> None:
-        mkdir(path, mode)
-        seen.append(("make", path.stat().st_ino))
-
-    monkeypatch.setattr(os, "fsync", flushed)
-    monkeypatch.setattr(os, "replace", renamed)
-    monkeypatch.setattr(os, "mkdir", made)
-    return seen
 
 
 def _publish_table(lake: Lake) -> Path:
@@ -54,22 +28,22 @@ def _write_figure(lake: Lake) -> Path:
 
 @pytest.mark.parametrize("put", [_publish_table, _write_figure], ids=["table", "figure"])
 def test_file_is_on_the_disk_before_it_is_in_its_place_and_its_folders_after(
-    tmp_path: Path, events: list[Event], put: Callable[[Lake], Path]
+    tmp_path: Path, disk_events: list[DiskEvent], put: Callable[[Lake], Path]
 ) -> None:
     place = put(Lake(tmp_path))
-    file, folder = place.stat().st_ino, place.parent.stat().st_ino
-    put_there = events.index(("rename", file))
-    assert ("flush", file) in events[:put_there]
-    assert ("flush", folder) in events[put_there:]
+    assert_put_in_place(place, disk_events)
+    put_there = disk_events.index(("rename", place.stat().st_ino))
     for made in (place.parent, place.parents[1]):
-        began = events.index(("make", made.stat().st_ino))
-        assert ("flush", made.parent.stat().st_ino) in events[began:put_there]
+        began = disk_events.index(("make", made.stat().st_ino))
+        assert ("flush", made.parent.stat().st_ino) in disk_events[began:put_there]
 
 
-def test_record_of_a_job_is_on_the_disk_when_the_job_is_noted(tmp_path: Path, events: list[Event]) -> None:
+def test_record_of_a_job_is_on_the_disk_when_the_job_is_noted(
+    tmp_path: Path, disk_events: list[DiskEvent]
+) -> None:
     with job_record(tmp_path, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="1") as record:
         [path] = tmp_path.iterdir()
-        assert ("flush", tmp_path.stat().st_ino) in events
-        events.clear()
+        assert ("flush", tmp_path.stat().st_ino) in disk_events
+        disk_events.clear()
         record.note("http://a/tap/async/1")
-        assert events == [("flush", path.stat().st_ino)]
+        assert disk_events == [("flush", path.stat().st_ino)]
