@@ -1,16 +1,18 @@
 """The formats of a result: one table, from what a request may call a format to what writes it."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from photoz_archive.service import votable
-from photoz_archive.service.errors import BadRequestError
+from photoz_archive.service.errors import BadRequestError, QueryFailedError
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.stream import ResultWriter
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 _VOTABLE: Final = "application/x-votable+xml"
+_STRUCTURAL: Final = "[\t\r\n]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +71,49 @@ class _Chunks(io.RawIOBase):
         return taken
 
 
-def _delimited(delimiter: str) -> Callable[[ResultWriter, Profile], Iterator[bytes]]:
-    def write(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
-        del profile
-        chunks = _Chunks()
-        schema = pa.schema([field.arrow for field in stream.fields])
-        options = pa_csv.WriteOptions(delimiter=delimiter, quoting_style="needed")
-        with pa_csv.CSVWriter(pa.PythonFile(chunks, "w"), schema, write_options=options) as writer:
-            for batch in stream.batches():
-                writer.write_batch(batch)
-                yield chunks.take()
-        yield chunks.take()
-        if stream.failure is not None:
-            # The format has no place for an error; a broken transfer is better than a short table.
-            raise ConnectionAbortedError(stream.failure)
+def _csv(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
+    """Write CSV (RFC 4180): texts and names stand in quotes."""
+    del profile
+    chunks = _Chunks()
+    schema = pa.schema([field.arrow for field in stream.fields])
+    with pa_csv.CSVWriter(pa.PythonFile(chunks, "w"), schema) as writer:
+        for batch in stream.batches():
+            writer.write_batch(batch)
+            yield chunks.take()
+    yield chunks.take()
+    _require_whole(stream)
 
-    return write
+
+def _tsv(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
+    """Write text/tab-separated-values as IANA registers it: no quotes, so that a quote is a letter like others.
+
+    Tabs and line breaks within a text cannot be expressed; a space stands for each.
+    """
+    del profile
+    yield ("\t".join(re.sub(_STRUCTURAL, " ", field.name) for field in stream.fields) + "\n").encode()
+    for batch in stream.batches():
+        cells = [pc.fill_null(_tsv_text(column), "") for column in batch.columns]
+        lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, "\t"), "\n", "")
+        yield b"".join(pa.array(lines).cast(pa.binary()).to_pylist())
+    _require_whole(stream)
+
+
+def _tsv_text(column: pa.Array) -> pa.Array:
+    if pa.types.is_string(column.type):
+        return pc.replace_substring_regex(column, _STRUCTURAL, " ")
+    return column.cast(pa.string())
+
+
+def _require_whole(stream: ResultWriter) -> None:
+    """Break off the answer of a query that failed under way, in a format that has no place for an error.
+
+    Raises
+    ------
+    QueryFailedError
+        It did; a broken transfer is better than a short table.
+    """
+    if stream.failure is not None:
+        raise QueryFailedError(stream.failure)
 
 
 def _parquet(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
@@ -109,8 +139,7 @@ def _parquet(stream: ResultWriter, profile: Profile) -> Iterator[bytes]:
         writer.add_key_value_metadata(
             {"IVOA.VOTable-Parquet.version": "1.0", "IVOA.VOTable-Parquet.content": header.decode()}
         )
-        if stream.failure is not None:
-            raise ConnectionAbortedError(stream.failure)
+        _require_whole(stream)
     yield chunks.take()
 
 
@@ -158,14 +187,14 @@ FORMATS: Final = {
         content_type="text/csv;header=present",
         extension="csv",
         ivo_id=None,
-        write=_delimited(","),
+        write=_csv,
     ),
     "tsv": Format(
         names=("text/tab-separated-values", "tsv"),
         content_type="text/tab-separated-values",
         extension="tsv",
         ivo_id=None,
-        write=_delimited("\t"),
+        write=_tsv,
     ),
     "parquet": Format(
         names=("application/vnd.apache.parquet", "parquet", "application/x-parquet"),

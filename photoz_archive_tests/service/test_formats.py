@@ -1,5 +1,6 @@
 """A result is the same in every format, NULLs and types included, and says when it was cut off."""
 
+import csv
 import io
 from typing import Any
 
@@ -44,9 +45,14 @@ def columns_of(body: bytes, content_type: str) -> dict[str, list[Any]]:
     if "parquet" in content_type:
         table = pq.read_table(io.BytesIO(body))
         return {name: table.column(name).to_pylist() for name in table.column_names}
-    separator = "\t" if "tab" in content_type else ","
+    is_tsv = "tab" in content_type
     frame = pd.read_csv(
-        io.BytesIO(body), sep=separator, dtype_backend="numpy_nullable", keep_default_na=False, na_values=[""]
+        io.BytesIO(body),
+        sep="\t" if is_tsv else ",",
+        quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
+        dtype_backend="numpy_nullable",
+        keep_default_na=False,
+        na_values=[""],
     )
     return {str(name): [None if v is pd.NA else v for v in frame[name]] for name in frame}
 
@@ -182,6 +188,24 @@ def test_parquet_is_a_voparquet_that_astropy_reads_with_units(archive: ArchiveSe
     table = Table.read(path, format="parquet.votable")
     assert len(table) == 5
     assert str(table["coord_ra"].unit) == "deg"
+
+
+@pytest.mark.parametrize(
+    ("key", "lines"),
+    [
+        ("csv", ['"a ""name""","n"', '"a ""quoted"" 12\' \ttext\nof two lines",7']),
+        ("tsv", ['a "name"\tn', 'a "quoted" 12\'  text of two lines\t7']),
+    ],
+)
+def test_quotes_are_doubled_in_csv_and_letters_like_others_in_tsv(
+    archive: ArchiveServer, key: str, lines: list[str]
+) -> None:
+    query = (
+        'SELECT TOP 1 \'a "quoted" 12\'\' \ttext\nof two lines\' AS "a ""name""", 7 AS n FROM tap_schema.tables'
+    )
+    answer = ask(archive, query, FORMAT=key)
+    assert answer.ok, answer.text
+    assert answer.text == "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize(
