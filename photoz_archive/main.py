@@ -4,14 +4,32 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from photoz_archive.commands import SettingsCommand, density_option, extra_needed
+from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _PROFILES = ("friendly", "rubin", "plain")
+_GIGABYTE = 10**9
+
+
+def _disk_option(name: str, default: int, what: str) -> Callable[[_Command], _Command]:
+    """Return an option for a bound of the disk, in GB."""
+    return click.option(
+        f"--{name}-gb",
+        default=default / _GIGABYTE,
+        envvar=f"PHOTOZ_ARCHIVE_{name.upper()}_GB",
+        show_envvar=True,
+        type=click.FloatRange(0, min_open=True),
+        help=f"GB of disk that {what} may take.",
+    )
 
 
 @click.command(cls=SettingsCommand, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -27,8 +45,22 @@ _PROFILES = ("friendly", "rubin", "plain")
     help="Folder of its rows, jobs and results; made if it is missing.",
 )
 @click.option("--profile", default="friendly", type=click.Choice(_PROFILES), help="How the service behaves.")
+@_disk_option("spill", DEFAULT_LIMITS.spill_bytes, "running queries which outgrow the memory")
+@_disk_option("result", DEFAULT_LIMITS.result_bytes, "one result of a job")
+@_disk_option("store", DEFAULT_LIMITS.store_bytes, "all results of jobs together")
 @click.option("--token-env", metavar="NAME", help="Environment variable that holds the bearer token to ask for.")
-def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, token_env: str | None) -> None:
+def main(
+    *,
+    host: str,
+    port: int,
+    density: float,
+    data_dir: Path,
+    profile: str,
+    spill_gb: float,
+    result_gb: float,
+    store_gb: float,
+    token_env: str | None,
+) -> None:
     """Serve simulated DC2-like catalogs over TAP, as Rubin's archive does.
 
     Rows are made on first use and kept. The first line printed is the URL of the service, once it answers. The
@@ -58,7 +90,17 @@ def main(*, host: str, port: int, density: float, data_dir: Path, profile: str, 
         from photoz_archive.service.server import ArchiveServer  # noqa: PLC0415  (slow to load)
 
         server = ArchiveServer(
-            folder, density=density, host=host, port=port, profile=getattr(Profile, profile)(), token=token
+            folder,
+            density=density,
+            host=host,
+            port=port,
+            profile=getattr(Profile, profile)(),
+            token=token,
+            limits=DiskLimits(
+                spill_bytes=round(spill_gb * _GIGABYTE),
+                result_bytes=round(result_gb * _GIGABYTE),
+                store_bytes=round(store_gb * _GIGABYTE),
+            ),
         )
         try:
             server.start()

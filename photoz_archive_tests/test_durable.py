@@ -7,8 +7,24 @@ import pytest
 
 from photoz_archive.files import write_in_place
 from photoz_archive.service.official import official_schemas
+from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.store import TABLES, SkyStore
+from photoz_archive_tests.service.test_jobs import create, job_folder, wait_for
 from photoz_archive_tests.shared import DENSITY, DiskEvent, assert_put_in_place
+
+
+def test_job_and_its_result_are_on_the_disk_before_the_client_hears_of_them(
+    archive: ArchiveServer, sky_folder: Path, disk_events: list[DiskEvent]
+) -> None:
+    job = create(archive)
+    folder = job_folder(sky_folder, job)
+    made = disk_events.index(("make", folder.stat().st_ino))
+    assert ("flush", folder.parent.stat().st_ino) in disk_events[made:]
+    assert_put_in_place(folder / "job.json", disk_events)
+    done = create(archive, PHASE="RUN")
+    wait_for(done, "COMPLETED")
+    for name in ("job.json", "result.xml"):
+        assert_put_in_place(job_folder(sky_folder, done) / name, disk_events)
 
 
 def test_tract_is_on_the_disk_before_it_is_in_its_place(tmp_path: Path, disk_events: list[DiskEvent]) -> None:

@@ -20,6 +20,7 @@ from photoz_archive.service.access import BUCKET, AccessMiddleware
 from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.errors import (
     BadRequestError,
+    InsufficientStorageError,
     NotFoundError,
     QueryStoppedError,
     ServiceError,
@@ -265,7 +266,7 @@ class TapApplication:
         status = error.status if isinstance(error, ServiceError) else self._profile.error_status
         if isinstance(error, QueryStoppedError):
             status = self._profile.sync_limit_status
-        elif request.url.path == f"{_ROOT}/sync":
+        elif request.url.path == f"{_ROOT}/sync" and not isinstance(error, InsufficientStorageError):
             status = self._profile.error_status
         return Response(error_document(self._archive.message(error)), status_code=status, media_type=_VOTABLE)
 

@@ -20,6 +20,7 @@ from photoz_archive.adql.macros import MACROS
 from photoz_archive.adql.scopes import Scan
 from photoz_archive.adql.translator import Translation
 from photoz_archive.service.cancellation import Cancellation
+from photoz_archive.service.disk import DEFAULT_LIMITS, spill_error, telling_full_disk
 from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.fields import result_fields
@@ -85,8 +86,10 @@ class Engine:
         scratch_folder: Path,
         threads: int = 2,
         memory_limit: str = "1GB",
+        spill_bytes: int = DEFAULT_LIMITS.spill_bytes,
     ) -> None:
         self._sky = sky
+        self._spill_bytes = spill_bytes
         self._all_tracts = frozenset(sky.tracts)
         tables = {("tap_schema", name): columns for name, columns in schema.tap_schema().items()}
         tables[DATA_SCHEMA, "coaddpatches"] = patches
@@ -105,6 +108,8 @@ class Engine:
                 "autoload_known_extensions": False,
             },
         )
+        # Given as the others, DuckDB shows this bound and does not keep it.
+        self.database.execute("SET max_temp_directory_size = $bound", {"bound": f"{spill_bytes}B"})
         self._fill(tables, schema.catalog)
         for statement in MACROS:
             self.database.execute(statement)
@@ -123,12 +128,15 @@ class Engine:
             It can reach all of a sky that is too dense for that.
         QueryStoppedError
             It was stopped between two tracts.
+        InsufficientStorageError
+            The disk is full.
         """
         reached = {scan: tracts for scan, tracts in translation.reachable.items() if self._is_sky(scan)}
         if None in reached.values() and self._sky.density > WHOLE_SKY_DENSITY:
             raise TooLargeError(self._too_large())
         wanted = frozenset[int]().union(*(self._tracts(tracts) for tracts in reached.values()))
-        self._sky.ensure(sorted(wanted), on_made=lambda _: cancellation.check())
+        with telling_full_disk("the rows that the query asks for"):
+            self._sky.ensure(sorted(wanted), on_made=lambda _: cancellation.check())
 
     def run(
         self,
@@ -147,6 +155,8 @@ class Engine:
             DuckDB refused the query.
         QueryStoppedError
             It was stopped, or ran longer than ``limit_seconds``.
+        InsufficientStorageError
+            It would spill more than it may, or than the disk takes.
         """
         on_data = any(scan.table.schema != "tap_schema" for scan in translation.reachable)
         active = faults if on_data else Faults()
@@ -162,7 +172,7 @@ class Engine:
             cursor.close()
 
         try:
-            with _service_errors(cancellation):
+            with self._service_errors(cancellation):
                 reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
             source = self._batches(reader, cancellation)
             facts = [column.facts for column in translation.columns]
@@ -177,13 +187,28 @@ class Engine:
 
     def _batches(self, reader: pa.RecordBatchReader, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
         while True:
-            with _service_errors(cancellation):
+            with self._service_errors(cancellation):
                 cancellation.check()
                 try:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     return
             yield batch
+
+    @contextmanager
+    def _service_errors(self, cancellation: Cancellation) -> Iterator[None]:
+        """Turn DuckDB's errors into the service's, without what they may show of this machine."""
+        try:
+            yield
+        # Through Arrow's reader, DuckDB's errors arrive as OSError or ArrowException.
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            cancellation.check()
+            if (full := spill_error(str(error), self._spill_bytes)) is not None:
+                raise full from error
+            if isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.PermissionException)):
+                logger.exception("a query failed inside DuckDB")
+                raise QueryFailedError("The database failed to run the query") from error
+            raise QueryFailedError(f"The database refused the query: {_first_line(error)}") from error
 
     def _relation(self, translation: Translation, scan: Scan, *, empty: bool) -> exp.Query:
         """Return the rows of one scan: the columns that the query uses, of the tracts that it can reach."""
@@ -232,20 +257,6 @@ class Engine:
         self.database.execute("SET allowed_directories = $folders", {"folders": [str(sky_folder)]})
         self.database.execute("SET enable_external_access = false")
         self.database.execute("SET lock_configuration = true")
-
-
-@contextmanager
-def _service_errors(cancellation: Cancellation) -> Iterator[None]:
-    """Turn DuckDB's errors into the service's, without what they may show of this machine."""
-    try:
-        yield
-    # Through Arrow's reader, DuckDB's errors arrive as OSError or ArrowException.
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        cancellation.check()
-        if isinstance(error, (duckdb.IOException, duckdb.InternalException, duckdb.PermissionException)):
-            logger.exception("a query failed inside DuckDB")
-            raise QueryFailedError("The database failed to run the query") from error
-        raise QueryFailedError(f"The database refused the query: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,8 @@
     |-- ConflictError         the job's phase does not allow it
     |-- TooLargeError         the query would have to make too much sky
     |-- QueryFailedError      the database refused the query
-    `-- QueryStoppedError     aborted, or out of time
+    |-- QueryStoppedError     aborted, or out of time
+    `-- InsufficientStorageError   a bound of the disk is reached, or the disk is full
 
 Errors of ADQL itself are ``adql.errors.AdqlError``.
 """
@@ -52,3 +53,9 @@ class QueryStoppedError(ServiceError):
     """The query was aborted or ran out of time."""
 
     status = 400
+
+
+class InsufficientStorageError(ServiceError):
+    """There is no room for what the request needs (RFC 4918 sec. 11.5); somebody has to make it first."""
+
+    status = 507

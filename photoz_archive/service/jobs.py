@@ -1,14 +1,16 @@
 """Jobs as UWS 1.1 knows them, and the folder that keeps them.
 
 Each job is a folder with ``job.json`` and, when it is done, its result. Nothing here runs a query or speaks
-HTTP. A job that a killed server left running is found in ERROR when the folder is opened again.
+HTTP. A job that a killed server left running is found in ERROR when the folder is opened again, and what no
+completed job owns is removed.
 """
 
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +18,20 @@ from uuid import uuid4
 
 from vo_models.uws.types import ExecutionPhase as Phase
 
-from photoz_archive.service.errors import ConflictError, NotFoundError
+from photoz_archive.files import make_folder, write_in_place
+from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits, telling_full_disk
+from photoz_archive.service.errors import ConflictError, InsufficientStorageError, NotFoundError
+from photoz_archive.service.results import ResultStore
+
+logger = logging.getLogger(__name__)
 
 RETENTION: Final = timedelta(days=7)
 
 ACTIVE: Final = frozenset({Phase.QUEUED, Phase.EXECUTING, Phase.HELD, Phase.SUSPENDED})
 FINAL: Final = frozenset({Phase.COMPLETED, Phase.ERROR, Phase.ABORTED})
+# Of a job that runs, a server which starts again needs to know no more than that: the record of QUEUED says it.
+_RECORDED: Final = FINAL | {Phase.QUEUED}
+_RECORD: Final = "job.json"
 
 _NEXT: Final = {
     Phase.PENDING: {Phase.QUEUED, Phase.ABORTED},
@@ -67,26 +77,42 @@ class JobStore:
         folder: Path,
         *,
         execution_duration: int,
+        limits: DiskLimits = DEFAULT_LIMITS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder = folder
         self._execution_duration = execution_duration
         self._now = now
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        # Apart from the other, so that who asks for a job does not wait for the disk.
+        self._recording = threading.Lock()
         self._jobs: dict[str, UwsJob] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self.results = ResultStore(limits)
+        make_folder(folder)
         for job_folder in sorted(folder.iterdir()):
             self._load(job_folder)
 
     def create(self, parameters: dict[str, str]) -> UwsJob:
-        """Make a job in phase PENDING."""
+        """Make a job in phase PENDING.
+
+        Raises
+        ------
+        InsufficientStorageError
+            The store of results is full, or the disk is.
+        """
         self.sweep()
+        self.results.require_room()
         now = self._now()
         job = UwsJob(uuid4().hex[:16], parameters, now, now + RETENTION, self._execution_duration)
+        try:
+            with telling_full_disk("another job"):
+                make_folder(self.folder(job))
+            self._save(job)
+        except BaseException:
+            shutil.rmtree(self.folder(job), ignore_errors=True)
+            raise
         with self._lock:
             self._jobs[job.id] = job
-            self.folder(job).mkdir()
-            self._save(job)
         return job
 
     def get(self, job_id: str) -> UwsJob:
@@ -126,44 +152,64 @@ class JobStore:
             raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no result")
         return self.folder(job) / job.result_file
 
-    def move(self, job: UwsJob, phase: Phase, **changes: object) -> bool:
-        """Bring a job into ``phase`` with ``changes`` to its record; return whether its phase allowed that."""
-        with self._lock:
+    def move(self, job: UwsJob, phase: Phase, **changes: Any) -> bool:
+        """Bring a job into ``phase`` with ``changes`` to its record; return whether its phase allowed that.
+
+        Raises
+        ------
+        OSError, InsufficientStorageError
+            The record cannot be written, and the job stays as it was. One that fails or is aborted does so all
+            the same: a server that starts again finds it as one that was cut off.
+        """
+        with self._recording:
             if phase not in _NEXT.get(job.phase, ()):
                 return False
             now = self._now()
             if phase is Phase.EXECUTING and job.start_time is None:
-                job.start_time = now
+                changes["start_time"] = now
             if phase in FINAL:
-                job.end_time = now
-            for name, value in changes.items():
-                setattr(job, name, value)
-            job.phase = phase
-            self._save(job)
+                changes["end_time"] = now
+            changes["phase"] = phase
+            if phase in _RECORDED:
+                try:
+                    self._save(replace(job, **changes))
+                except (OSError, InsufficientStorageError):
+                    if phase not in {Phase.ERROR, Phase.ABORTED}:
+                        raise
+                    logger.exception("job %s is %s, which could not be recorded", job.id, phase.value)
+            _set(job, changes)
             return True
 
-    def change(self, job: UwsJob, *, only_pending: bool = False, **changes: object) -> None:
+    def change(self, job: UwsJob, *, only_pending: bool = False, **changes: Any) -> None:
         """Change a job's record.
 
         Raises
         ------
         ConflictError
             It may change only in PENDING, and is not.
+        OSError, InsufficientStorageError
+            The record cannot be written, and the job stays as it was.
         """
-        with self._lock:
+        with self._recording:
             if only_pending and job.phase is not Phase.PENDING:
                 raise ConflictError(
                     f"Job {job.id!r} is {job.phase.value}; its parameters can change only while PENDING"
                 )
-            for name, value in changes.items():
-                setattr(job, name, value)
-            self._save(job)
+            self._save(replace(job, **changes))
+            _set(job, changes)
+
+    def show_progress(self, job: UwsJob, *, done: int, total: int) -> None:
+        """Show how many chunks of a job that runs are done; no record of it outlasts the server."""
+        job.chunks_done, job.chunks_total = done, total
 
     def delete(self, job: UwsJob) -> None:
         """Forget a job and its result."""
         with self._lock:
             self._jobs.pop(job.id, None)
+        with self._recording:
             job.forgotten = True
+        if job.result_file is not None:
+            self.results.remove(self.folder(job) / job.result_file)
         shutil.rmtree(self.folder(job), ignore_errors=True)
 
     def sweep(self) -> None:
@@ -177,23 +223,35 @@ class JobStore:
     def _save(self, job: UwsJob) -> None:
         if job.forgotten:
             return
-        staged = self.folder(job) / "job.json.part"
-        staged.write_text(json.dumps(dict(_record(job)), indent=1), encoding="utf-8")
-        staged.replace(self.folder(job) / "job.json")
+        content = json.dumps(dict(_record(job)), indent=1)
+        with telling_full_disk("the record of the job"):
+            write_in_place(self.folder(job) / _RECORD, content.encode())
 
     def _load(self, job_folder: Path) -> None:
         try:
-            record = json.loads((job_folder / "job.json").read_text(encoding="utf-8"))
+            record = json.loads((job_folder / _RECORD).read_text(encoding="utf-8"))
             job = _job(record)
         except (OSError, ValueError, TypeError):
             # A folder without a whole record is what a server killed while it created the job leaves.
             shutil.rmtree(job_folder, ignore_errors=True)
             return
         self._jobs[job.id] = job
+        result = job_folder / str(job.result_file) if job.phase is Phase.COMPLETED else None
+        for path in job_folder.iterdir():
+            if path.name != _RECORD and path != result and not path.is_dir():
+                path.unlink()
         if job.phase in ACTIVE:
             self.move(job, Phase.ERROR, error="The service stopped while the query ran; send it again")
-        elif job.phase is Phase.COMPLETED and not (job_folder / str(job.result_file)).is_file():
-            self.delete(job)
+        elif result is not None:
+            try:
+                self.results.adopt(result)
+            except FileNotFoundError:
+                self.delete(job)
+
+
+def _set(job: UwsJob, changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(job, name, value)
 
 
 def _record(job: UwsJob) -> Iterator[tuple[str, Any]]:

@@ -1,11 +1,8 @@
 """Runs queries, at once or as jobs: translates them, makes the tracts, runs them and encodes the rows."""
 
-import base64
-import hashlib
 import logging
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from vo_models.uws.types import ExecutionPhase as Phase
@@ -15,7 +12,7 @@ from photoz_archive.adql.tract_pruning import Footprint
 from photoz_archive.adql.translator import Translation, translate
 from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.engine import Engine
-from photoz_archive.service.errors import BadRequestError, ConflictError, ServiceError
+from photoz_archive.service.errors import BadRequestError, ConflictError, QueryFailedError, ServiceError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.jobs import ACTIVE, JobStore, UwsJob
 from photoz_archive.service.parameters import QueryRequest, parse_query
@@ -85,6 +82,8 @@ class QueryService:
         ------
         ConflictError
             The job has run already.
+        InsufficientStorageError
+            The disk is full.
         """
         if not self.jobs.move(job, Phase.QUEUED):
             raise ConflictError(f"Job {job.id!r} is {job.phase.value}; only a PENDING job can RUN")
@@ -156,27 +155,32 @@ class QueryService:
     def _execute(self, job: UwsJob, cancellation: Cancellation) -> None:
         request = parse_query(job.parameters, self.profile)
         stream = self._open(request, cancellation, job.execution_duration or 10**9, job)
-        name = f"result.{request.format.extension}"
-        staged = self.jobs.folder(job) / f"{name}.part"
+        result = self.jobs.folder(job) / f"result.{request.format.extension}"
+        is_owned = False
         try:
-            digest = _store(self.write(stream, request), staged)
+            digest = self.jobs.results.write(result, self._whole(stream, request, cancellation))
+            reported = self.faults.report_rows
+            is_completed = self.jobs.move(
+                job,
+                Phase.COMPLETED,
+                result_file=result.name,
+                content_type=request.format.content_type,
+                sha256=digest,
+                rows=stream.rows if reported is None else reported,
+                chunks_done=job.chunks_total,
+            )
+            is_owned = is_completed and not job.forgotten
         finally:
             stream.close()
+            if not is_owned:
+                self.jobs.results.remove(result)
+
+    def _whole(self, stream: ResultWriter, request: QueryRequest, cancellation: Cancellation) -> Iterator[bytes]:
+        """Yield a result, and raise at its end if it is not all of it."""
+        yield from self.write(stream, request)
         cancellation.check()
         if stream.failure is not None:
-            self.jobs.move(job, Phase.ERROR, error=stream.failure)
-            return
-        staged.replace(self.jobs.folder(job) / name)
-        reported = self.faults.report_rows
-        self.jobs.move(
-            job,
-            Phase.COMPLETED,
-            result_file=name,
-            content_type=request.format.content_type,
-            sha256=digest,
-            rows=stream.rows if reported is None else reported,
-            chunks_done=job.chunks_total,
-        )
+            raise QueryFailedError(stream.failure)
 
     def _open(
         self, request: QueryRequest, cancellation: Cancellation, limit_seconds: float, job: UwsJob | None
@@ -207,17 +211,7 @@ class QueryService:
             whole = self.profile.one_area_only and not translation.one_area
             reached = [None] if whole else list(translation.reachable.values())
             tracts = max((len(self._footprint.tracts if r is None else r) for r in reached), default=0)
-            self.jobs.change(job, chunks_done=0, chunks_total=tracts * _CHUNKS_PER_TRACT)
+            self.jobs.show_progress(job, done=0, total=tracts * _CHUNKS_PER_TRACT)
         if self.profile.held_phase and self.jobs.move(job, Phase.HELD):
             threading.Event().wait(_HELD_SECONDS)
             self.jobs.move(job, Phase.EXECUTING)
-
-
-def _store(chunks: Iterator[bytes], path: Path) -> str:
-    """Write a result; return its digest, as it is written in a header."""
-    digest = hashlib.sha256(usedforsecurity=False)
-    with path.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-            digest.update(chunk)
-    return base64.b64encode(digest.digest()).decode()

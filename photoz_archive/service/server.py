@@ -8,7 +8,9 @@ from typing import Final, Self
 
 import uvicorn
 
+from photoz_archive.files import make_folder
 from photoz_archive.service.app import TapApplication
+from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits
 from photoz_archive.service.dp02_listing import dp02_listing
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.faults import Faults
@@ -48,6 +50,8 @@ class ArchiveServer:
         The sky's tracts; all of DP0.2's by default.
     token
         Bearer token that every request but those for capabilities and availability needs.
+    limits
+        What its queries and their results may take of the disk.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class ArchiveServer:
         faults: Faults = _NO_FAULTS,
         tracts: tuple[int, ...] | None = None,
         token: str | None = None,
+        limits: DiskLimits = DEFAULT_LIMITS,
     ) -> None:
         self._data_dir = data_dir
         self._density = density
@@ -70,6 +75,7 @@ class ArchiveServer:
         self._faults = faults
         self._tracts = tracts
         self._token = token
+        self._limits = limits
         self._archive: QueryService | None = None
         self._server_folder: ServerFolder | None = None
         self._server: uvicorn.Server | None = None
@@ -144,7 +150,7 @@ class ArchiveServer:
 
     def _open_archive(self) -> QueryService:
         sky_folder = self._data_dir / "sky"
-        sky_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(sky_folder)
         sky = SkyStore(sky_folder, density=self._density, tracts=self._tracts)
         identity = (
             f"Embedded archive, simulated: a DC2-like sky (density {sky.density:g}, seed {sky.seed}, "
@@ -158,9 +164,20 @@ class ArchiveServer:
             booleans_as_short=self._profile.booleans_as_short,
         )
         patches = coadd_patches()
-        engine = Engine(schema, sky, patches, sky_folder=sky_folder, scratch_folder=server_folder.scratch_folder)
+        engine = Engine(
+            schema,
+            sky,
+            patches,
+            sky_folder=sky_folder,
+            scratch_folder=server_folder.scratch_folder,
+            spill_bytes=self._limits.spill_bytes,
+        )
         footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
-        jobs = JobStore(server_folder.jobs_folder, execution_duration=self._profile.execution_limit_seconds)
+        jobs = JobStore(
+            server_folder.jobs_folder,
+            execution_duration=self._profile.execution_limit_seconds,
+            limits=self._limits,
+        )
         archive = QueryService(engine, schema, footprint, jobs, self._profile)
         archive.faults = self._faults
         return archive

@@ -78,7 +78,7 @@ def test_servers_that_start_at_once_on_an_empty_folder_list_the_same(start: Star
 
 def test_settings_come_from_the_environment_and_else_from_the_env_file(start: Start, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PHOTOZ_ARCHIVE_DENSITY=0.002\nPHOTOZ_ARCHIVE_DIR=elsewhere\n")
-    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "used"))
+    process = start(PHOTOZ_ARCHIVE_DIR=str(tmp_path / "used"), PHOTOZ_ARCHIVE_RESULT_GB="0.000001")
     service = pyvo.dal.TAPService(url_of(process))
     (description,) = service.search(
         "SELECT description FROM tap_schema.schemas WHERE schema_name = 'dp02_dc2_catalogs'"
@@ -86,6 +86,8 @@ def test_settings_come_from_the_environment_and_else_from_the_env_file(start: St
     assert "density 0.002" in description
     assert (tmp_path / "used" / "sky").is_dir()
     assert not (tmp_path / "elsewhere").exists()
+    job = service.submit_job("SELECT * FROM tap_schema.columns").run().wait()
+    assert "one result may take 1e-06 GB" in job.job.errorsummary.message.content
 
 
 def test_env_file_that_is_no_text_is_one_clear_line(start: Start, tmp_path: Path) -> None:
@@ -154,6 +156,7 @@ def test_without_the_extra_one_line_says_what_to_install(start: Start, tmp_path:
     [
         (["--data-dir", "used", "--density", "0"], "0<x<=1"),
         (["--data-dir", "used", "--density", "2"], "0<x<=1"),
+        (["--data-dir", "used", "--store-gb", "0"], "x>0"),
         (["--data-dir", "used", "--profile", "odd"], "'odd' is not one of"),
         (["--data-dir", "used", "--token-env", "NOWHERE"], "NOWHERE is empty"),
         (["--data-dir", "/proc/nowhere"], "cannot serve"),

@@ -40,6 +40,12 @@ def create(server: ArchiveServer, query: str = QUICK, **parameters: str) -> str:
     return str(response.headers["location"])
 
 
+def job_folder(data_dir: Path, job: str) -> Path:
+    """Return where a server on a folder keeps a job."""
+    [folder] = data_dir.glob(f"servers/*/jobs/{job.rpartition('/')[2]}")
+    return folder
+
+
 def phase(job: str) -> str:
     return requests.get(f"{job}/phase", timeout=30).text
 
