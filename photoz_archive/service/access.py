@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from photoz_archive.service.query_service import QueryService
+from photoz_archive.service.refusal import refusal
 
 _WINDOW_SECONDS: Final = 60
 # Results lie here for a service that redirects to them: open to all, and to no token.
@@ -42,23 +43,24 @@ class AccessMiddleware:
             return HTMLResponse(
                 "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
             )
-        if request.url.path.startswith(f"{BUCKET}/"):
+        if request.scope["path"].startswith(f"{BUCKET}/"):
             return self._bucket_refusal(request)
         if faults.unauthorized or not self._is_allowed(request):
-            return PlainTextResponse(
-                "Authentication is required: send a bearer token\n",
-                status_code=401,
-                headers={"WWW-Authenticate": 'Bearer realm="photoz-archive"'},
+            return refusal(
+                "Authentication is required: send a bearer token",
+                401,
+                {"WWW-Authenticate": 'Bearer realm="photoz-archive"'},
             )
         return self._rate_refusal()
 
     def _bucket_refusal(self, request: Request) -> Response | None:
         if "authorization" not in request.headers:
             return None
+        # A bucket is no part of the TAP service, and has no documents of TAP.
         return PlainTextResponse("Invalid credentials for this bucket\n", status_code=401)
 
     def _is_allowed(self, request: Request) -> bool:
-        if self._token is None or request.url.path in self._open:
+        if self._token is None or request.scope["path"] in self._open:
             return True
         scheme, _, sent = request.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), self._token.encode())
@@ -74,8 +76,8 @@ class AccessMiddleware:
             self._times.append(now)
             return None
         again = datetime.now(UTC) + timedelta(seconds=_WINDOW_SECONDS - (now - self._times[0]) + 1)
-        return PlainTextResponse(
-            f"Rate limit of {limit} requests a minute exceeded\n",
-            status_code=429,
-            headers={"Retry-After": format_datetime(again, usegmt=True), "X-RateLimit-Limit": str(limit)},
+        return refusal(
+            f"Rate limit of {limit} requests a minute exceeded; come back at the time of Retry-After",
+            429,
+            {"Retry-After": format_datetime(again, usegmt=True), "X-RateLimit-Limit": str(limit)},
         )

@@ -1,6 +1,8 @@
 """The HTTP routes of the service."""
 
 import asyncio
+import math
+import reprlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +11,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -27,12 +30,12 @@ from photoz_archive.service.errors import (
 )
 from photoz_archive.service.examples import examples_document
 from photoz_archive.service.jobs import FINAL, UwsJob
-from photoz_archive.service.parameters import collect, parse_query
+from photoz_archive.service.parameters import collect, moment, parse_query, whole_number
 from photoz_archive.service.query_service import QueryService
+from photoz_archive.service.refusal import VOTABLE, refusal
 from photoz_archive.service.votable import error_document
 
 _XML: Final = "text/xml"
-_VOTABLE: Final = "application/x-votable+xml"
 _ROOT: Final = "/tap"
 _POLL_SECONDS: Final = 0.05
 _DISCONNECT_POLL_SECONDS: Final = 1
@@ -49,7 +52,12 @@ class TapApplication:
         self._sync_slots = asyncio.Semaphore(8)
         self.starlette = Starlette(
             routes=list(self._routes()),
-            exception_handlers={AdqlError: self._refuse, ServiceError: self._refuse},
+            exception_handlers={
+                AdqlError: self._refuse,
+                ServiceError: self._refuse,
+                HTTPException: self._refuse_route,
+                Exception: self._fail,
+            },
         )
         self.starlette.add_middleware(AccessMiddleware, archive=archive, token=token, root=_ROOT)
 
@@ -130,10 +138,10 @@ class TapApplication:
         phase = asked.get("PHASE")
         jobs = [job for job in self._archive.jobs.all() if phase is None or job.phase.value == phase.upper()]
         if "AFTER" in asked:
-            after = _time(asked["AFTER"])
+            after = moment("AFTER", asked["AFTER"])
             jobs = [job for job in jobs if job.creation_time > after]
         if "LAST" in asked:
-            jobs = jobs[: _whole_number("LAST", asked["LAST"])]
+            jobs = jobs[: whole_number("LAST", asked["LAST"], at_most=len(jobs))]
         return Response(uws.job_list_document([(job, self._url(request, job)) for job in jobs]), media_type=_XML)
 
     async def _create(self, request: Request) -> Response:
@@ -152,10 +160,10 @@ class TapApplication:
         return Response(uws.job_document(job, self._url(request, job), self._profile), media_type=_XML)
 
     async def _wait(self, job: UwsJob, wait: str, phase: str | None) -> None:
-        """Block until the phase changes or the time is over (UWS 1.1 sec. 2.2.1.1)."""
+        """Block until the phase changes or the time is over; -1 is as long as we will (UWS 1.1 sec. 2.2.1.1)."""
         limit = self._profile.wait_limit_seconds
-        seconds = float(wait) if wait.lstrip("-").isdecimal() else limit
-        left = min(seconds, limit) if seconds >= 0 else limit
+        seconds = math.inf if wait.strip() == "-1" else whole_number("WAIT", wait, at_most=math.ceil(limit))
+        left = min(seconds, limit)
         before = job.phase
         if before in FINAL or (phase is not None and phase.upper() != before.value):
             return
@@ -178,7 +186,7 @@ class TapApplication:
         phase = (await _parameters(request)).get("PHASE", "").upper()
         action = {"RUN": self._archive.start, "ABORT": self._archive.abort}.get(phase)
         if action is None:
-            raise BadRequestError(f"PHASE is {phase!r}; expected RUN or ABORT")
+            raise BadRequestError(f"PHASE is {reprlib.repr(phase)}; expected RUN or ABORT")
         await run_in_threadpool(action, job)
         return self._see(request, job)
 
@@ -191,21 +199,22 @@ class TapApplication:
     async def _set_destruction(self, request: Request) -> Response:
         """Bring the destruction time forward; it is never put off."""
         job = self._find(request)
-        wanted = _time((await _parameters(request)).get("DESTRUCTION", ""))
+        wanted = moment("DESTRUCTION", (await _parameters(request)).get("DESTRUCTION", ""))
         await run_in_threadpool(partial(self._archive.jobs.change, job, destruction=min(wanted, job.destruction)))
         return self._see(request, job)
 
     async def _set_duration(self, request: Request) -> Response:
         """Shorten the time that the job may run; it is never lengthened. 0 asks for the most."""
         job = self._find(request)
-        wanted = _whole_number("EXECUTIONDURATION", (await _parameters(request)).get("EXECUTIONDURATION", ""))
+        sent = (await _parameters(request)).get("EXECUTIONDURATION", "")
         limit = self._profile.execution_limit_seconds
+        wanted = whole_number("EXECUTIONDURATION", sent, at_most=limit)
         await run_in_threadpool(
             partial(
                 self._archive.jobs.change,
                 job,
                 only_pending=True,
-                execution_duration=min(wanted, limit) if wanted else limit,
+                execution_duration=wanted or limit,
             )
         )
         return self._see(request, job)
@@ -230,7 +239,7 @@ class TapApplication:
         job = self._find(request)
         if job.error is None:
             raise NotFoundError(f"Job {job.id!r} is {job.phase.value} and has no error")
-        return Response(error_document(job.error), media_type=_VOTABLE)
+        return Response(error_document(job.error), media_type=VOTABLE)
 
     async def _part(self, request: Request) -> Response:
         job = self._find(request)
@@ -266,9 +275,25 @@ class TapApplication:
         status = error.status if isinstance(error, ServiceError) else self._profile.error_status
         if isinstance(error, QueryStoppedError):
             status = self._profile.sync_limit_status
-        elif request.url.path == f"{_ROOT}/sync" and not isinstance(error, InsufficientStorageError):
+        elif request.scope["path"] == f"{_ROOT}/sync" and not isinstance(error, InsufficientStorageError):
             status = self._profile.error_status
-        return Response(error_document(self._archive.message(error)), status_code=status, media_type=_VOTABLE)
+        return refusal(self._archive.message(error), status)
+
+    async def _refuse_route(self, request: Request, error: Exception) -> Response:
+        """Answer what the router, or the reader of forms, refuses."""
+        if not isinstance(error, HTTPException):
+            raise error
+        path = request.scope["path"]
+        words = {
+            404: f"There is nothing at {path}; what the service has is listed at {_ROOT}/capabilities",
+            405: f"{path} takes no {request.method}; it takes {(error.headers or {}).get('Allow', 'others')}",
+        }
+        return refusal(words.get(error.status_code, error.detail), error.status_code, error.headers)
+
+    async def _fail(self, request: Request, error: Exception) -> Response:
+        """Answer where something unexpected happened, which the server logs; its words are not for the client."""
+        del request, error
+        return refusal("The archive failed to answer; its log says why", 500)
 
 
 class _FinishedResponse(StreamingResponse):
@@ -289,30 +314,22 @@ async def _parameters(request: Request) -> dict[str, str]:
     """Return the parameters of the URL and of the form together, names in upper case."""
     pairs = list(request.query_params.multi_items())
     if request.method == "POST":
-        form = await request.form()
+        try:
+            form = await request.form()
+        except UnicodeError as error:
+            raise BadRequestError("The form is not in the character set that it names") from error
         pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     return collect(pairs)
 
 
 def _absolute(request: Request, path: str) -> str:
-    return str(request.url.replace(path=path, query="", fragment=""))
+    try:
+        return str(request.url.replace(path=path, query="", fragment=""))
+    except ValueError as error:
+        raise BadRequestError("The header Host is not the name of a host") from error
 
 
 def _other_host(url: URL) -> URL | None:
     """Return the same URL under another name of this machine, or None where it has none."""
     other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(url.hostname or "")
     return None if other is None else url.replace(hostname=other)
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequestError(f"Time is {text!r}; expected ISO 8601, as 2026-01-31T12:00:00Z") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _whole_number(name: str, text: str) -> int:
-    if not text.isdecimal():
-        raise BadRequestError(f"{name} is {text!r}; expected a whole number")
-    return int(text)

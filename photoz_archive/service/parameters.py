@@ -1,9 +1,12 @@
 """A request's parameters as one checked object: names in any case, values as TAP 1.1 has them."""
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from photoz_archive.service.errors import BadRequestError
+from photoz_archive.service.fields import xml_text
 from photoz_archive.service.formats import Format, find_format
 from photoz_archive.service.profile import Profile
 
@@ -20,8 +23,51 @@ class QueryRequest:
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the parameters under upper-case names; of one sent twice the last counts."""
-    return {name.upper(): value for name, value in pairs}
+    """Return the parameters under upper-case names; of one sent twice the last counts.
+
+    Raises
+    ------
+    BadRequestError
+        One has characters that XML 1.0 cannot hold, in which jobs are told.
+    """
+    collected = {name.upper(): value for name, value in pairs}
+    for name, value in collected.items():
+        if xml_text(text := name + value) != text:
+            raise BadRequestError(f"{reprlib.repr(name)} has control characters; expected text")
+    return collected
+
+
+def whole_number(name: str, text: str, *, at_most: int) -> int:
+    """Return the whole number that a parameter is, or ``at_most`` where it is more, of any length.
+
+    Raises
+    ------
+    BadRequestError
+        It is none.
+    """
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()):
+        raise BadRequestError(f"{name} is {reprlib.repr(text)}; expected a whole number, 0 or more")
+    digits = digits.lstrip("0") or "0"
+    # Python reads no number of thousands of digits.
+    return at_most if len(digits) > len(str(at_most)) else min(int(digits), at_most)
+
+
+def moment(name: str, text: str) -> datetime:
+    """Return the time that a parameter is, in UTC; a time without a zone is UTC (DALI 1.1 sec. 3.3.3).
+
+    Raises
+    ------
+    BadRequestError
+        It is none, or is before or after all years that have four digits.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequestError(
+            f"{name} is {reprlib.repr(text)}; expected a time in ISO 8601, as 2026-01-31T12:00:00Z"
+        ) from error
 
 
 def parse_query(parameters: dict[str, str], profile: Profile) -> QueryRequest:
@@ -51,6 +97,4 @@ def _max_rows(parameters: dict[str, str], profile: Profile) -> int:
     text = parameters.get("MAXREC")
     if text is None or not text.strip():
         return profile.default_maxrec
-    if not text.strip().isdecimal():
-        raise BadRequestError(f"MAXREC is {text!r}; expected a whole number, 0 or more")
-    return min(int(text), profile.hard_maxrec)
+    return whole_number("MAXREC", text, at_most=profile.hard_maxrec)

@@ -130,8 +130,9 @@ def test_service_is_hidden(
     for path in ("/capabilities", "/sync", "/async", "/nowhere"):
         response = requests.get(archive.url + path, timeout=30)
         assert response.status_code == status
-        assert "<VOTABLE" not in response.text
         assert ("<html" in response.text) == faults.html
+        assert ("<VOTABLE" in response.text) == faults.unauthorized
+        assert "Authentication is required" in response.text or faults.html
 
 
 def test_tap_schema_is_served_well_while_results_are_not(
