@@ -39,6 +39,7 @@ _BUSY_STATUSES: Final = frozenset({429, 503})
 _MISSING_STATUSES: Final = frozenset({404, 410})
 _PROXY_STATUSES: Final = frozenset({407, 502, 503, 504})
 _UPGRADE_STATUS: Final = 426
+_FULL_STATUS: Final = 507
 # What nginx, Apache, Tomcat and Go's server answer to plain http at a port of https.
 _WANTS_TLS: Final = re.compile(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|port requires TLS|"
@@ -49,6 +50,10 @@ _HARMLESS_METHODS: Final = frozenset({"GET", "HEAD"})
 
 _REDIRECT_HINT: Final = "It was not followed: check the URL (PHOTOZ_TAP_URL), and whom it belongs to."
 _PROXY_HINT: Final = "Check HTTP_PROXY and HTTPS_PROXY, and name in NO_PROXY what needs none; it was tried again."
+_FULL_HINT: Final = (
+    "Nothing is wrong with the request, but it was not sent again (RFC 4918): delete jobs that are done with, or "
+    "have its operator make room."
+)
 _WITHHELD_HINT: Final = (
     "A token never goes over plain http to another machine: give an https URL in PHOTOZ_TAP_URL."
 )
@@ -385,6 +390,8 @@ class ArchiveSession(requests.Session):
             return Missing(reason, status=status)
         failure = documents.failure(reason, otherwise=Rejected)
         failure.status = status
+        if status == _FULL_STATUS and type(failure) is Rejected:
+            failure.hint = _FULL_HINT
         return failure
 
 

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from photoz_assets.tap import hosts, transport
-from photoz_assets.tap.errors import ArchiveError, Busy, Missing, Protocol, Rejected, Transient, Unauthorized
+from photoz_assets.tap.errors import (
+    ArchiveError,
+    Busy,
+    Missing,
+    Protocol,
+    Rejected,
+    TooLarge,
+    Transient,
+    Unauthorized,
+)
+from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession, retry_after_seconds
 from photoz_assets_tests.tap.documents import error_document
 from photoz_assets_tests.tap.faulty_server import Answer, FaultyServer, HurriedClock, tls_server
@@ -147,6 +157,7 @@ def test_user_agent_names_program_and_purpose(server: FaultyServer) -> None:
         (502, Transient),
         (503, Busy),
         (504, Transient),
+        (507, Rejected),
     ],
 )
 def test_status_becomes_its_error(server: FaultyServer, status: int, error: type[ArchiveError]) -> None:
@@ -207,6 +218,22 @@ def test_429_carries_when_to_come_back(server: FaultyServer) -> None:
     with pytest.raises(Transient) as caught:
         ArchiveSession(server.base).document(f"{server.base}/tap")
     assert caught.value.retry_after_seconds == 7
+
+
+def test_archive_without_room_says_what_to_do_and_is_not_asked_again(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=507, body=error_document("The store is full")))
+    session = ArchiveSession(server.base)
+    with pytest.raises(Rejected, match="The store is full") as caught:
+        Retrying(policy=RetryPolicy())(lambda: session.document(f"{server.base}/tap"))
+    assert "Nothing is wrong with the request" in str(caught.value)
+    assert "delete jobs" in str(caught.value)
+    assert len(server.requests) == 1
+
+
+def test_archive_without_room_for_a_result_of_that_size_is_told_by_its_words(server: FaultyServer) -> None:
+    server.answer("GET", "/tap", Answer(status=507, body=error_document("The query's results are too large")))
+    with pytest.raises(TooLarge, match="fewer columns"):
+        ArchiveSession(server.base).document(f"{server.base}/tap")
 
 
 def test_redirect_loop_ends(server: FaultyServer) -> None:
