@@ -106,10 +106,14 @@ class Runs:
         selection: SelectionResource | None = None,
         butler: ButlerResource | None = None,
         config: dict[str, Any] | None = None,
+        resources: dict[str, dict[str, Any]] | None = None,
         tags: dict[str, str] | None = None,
         job: str = "demo",
     ) -> Run:
-        """Materialize some assets of a job, or all of it, in one run, failing or not."""
+        """Materialize some assets of a job, or all of it, in one run, failing or not.
+
+        ``config`` and ``resources`` are of the run: of assets and of resources, by name.
+        """
         definitions = build_definitions(
             resources={
                 "archive": ArchiveResource(url=self.url),
@@ -118,10 +122,13 @@ class Runs:
                 "selection": selection or SelectionResource(),
             }
         )
-        ops = {name: {"config": settings} for name, settings in (config or {}).items()}
+        run_config = {
+            kind: {name: {"config": settings} for name, settings in (configured or {}).items()}
+            for kind, configured in {"ops": config, "resources": resources}.items()
+        }
         return Run(
             definitions.resolve_job_def(job).execute_in_process(
-                run_config={"ops": ops},
+                run_config=run_config,
                 instance=self.instance,
                 partition_key=str(tract) if tract else None,
                 asset_selection=[dg.AssetKey(asset) for asset in assets] or None,

@@ -13,14 +13,15 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from photoz_assets.environment import data_dir, named_folder
+from photoz_assets.environment import SettingError, data_dir, named_folder
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.lake.tables import read_tables
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
+from photoz_assets.orchestration.declared import declared
 from photoz_assets.text import code_span, fenced, one_line
 
 if TYPE_CHECKING:
@@ -33,11 +34,19 @@ Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 
 
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
-    """The lake that a run reads and writes."""
+    """The lake that a run reads and writes: its location's, whatever a run's configuration says."""
 
     data_dir: str | None = Field(
-        default=None, description="Folder of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout"
+        default=None,
+        description="Folder of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout. For definitions: "
+        "a run that configures another is refused",
     )
+
+    _declared: dict[str, str | None] = PrivateAttr(default_factory=dict)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take note of what the location's definitions say."""
+        self._declared = {"data_dir": declared(context, "data_dir")}
 
     def open(self) -> Lake:
         """Return the lake, resolved now.
@@ -45,9 +54,19 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         Raises
         ------
         SettingError
-            What is configured is no folder on this machine.
+            What is configured is no folder on this machine, or the run configures another than its location has.
         """
-        return Lake(named_folder(self.data_dir) if self.data_dir else data_dir())
+        own, asked = (_folder(each) for each in (self._declared.get("data_dir", self.data_dir), self.data_dir))
+        if asked != own:
+            raise SettingError(
+                f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "
+                f"set PHOTOZ_DATA_DIR={asked} for the location instead"
+            )
+        return Lake(own)
+
+
+def _folder(named: str | None) -> Path:
+    return named_folder(named) if named else data_dir()
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

@@ -15,6 +15,7 @@ from photoz_assets.butler.repository import ButlerError, Repository
 from photoz_assets.environment import SettingError
 from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.declared import declared
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
@@ -119,13 +120,21 @@ def _is_of_origin(url: str, named: str | None) -> bool:
 
 
 class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
-    """The Butler repository that a run reads, if there is one."""
+    """The Butler repository that a run reads, if any: its location's, whatever a run's configuration says."""
 
     repository: str | None = Field(
-        default=None, description="Folder or URL of the repository; by default PHOTOZ_BUTLER_REPOSITORY"
+        default=None,
+        description="Folder or URL of the repository; by default PHOTOZ_BUTLER_REPOSITORY. For definitions: a run "
+        "that configures another is refused",
     )
     collections: list[str] = Field(default=["2.2i/runs/DP0.2"], description="Collections to search, in this order")
     skymap: str = Field(default="DC2", description="Name of the skymap that tracts are of")
+
+    _declared: dict[str, str | None] = PrivateAttr(default_factory=dict)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take note of what the location's definitions say."""
+        self._declared = {"repository": declared(context, "repository")}
 
     def open(self) -> Repository:
         """Open the repository; whoever opens it closes it.
@@ -136,13 +145,20 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
         Raises
         ------
         ButlerError
-            The client is not installed, nothing is configured, or the repository cannot be opened.
+            The client is not installed, nothing is configured, the run configures another repository than its
+            location has, or it cannot be opened.
         """
         named = environment.butler_repository()
         location = self.repository or named
+        own = self._declared.get("repository", self.repository) or named
+        if location != own:
+            raise ButlerError(
+                f"this run's configuration asks for the repository {location}, but a run keeps to its location's, "
+                f"{own or 'which has none'}: set PHOTOZ_BUTLER_REPOSITORY={location} for the location instead"
+            )
         if location != named and environment.has_butler_token():
             raise ButlerError(
-                f"the repository {location} of this run's configuration is another than PHOTOZ_BUTLER_REPOSITORY, "
+                f"the repository {location} of the definitions is another than PHOTOZ_BUTLER_REPOSITORY, "
                 "and the client would send it the token: set PHOTOZ_BUTLER_REPOSITORY to it, or unset the token"
             )
         return Repository.open(

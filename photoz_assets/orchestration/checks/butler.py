@@ -6,6 +6,7 @@ import dagster as dg
 
 from photoz_assets.orchestration.check_results import check_result
 from photoz_assets.orchestration.checks.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
+from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
 
@@ -22,7 +23,8 @@ with warnings.catch_warnings():
     def agrees_with_tap(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         """Compare the tract's two tables in the lake."""
         tract = int(context.partition_key)
-        galaxies = lake.open().table("matched_galaxies", tract)
-        if not galaxies.exists():
-            return check_result(AGREES_WITH_TAP, nothing_to_compare(tract))
-        return check_result(AGREES_WITH_TAP, compare_doors(lake.open().table("object_table", tract), galaxies))
+        with as_dagster_failure():
+            store = lake.open()
+            objects, galaxies = (store.table(asset, tract) for asset in ("object_table", "matched_galaxies"))
+            verdict = compare_doors(objects, galaxies) if galaxies.exists() else nothing_to_compare(tract)
+        return check_result(AGREES_WITH_TAP, verdict)
