@@ -109,7 +109,12 @@ def archive_job(
     with ExitStack() as stack:
         record = stack.enter_context(
             job_record(
-                run.lake.jobs, name=query.name, adql=query.adql, archive_url=run.client.url, run_id=run.run_id
+                run.lake.jobs,
+                name=query.name,
+                adql=query.adql,
+                archive_url=run.client.url,
+                run_id=run.run_id,
+                listing=query.listing,
             )
         )
         with slot(

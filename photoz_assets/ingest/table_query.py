@@ -31,6 +31,8 @@ class TableQuery:
         Makes the columns of the spec of those that were selected.
     part
         Which part of the table this is, in words.
+    listing
+        What the lake's listing of the sky says of what is asked, for the provenance (``lake.freshness``).
     annotate
         Adds to the provenance what the rows told, once all have come.
     split
@@ -44,6 +46,7 @@ class TableQuery:
     transform: Transform
     scope: Scope = field(default_factory=Scope)
     part: str | None = None
+    listing: str | None = None
     annotate: Callable[[Provenance], Provenance] = _unchanged
     split: Callable[[], tuple["TableQuery", ...]] = tuple
 

@@ -140,6 +140,7 @@ class TapIngest(ArchiveRun):
                         archive=identity,
                         selection=query.scope.selection,
                         tract=query.scope.tract,
+                        listing=query.listing,
                         run_id=self.run_id,
                         adql=query.adql,
                         job_url=job.url,

@@ -4,7 +4,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from photoz_assets.ingest.table_query import QueryLimits, TableQuery
@@ -86,12 +85,16 @@ def fetch_tract(
     )
     # Before the archive is asked: what changes there from now on may not be in the answer.
     listing = listed_as(lake, tract)
-    query = tract_query(client, selection, tract)
-    return ingest.fetch_table(replace(query, annotate=lambda provenance: replace(provenance, listing=listing)))
+    return ingest.fetch_table(tract_query(client, selection, tract, listing=listing))
 
 
-def tract_query(client: TapClient, selection: Selection, tract: int, strip: Strip = WHOLE) -> TableQuery:
-    """Return the query for a tract's matched galaxies, or for a strip of it, in the dialect of an archive."""
+def tract_query(
+    client: TapClient, selection: Selection, tract: int, strip: Strip = WHOLE, *, listing: str | None = None
+) -> TableQuery:
+    """Return the query for a tract's matched galaxies, or for a strip of it, in the dialect of an archive.
+
+    ``listing`` is what the lake's listing of the sky says of the tract.
+    """
     dialect = _dialect(client)
     return TableQuery(
         spec=MATCHED_GALAXIES,
@@ -100,7 +103,8 @@ def tract_query(client: TapClient, selection: Selection, tract: int, strip: Stri
         count_adql=matched_galaxies_count_query(tract, selection, dialect, strip),
         transform=with_magnitudes,
         part=None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}",
-        split=lambda: tuple(tract_query(client, selection, tract, half) for half in strip.halves),
+        listing=listing,
+        split=lambda: tuple(tract_query(client, selection, tract, half, listing=listing) for half in strip.halves),
     )
 
 

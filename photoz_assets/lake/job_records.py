@@ -1,7 +1,8 @@
 """Records of the archive jobs that are under way, so that a restarted run need not pay for a query twice.
 
 A record is a lock: its owner holds it while it lives. Only a record whose owner is dead can be taken over,
-and only for the same query at the same service. It holds no token.
+and only for the same query at the same service, asked while the lake held the same listing of the sky: what was
+asked before the archive changed is not given out as asked after it. It holds no token.
 """
 
 import hashlib
@@ -35,7 +36,9 @@ class JobRecord:
 
 
 @contextmanager
-def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: str) -> Iterator[JobRecord]:
+def job_record(
+    folder: Path, *, name: str, adql: str, archive_url: str, run_id: str, listing: str | None = None
+) -> Iterator[JobRecord]:
     """Own the record of a query's job for the time of a block, then remove it.
 
     It stays behind if the block fails and leaves its job with the archive: whoever asks next takes that over.
@@ -46,8 +49,9 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
         Where the records lie; made if missing.
     name
         What the query is for, as a part of a file name.
-    adql, archive_url
-        The query and the service, which make two jobs interchangeable.
+    adql, archive_url, listing
+        The query, the service, and what the lake's listing of the sky says of what is asked (``freshness``), which
+        make two jobs interchangeable.
     run_id
         The run that owns the job.
 
@@ -57,7 +61,8 @@ def job_record(folder: Path, *, name: str, adql: str, archive_url: str, run_id: 
         With the ``job_url`` of a dead run's job for the same query, where there is one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(f"{archive_url}\n{adql}".encode()).hexdigest()[:16]
+    question = "\n".join(filter(None, (archive_url, adql, listing)))
+    digest = hashlib.sha256(question.encode()).hexdigest()[:16]
     lock, job_url = _inherit(folder, f"{name}-{digest}-*{_SUFFIX}")
     path = folder / f"{name}-{digest}-{uuid.uuid4().hex}{_SUFFIX}"
     if lock is None:

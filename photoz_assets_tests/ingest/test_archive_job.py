@@ -1,17 +1,24 @@
-"""A job on record is gone on with only if it is the query's own."""
+"""A job on record is gone on with only if it is the query's own, asked of the sky as it is listed now."""
 
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import requests
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest import fetch_tract
 from photoz_assets.ingest.tract import tract_query
+from photoz_assets.lake.freshness import listed_as
 from photoz_assets.lake.job_records import job_record
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.writing import write_rows
+from photoz_assets.survey.contracts import SKYINFO
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
+from photoz_assets_tests.runs import Runs
 
 TRACT = 3638
 
@@ -21,7 +28,14 @@ def _leave_on_record(client: TapClient, lake: Lake, adql: str) -> str:
     query = tract_query(client, Selection(), TRACT)
     job = client.submit(adql, maxrec=1_000_000)
     job.run()
-    on_record = job_record(lake.jobs, name=query.name, adql=query.adql, archive_url=client.url, run_id="died")
+    on_record = job_record(
+        lake.jobs,
+        name=query.name,
+        adql=query.adql,
+        archive_url=client.url,
+        run_id="died",
+        listing=listed_as(lake, TRACT),
+    )
     with suppress(KeyboardInterrupt), on_record as record:
         record.note(job.url)
         raise KeyboardInterrupt
@@ -46,3 +60,23 @@ def test_job_of_another_query_is_left_alone_and_the_tract_asked_anew(
     assert [line for line in said if "is of another query" in line]
     assert requests.get(other, timeout=10).status_code == 200
     assert list(lake.jobs.iterdir()) == []
+
+
+def test_job_that_was_asked_before_the_archive_changed_is_not_what_a_later_run_gives_out(
+    filled: Runs,
+) -> None:
+    client, lake = TapClient(filled.url), filled.lake
+    left = _leave_on_record(client, lake, tract_query(client, Selection(), TRACT).adql)
+    _list_one_object_more(lake)
+    table = fetch_tract(client, lake, Selection(), TRACT)
+    assert table.provenance.job_url != left
+    assert table.provenance.listing == listed_as(lake, TRACT)
+    client.attach(left, owned=True).close()
+
+
+def _list_one_object_more(lake: Lake) -> None:
+    """Put a listing of the sky into the lake by which the tract has changed."""
+    listed = pq.ParquetFile(lake.table("skyinfo")).read()
+    num = pc.add(listed.column("num"), pc.equal(listed.column("tract"), TRACT).cast(pa.int64()))
+    rows = listed.set_column(listed.schema.get_field_index("num"), listed.schema.field("num"), num)
+    write_rows(lake, SKYINFO, [rows.cast(SKYINFO.schema)], lake.provenance("skyinfo"))

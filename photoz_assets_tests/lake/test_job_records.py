@@ -10,9 +10,11 @@ from photoz_assets.lake.job_records import job_record
 URL = "http://archive/tap"
 
 
-def _left_by_the_dead(folder: Path, adql: str) -> None:
+def _left_by_the_dead(folder: Path, adql: str, listing: str | None = None) -> None:
     """Leave a record as a killed process does: filled, and held by nobody."""
-    with job_record(folder, name="galaxies-3638", adql=adql, archive_url=URL, run_id="dead") as record:
+    with job_record(
+        folder, name="galaxies-3638", adql=adql, archive_url=URL, run_id="dead", listing=listing
+    ) as record:
         record.note("http://archive/tap/async/1")
         [path] = folder.iterdir()
         text = path.read_text()
@@ -30,6 +32,19 @@ def test_record_of_a_dead_run_is_taken_over_for_the_same_question(
     _left_by_the_dead(tmp_path, "SELECT 1")
     with job_record(tmp_path, name="galaxies-3638", adql=adql, archive_url=url, run_id="next") as record:
         assert record.job_url == ("http://archive/tap/async/1" if inherits else None)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "inherits"), [("one", "one", True), ("one", "another", False), (None, "one", False)]
+)
+def test_record_of_a_job_that_was_asked_under_another_listing_is_not_taken_over(
+    tmp_path: Path, then: str | None, now: str, *, inherits: bool
+) -> None:
+    _left_by_the_dead(tmp_path, "SELECT 1", then)
+    with job_record(
+        tmp_path, name="galaxies-3638", adql="SELECT 1", archive_url=URL, run_id="next", listing=now
+    ) as record:
+        assert (record.job_url is not None) is inherits
 
 
 def test_record_of_a_job_that_was_left_with_the_archive_is_kept_for_the_next(tmp_path: Path) -> None:
