@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Final, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
@@ -20,8 +19,8 @@ from photoz_assets.lake.provenance import (
     Footer,
     InvalidTableFileError,
     Provenance,
-    damage_errors,
     read_footer,
+    read_rows,
 )
 from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
@@ -84,8 +83,7 @@ class Listing:
             provenance = lake.provenance("skyinfo")
             self._seen = dict(provenance.changes_seen)
             self._archive = provenance.archive
-            with damage_errors(path):
-                self._before = _counts(pq.ParquetFile(path).read(columns=list(_COUNTED)))
+            self._before = _counts(read_rows(path, _COUNTED))
         self._now: _Counts = {}
 
     def count(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -135,8 +133,7 @@ class _StoredListing:
         # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
         with suppress(InvalidTableFileError, FileNotFoundError, NotADirectoryError):
             provenance = lake.provenance("skyinfo")
-            with damage_errors(path):
-                listed = _counts(pq.ParquetFile(path).read(columns=list(_COUNTED)))
+            listed = _counts(read_rows(path, _COUNTED))
             for (tract, patch), number in listed.items():
                 counts.setdefault(tract, {})[patch] = number
             archive = provenance.archive.fingerprint if provenance.archive else ""

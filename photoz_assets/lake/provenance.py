@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -282,20 +282,45 @@ def read_provenance(path: Path) -> Provenance:
     return _provenance(path, _metadata(path))
 
 
-def verify_rows(path: Path) -> None:
+def carried_provenance(table: pa.Table) -> Provenance:
+    """Return where the rows of a stored file came from, of the table that was read from it.
+
+    Raises
+    ------
+    InvalidTableFileError
+        The table carries no provenance that makes sense.
+    """
+    return _read_provenance("the table", table.schema.metadata or {})
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of a stored file, by default all, holding their pages against their checksums.
+
+    Raises
+    ------
+    FileNotFoundError, InvalidTableFileError
+        As ``verify_rows``.
+    """
+    require_regular(path)
+    with damage_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read(columns=columns)
+
+
+def verify_rows(path: Path) -> Footer:
     """Read all of a stored file, footer and rows, holding its pages against their checksums.
 
-    Files of versions without checksums are only seen to be readable.
+    Files of versions without checksums are only seen to be readable. DuckDB looks at no checksum.
 
     Raises
     ------
     FileNotFoundError, InvalidTableFileError
         As ``read_footer``, also if rows are damaged.
     """
-    read_footer(path)
+    footer = read_footer(path)
     with damage_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
+    return footer
 
 
 def require_regular(path: Path) -> None:
@@ -321,15 +346,19 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
 
 def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
-    facts = metadata.metadata or {}
+    return _read_provenance(str(path), metadata.metadata or {})
+
+
+def _read_provenance(name: str, facts: Mapping[bytes, bytes]) -> Provenance:
+    """Read what stands in the metadata of what is called by a name."""
     if PROVENANCE_KEY not in facts:
         raise InvalidTableFileError(
-            f"{path} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
+            f"{name} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
         )
     try:
         return Provenance.from_json(facts[PROVENANCE_KEY].decode())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, PhotozError) as error:
-        raise InvalidTableFileError(f"{path} carries a provenance that makes no sense: {_ADVICE}") from error
+        raise InvalidTableFileError(f"{name} carries a provenance that makes no sense: {_ADVICE}") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ last folder alone says the tract. Files that may be replaced while they are read
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import duckdb
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, read_footer, require_regular
+from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, require_regular, verify_rows
 from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.survey.table import Contract
 
@@ -27,6 +28,17 @@ class OtherColumnsError(PhotozError):
 
 class UnreadablePathError(PhotozError):
     """DuckDB cannot be told to read this one file."""
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """Rows out of stored files, read when they are asked for, and where these very rows came from.
+
+    ``sources`` has the provenance of each file, whatever is published in its place meanwhile.
+    """
+
+    rows: duckdb.DuckDBPyRelation
+    sources: tuple[Provenance, ...]
 
 
 def open_tables(
@@ -51,25 +63,33 @@ def open_tables(
     return connection.sql(tables_sql(connection, files, tract_column=tract_column))
 
 
-def read_tables(lake: Lake, files: Sequence[Path], *, tract_column: bool = False) -> duckdb.DuckDBPyRelation:
-    """Return the rows of some files of a lake as one relation, of the versions that are there now.
+def read_tables(lake: Lake, files: Sequence[Path], *, tract_column: bool = False) -> StoredTable:
+    """Return the rows of some files of a lake as one table, of the versions that are there now.
 
-    Parameters and errors are those of ``open_tables``.
+    All of them are seen to be whole first, since DuckDB takes damaged values that can be decoded for data.
+    Parameters are those of ``open_tables``.
+
+    Raises
+    ------
+    UnreadablePathError, FileNotFoundError, InvalidTableFileError
+        As ``open_tables`` and ``verify_rows``.
     """
-    return open_tables(duckdb.connect(), snapshot(lake, files), tract_column=tract_column)
+    held = snapshot(lake, files)
+    sources = tuple(verify_rows(path).provenance for path in held)
+    return StoredTable(open_tables(duckdb.connect(), held, tract_column=tract_column), sources)
 
 
 def read_source(path: Path, contract: Contract) -> Provenance:
-    """Return the provenance of a stored file of which another table is to be made.
+    """Return the provenance of a stored file of which another table is to be made, once it is seen to be whole.
 
     Raises
     ------
     OtherColumnsError
         Its columns are not the contract's.
     FileNotFoundError, InvalidTableFileError
-        As ``read_footer``.
+        As ``verify_rows``.
     """
-    footer = read_footer(path)
+    footer = verify_rows(path)
     if differences := contract.differences(footer.schema):
         raise OtherColumnsError(
             f"{in_place(str(path))}: columns differ from the contract's: {differences}: materialize "

@@ -40,6 +40,12 @@ def as_dagster_failure() -> Iterator[None]:
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         # It spills to the disk what exceeds its memory, and advises at length when it cannot.
         raise _disk_failure(f" DuckDB: {_first_line(error)}") from error
+    except duckdb.Error as error:
+        raise dg.Failure(
+            f"DuckDB cannot read what is stored: {_first_line(error)}: `photoz status --verify` names damaged "
+            f"files; if there is none, materialize again what this is made of. {STAYS}.",
+            allow_retries=False,
+        ) from error
 
 
 def _damaged(error: Exception) -> dg.Failure:

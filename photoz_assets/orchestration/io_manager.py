@@ -17,11 +17,13 @@ from pydantic import Field, PrivateAttr
 
 from photoz_assets.environment import SettingError, data_dir, named_folder
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
-from photoz_assets.lake.tables import read_tables
+from photoz_assets.lake.provenance import read_provenance, read_rows
+from photoz_assets.lake.snapshot import snapshot
+from photoz_assets.lake.tables import StoredTable, read_tables
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.orchestration.declared import declared
+from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.text import code_span, fenced, one_line
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _PREVIEW_ROWS: Final = 2
 _CELL_CHARACTERS: Final = 40
 
-Stored: TypeAlias = Union[duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
+Stored: TypeAlias = Union[StoredTable, duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 
 
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
@@ -89,34 +91,31 @@ class LakeIOManager(dg.ConfigurableIOManager):
         Returns
         -------
         Stored
-            A ``duckdb.DuckDBPyRelation``, which is lazy, a ``pyarrow.Table`` or a ``pandas.DataFrame``.
+            A ``duckdb.DuckDBPyRelation``, which is lazy, a ``StoredTable`` of one and its provenance, a
+            ``pyarrow.Table`` or a ``pandas.DataFrame``.
 
         Raises
         ------
         dagster.Failure
             The lake does not hold it, or its file is damaged.
         dagster.DagsterInvariantViolationError
-            The annotation is none of the three types.
+            The annotation is none of these types.
         """
         wanted = context.dagster_type.typing_type
         read = _READERS.get(_qualified(wanted))
         if read is None:
             raise dg.DagsterInvariantViolationError(
-                f"input {context.name}: annotate it with duckdb.DuckDBPyRelation, pyarrow.Table or "
+                f"input {context.name}: annotate it with duckdb.DuckDBPyRelation, StoredTable, pyarrow.Table or "
                 f"pandas.DataFrame, not {wanted}"
             )
-        files = self._files(context)
-        try:
-            for path in files:
-                read_provenance(path)
-            return read(self.lake.open(), files)
-        except InvalidTableFileError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+        with as_dagster_failure():
+            lake = self.lake.open()
+            return read(lake, self._files(lake, context))
 
-    def _files(self, context: dg.InputContext) -> list[Path]:
+    def _files(self, lake: Lake, context: dg.InputContext) -> list[Path]:
         asset = context.asset_key.path[-1]
         tracts = [int(key) for key in context.asset_partition_keys] if context.has_asset_partitions else [None]
-        files = [self.lake.open().table(asset, tract) for tract in tracts]
+        files = [lake.table(asset, tract) for tract in tracts]
         if missing := [str(path) for path in files if not path.exists()]:
             raise dg.Failure(
                 f"{asset} is not in the lake: no {', '.join(missing)}. Materialize {asset} first",
@@ -125,16 +124,21 @@ class LakeIOManager(dg.ConfigurableIOManager):
         return files
 
 
-def _relation(lake: Lake, files: list[Path]) -> duckdb.DuckDBPyRelation:
+def _stored(lake: Lake, files: list[Path]) -> StoredTable:
     return read_tables(lake, files, tract_column=len(files) > 1)
+
+
+def _relation(lake: Lake, files: list[Path]) -> duckdb.DuckDBPyRelation:
+    return _stored(lake, files).rows
 
 
 def _table(lake: Lake, files: list[Path]) -> pa.Table:
     if len(files) > 1:
         return _relation(lake, files).to_arrow_table()
     # Of one file, not through DuckDB: its schema with units and provenance stays.
-    with damage_errors(files[0]):
-        return pq.ParquetFile(files[0]).read()
+    [held] = snapshot(lake, files)
+    read_provenance(held)
+    return read_rows(held)
 
 
 def _frame(lake: Lake, files: list[Path]) -> "pd.DataFrame":
@@ -149,6 +153,7 @@ def _qualified(wanted: type) -> str:
 
 # By name, so that pandas, which takes a third of a second to load, is loaded only by who uses it.
 _READERS: Final[Mapping[str, Callable[[Lake, list[Path]], Stored]]] = {
+    _qualified(StoredTable): _stored,
     _qualified(duckdb.DuckDBPyRelation): _relation,
     _qualified(pa.Table): _table,
     "pandas.DataFrame": _frame,

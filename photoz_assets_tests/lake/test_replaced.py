@@ -105,7 +105,7 @@ def test_all_columns_of_a_relation_are_of_one_version(lake: Lake, versions: list
     files = lake.files("matched_galaxies")
     with republished(lake, versions):
         for _ in range(QUERIES // 40):
-            table = read_tables(lake, files, tract_column=True).to_arrow_table()
+            table = read_tables(lake, files, tract_column=True).rows.to_arrow_table()
             rows = duckdb.from_arrow(table).aggregate(
                 "tract, count(*), min(ts_redshift), max(ts_redshift)", "tract"
             )

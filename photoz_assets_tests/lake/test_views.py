@@ -65,9 +65,9 @@ def test_only_the_last_folder_says_the_tract(tmp_path: Path, folders: str) -> No
         assert connection.view("matched_galaxies").columns == [*MATCHED_GALAXIES.names, "tract"]
         assert connection.view("skyinfo").columns == list(SKYINFO.names)
     several = read_tables(lake, lake.files("matched_galaxies"), tract_column=True)
-    assert sorted(several.aggregate("tract, count(*)").fetchall()) == [(3637, 7), (3638, 7)]
+    assert sorted(several.rows.aggregate("tract, count(*)").fetchall()) == [(3637, 7), (3638, 7)]
     one = read_tables(lake, lake.files("matched_galaxies")[:1])
-    assert one.columns == list(MATCHED_GALAXIES.names)
+    assert one.rows.columns == list(MATCHED_GALAXIES.names)
 
 
 ODD_NAMES = (

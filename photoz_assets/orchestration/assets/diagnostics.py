@@ -1,16 +1,24 @@
 """The diagnostics: statistics and figures of a tract, of the field and of the survey."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import Provenance, damage_errors, derived_provenance, read_provenance
-from photoz_assets.lake.tables import read_tables
+from photoz_assets.lake.provenance import (
+    Provenance,
+    carried_provenance,
+    derived_provenance,
+    read_provenance,
+    read_rows,
+    verify_rows,
+)
+from photoz_assets.lake.snapshot import snapshot
+from photoz_assets.lake.tables import StoredTable, open_tables
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.orchestration.assets.support import data_label, selections, show_figures
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
@@ -25,32 +33,25 @@ from photoz_assets.survey.selection import Selection
 
 @lake_table(DIAGNOSTICS, automation_condition=FOLLOW)
 def diagnostics(
-    context: dg.AssetExecutionContext, lake: LakeResource, matched_galaxies: duckdb.DuckDBPyRelation
+    context: dg.AssetExecutionContext, lake: LakeResource, matched_galaxies: StoredTable
 ) -> TableResult:
     """How well one tract's galaxies are measured: statistics for each band and the notebook's six figures."""
-    source = lake.open().provenance("matched_galaxies", int(context.partition_key))
-    return _diagnosed(context, lake.open(), DIAGNOSTICS, matched_galaxies, source)
+    return _diagnosed(context, lake.open(), DIAGNOSTICS, matched_galaxies)
 
 
 @lake_table(FIELD_DIAGNOSTICS, automation_condition=FOLLOW)
 def field_diagnostics(
-    context: dg.AssetExecutionContext, lake: LakeResource, field_galaxies: duckdb.DuckDBPyRelation
+    context: dg.AssetExecutionContext, lake: LakeResource, field_galaxies: StoredTable
 ) -> TableResult:
     """How well the field's galaxies are measured: statistics for each band and the notebook's own figures."""
-    source = lake.open().provenance("field_galaxies")
-    return _diagnosed(context, lake.open(), FIELD_DIAGNOSTICS, field_galaxies, source)
+    return _diagnosed(context, lake.open(), FIELD_DIAGNOSTICS, field_galaxies)
 
 
-def _diagnosed(
-    context: dg.AssetExecutionContext,
-    lake: Lake,
-    spec: TableSpec,
-    galaxies: duckdb.DuckDBPyRelation,
-    source: Provenance,
-) -> TableResult:
+def _diagnosed(context: dg.AssetExecutionContext, lake: Lake, spec: TableSpec, stored: StoredTable) -> TableResult:
     """Compute and draw one sample's diagnostics, as a tract's and the field's are alike."""
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
+    galaxies, [source] = stored.rows, stored.sources
     summary = sample_summary(galaxies)
     title = source.region or f"Tract {source.tract}"
     caption = figures.Caption(title=title, origin=data_label(source), num_galaxies=summary.num_galaxies)
@@ -85,11 +86,14 @@ def survey_diagnostics(context: dg.AssetExecutionContext, lake: LakeResource, tr
     stored = store.tracts("matched_galaxies")
     if not stored:
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
-    sources = [store.provenance("matched_galaxies", tract) for tract in stored]
-    if mixed := mixed_selections(selections(sources)):
+    held = dict(
+        zip(stored, snapshot(store, [store.table("matched_galaxies", tract) for tract in stored]), strict=True)
+    )
+    sources = {tract: read_provenance(path) for tract, path in held.items()}
+    if mixed := mixed_selections(selections(sources.values())):
         raise dg.Failure(mixed, allow_retries=False)
-    source = sources[0]
-    measured = {tract: _measured(store, tract) for tract in stored}
+    source = sources[stored[0]]
+    measured = {tract: _measured(store, tract, path, sources[tract]) for tract, path in held.items()}
     statistics = survey_statistics(measured, tracts)
     count = pc.sum(statistics.column("num_galaxies")).as_py()
     title = f"Survey, {len(stored)} of {tracts.num_rows} tracts"
@@ -120,14 +124,14 @@ def _states(context: dg.AssetExecutionContext, lake: Lake, source: Provenance) -
     return {state.tract: state.status for state in states}
 
 
-def _measured(lake: Lake, tract: int) -> pa.Table:
-    """Return a stored tract's statistics: the stored ones if they are of its stored galaxies, else made now."""
-    galaxies, statistics = (lake.table(asset, tract) for asset in ("matched_galaxies", "diagnostics"))
+def _measured(lake: Lake, tract: int, galaxies: Path, source: Provenance) -> pa.Table:
+    """Return the statistics of a tract's galaxies: the stored ones if they are of these, else made now."""
+    statistics = lake.table("diagnostics", tract)
     if statistics.exists():
-        found = read_provenance(statistics)
-        of_these = found.inputs == (read_provenance(galaxies).identity,)
-        if of_these and found.code_version == DIAGNOSTICS.code_version:
-            with damage_errors(statistics):
-                return pq.ParquetFile(statistics).read()
-    rows = read_tables(lake, [galaxies])
+        stored = read_rows(statistics)
+        found = carried_provenance(stored)
+        if found.inputs == (source.identity,) and found.code_version == DIAGNOSTICS.code_version:
+            return stored
+    verify_rows(galaxies)
+    rows = open_tables(duckdb.connect(), [galaxies])
     return band_statistics(rows, sample_summary(rows), DIAGNOSTICS)

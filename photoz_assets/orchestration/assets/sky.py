@@ -6,12 +6,11 @@ from typing import Final
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from photoz_assets.ingest import TableQuery
 from photoz_assets.lake.freshness import Listing
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import derived_provenance
+from photoz_assets.lake.provenance import carried_provenance, derived_provenance, read_rows
 from photoz_assets.lake.writing import WrittenTable, write_rows
 from photoz_assets.orchestration.assets.archive import OBSERVED_TABLE
 from photoz_assets.orchestration.assets.support import data_label, show_figures
@@ -45,7 +44,7 @@ def skyinfo(context: dg.AssetExecutionContext, archive: ArchiveResource, lake: L
         annotate=listing.noted,
     )
     table = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info).fetch_table(query)
-    rows = pq.ParquetFile(table.path).read(columns=["tract", "num"])
+    rows = read_rows(table.path, ["tract", "num"])
     return TableResult(
         table,
         verdicts=[known_tracts(rows.column("tract").to_pylist(), PACKAGED_TRACTS)],
@@ -81,22 +80,24 @@ def _observed(table: WrittenTable, rows: pa.Table, listing: Listing) -> Iterator
         )
 
 
-def _from_skyinfo(context: dg.AssetExecutionContext, lake: Lake, spec: TableSpec, rows: pa.Table) -> WrittenTable:
-    provenance = derived_provenance(spec, run_id=context.run.run_id, source=lake.provenance("skyinfo"))
+def _from_skyinfo(
+    context: dg.AssetExecutionContext, lake: Lake, spec: TableSpec, skyinfo: pa.Table, rows: pa.Table
+) -> WrittenTable:
+    provenance = derived_provenance(spec, run_id=context.run.run_id, source=carried_provenance(skyinfo))
     return write_rows(lake, spec, [rows], provenance)
 
 
 @lake_table(TRACTS, freshness_policy=ASKED_WEEKLY, automation_condition=FOLLOW)
 def tracts(context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table) -> TableResult:
     """Each tract with objects: its centre and inner region by the Rings skymap, its mean position and counts."""
-    table = _from_skyinfo(context, lake.open(), TRACTS, tract_table(skyinfo))
+    table = _from_skyinfo(context, lake.open(), TRACTS, skyinfo, tract_table(skyinfo))
     return TableResult(table, metadata={"tracts": table.rows})
 
 
 @lake_table(PATCHES, freshness_policy=ASKED_WEEKLY, automation_condition=FOLLOW)
 def patches(context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table) -> TableResult:
     """Each patch with objects: the polygon of its inner region by the Rings skymap, and its count."""
-    table = _from_skyinfo(context, lake.open(), PATCHES, patch_table(skyinfo))
+    table = _from_skyinfo(context, lake.open(), PATCHES, skyinfo, patch_table(skyinfo))
     return TableResult(table, metadata={"patches": table.rows})
 
 
@@ -109,7 +110,7 @@ def _sky_map(
     with as_dagster_failure():
         caption = figures.Caption(
             title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
-            origin=data_label(lake.open().provenance("tracts")),
+            origin=data_label(carried_provenance(tracts)),
             num_galaxies=sum(tracts.column("num_objects").to_pylist()),
         )
         show_figures(context, lake.open(), [("sky_map", figures.sky_map(tracts, patches, caption))])

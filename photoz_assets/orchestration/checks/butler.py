@@ -4,6 +4,7 @@ import warnings
 
 import dagster as dg
 
+from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.orchestration.check_results import check_result
 from photoz_assets.orchestration.checks.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
 from photoz_assets.orchestration.failures import as_dagster_failure
@@ -26,5 +27,8 @@ with warnings.catch_warnings():
         with as_dagster_failure():
             store = lake.open()
             objects, galaxies = (store.table(asset, tract) for asset in ("object_table", "matched_galaxies"))
-            verdict = compare_doors(objects, galaxies) if galaxies.exists() else nothing_to_compare(tract)
+            if galaxies.exists():
+                verdict = compare_doors(*snapshot(store, [objects, galaxies]))
+            else:
+                verdict = nothing_to_compare(tract)
         return check_result(AGREES_WITH_TAP, verdict)
