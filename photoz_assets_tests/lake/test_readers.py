@@ -5,7 +5,7 @@ import subprocess
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,34 @@ def _read_with_fastparquet(path: Path) -> dict[str, list[Any]]:
     return {str(name): read[name].tolist() for name in read}
 
 
+@cache
+def _spark() -> Any:
+    """Start Spark once, in this process and on its own machine alone."""
+    if shutil.which("java") is None:
+        pytest.skip("needs Java")
+    sql = pytest.importorskip("pyspark.sql")
+    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    for name in ("spark.driver.host", "spark.driver.bindAddress"):
+        builder = builder.config(name, "127.0.0.1")
+    return builder.getOrCreate()
+
+
+def _read_with_spark(path: Path) -> dict[str, list[Any]]:
+    with warnings.catch_warnings():
+        # What Spark itself uses of Python grows old; what it says of our files it logs.
+        warnings.simplefilter("ignore")
+        read = _spark().read.parquet(str(path))
+        rows = read.collect()
+    return {name: [row[name] for row in rows] for name in read.columns}
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "pyarrow": lambda path: pq.ParquetFile(path).read().to_pydict(),
     "pandas": lambda path: pd.read_parquet(path).to_dict("list"),
     "polars": lambda path: pl.read_parquet(path).to_dict(as_series=False),
     "duckdb": lambda path: duckdb.read_parquet(str(path)).to_arrow_table().to_pydict(),
     "fastparquet": _read_with_fastparquet,
+    "spark": _read_with_spark,
     "astropy": lambda path: {
         name: column.tolist() for name, column in Table.read(path, format="parquet.votable").items()
     },
