@@ -101,19 +101,10 @@ def _refuse_anothers(data_dir: Path) -> None:
         Another account keeps them to itself.
     """
     from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` does without
+    from photoz_assets.lake.sharing import SHARE, kept_by_another  # noqa: PLC0415 - as above
 
-    lake = Lake(data_dir)
-    work = (lake.work, lake.staging, lake.publishing, lake.slots, lake.jobs)
-    locks = (path for folder in (lake.slots, lake.jobs) for path in folder.glob("*"))
-    tables = (path for path in data_dir.iterdir() if not path.name.startswith("."))
-    folders = (path for top in tables for path in (top, *top.rglob("*")) if path.is_dir())
-    for path in (*work, *locks, *folders):
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-            raise click.ClickException(
-                f"{path} in the lake cannot be written by this account: share the lake with a group (chmod -R "
-                "g+rwX, chmod g+s on its folders, umask 002 for each account), or set PHOTOZ_DATA_DIR to a "
-                "folder of your own"
-            )
+    if (kept := kept_by_another(Lake(data_dir))) is not None:
+        raise click.ClickException(f"{kept} in the lake cannot be written by this account: {SHARE}")
 
 
 @click.group()

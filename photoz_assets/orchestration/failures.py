@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.sharing import SHARE
 from photoz_assets.lake.snapshot import in_place
 from photoz_assets.lake.writing import STAYS
 from photoz_assets.text import one_line
@@ -29,6 +30,11 @@ def as_dagster_failure() -> Iterator[None]:
         raise dg.Failure(f"{in_place(str(error)).rstrip('.')}. {STAYS}.", allow_retries=False) from error
     except ConnectionError:
         raise
+    except PermissionError as error:
+        where = in_place(str(error.filename or "the lake"))
+        raise dg.Failure(
+            f"{where} cannot be used by this account ({error.strerror}): {SHARE}. {STAYS}.", allow_retries=False
+        ) from error
     except OSError as error:
         if error.errno is None:
             # What Arrow passes on of a damaged file that DuckDB reads for it; an error of the disk has a number.

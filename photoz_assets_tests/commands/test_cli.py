@@ -176,7 +176,8 @@ def test_folder_that_cannot_be_had_is_named_with_its_variable(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 @pytest.mark.parametrize("kept", ["matched_galaxies/tract=3637", ".work/slots/0", "figures"])
 def test_lake_of_another_account_is_told_with_what_to_do(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import photoz_assets.commands.demo  # noqa: F401, PLC0415 - the other account may not read the code
+    import photoz_assets.commands.demo  # noqa: PLC0415 - the other account may not read the code
+    import photoz_assets.lake.sharing  # noqa: F401, PLC0415 - as above
 
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
