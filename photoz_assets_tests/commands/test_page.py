@@ -10,18 +10,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Final
 
 import pytest
 import requests
 
 from photoz_assets_tests.page import CHROMIUM, chromium
 
+# What comes from elsewhere, by what tells so.
+FROM_ELSEWHERE: Final = {
+    "another name or address as Host": (
+        {"Host": "photoz.example"},
+        {"Host": "127.0.0.1.photoz.example"},
+        {"Host": "192.0.2.1"},
+        {"Host": "[::1"},
+        {"Host": ""},
+    ),
+    "another Origin": (
+        {"Origin": "http://photoz.example"},
+        {"Origin": "http://127.0.0.1:9"},
+        {"Origin": "null"},
+    ),
+    "a request that the browser calls cross-site": ({"Sec-Fetch-Site": "cross-site"},),
+}
+WAYS: Final = ("GET", "POST", "WebSocket")
 PHOTOZ = Path(sys.executable).with_name("photoz")
 DEFINITIONS = "import dagster as dg\n\n@dg.asset\ndef one(): ...\n\ndefs = dg.Definitions(assets=[one])\n"
+# A mutation alone, and one behind a query.
+SPELLINGS: Final = (
+    "mutation { setAutoMaterializePaused(paused: false) }",
+    "query A{version} mutation B{setAutoMaterializePaused(paused:false)}",
+)
 # Paused is what a new instance is.
 PAUSE = "mutation { setAutoMaterializePaused(paused: %s) }"
 PAUSED = "{ instance { autoMaterializePaused } }"
-# Tries each way by which a page can ask a server of another origin, and ends when all have come to their end.
+# Tries each of these by which a page can ask a server of another origin, and ends when all have come to their end.
+ASKED_BY_A_PAGE: Final = ("an image", "fetch with and without CORS", "a WebSocket", "forms by GET and by POST")
 ATTACK = """
 <title>attacking</title><iframe name="frame"></iframe>
 <form id="get" method="get" target="frame" action="{page}/graphql"><input name="query" value="{mutation}"></form>
@@ -86,22 +110,8 @@ def _paused(page: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "photoz.example"},
-        {"Host": "127.0.0.1.photoz.example"},
-        {"Host": "192.0.2.1"},
-        {"Host": "[::1"},
-        {"Host": ""},
-        {"Origin": "http://photoz.example"},
-        {"Origin": "http://127.0.0.1:9"},
-        {"Origin": "null"},
-        {"Sec-Fetch-Site": "cross-site"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("method", ["GET", "POST", "websocket"])
+@pytest.mark.parametrize("headers", [each for kind in FROM_ELSEWHERE.values() for each in kind], ids=str)
+@pytest.mark.parametrize("method", WAYS)
 def test_what_comes_from_elsewhere_is_refused(page: str, method: str, headers: dict[str, str]) -> None:
     upgrade = {
         "Connection": "Upgrade",
@@ -110,20 +120,18 @@ def test_what_comes_from_elsewhere_is_refused(page: str, method: str, headers: d
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     answer = requests.request(
-        "GET" if method == "websocket" else method,
+        "GET" if method == "WebSocket" else method,
         f"{page}/graphql",
         json={"query": PAUSED} if method == "POST" else None,
-        headers=headers | (upgrade if method == "websocket" else {}),
+        headers=headers | (upgrade if method == "WebSocket" else {}),
         timeout=30,
     )
     assert answer.status_code == 403
-    assert method == "websocket" or answer.text.startswith("Refused: ")
+    assert method == "WebSocket" or answer.text.startswith("Refused: ")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spelling", [PAUSE % "false", "query A{version} mutation B{setAutoMaterializePaused(paused:false)}"]
-)
+@pytest.mark.parametrize("spelling", SPELLINGS)
 def test_mutation_by_get_is_refused_and_a_query_is_not(page: str, spelling: str) -> None:
     def get(**parameters: str) -> requests.Response:
         return requests.get(f"{page}/graphql", params=parameters, timeout=30)

@@ -1,18 +1,25 @@
-"""The tables of ``docs/reliability.md``, made of what the tests wrote down.
+"""The tables of ``docs/reliability.md``, made of what the tests wrote down and of what they are given.
 
 ``make soak`` writes them, or, for that of the faults alone:
 
     PHOTOZ_FAULT_RECORDS=FOLDER python -m pytest photoz_assets_tests/reliability
     python -m photoz_assets_tests.reliability.page FOLDER
+
+Without a folder, only those that need no run: the dialects, the page's guard and what was tried from outside.
 """
 
 import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from photoz_assets_tests.commands.test_page import ASKED_BY_A_PAGE, FROM_ELSEWHERE, SPELLINGS, WAYS
+from photoz_assets_tests.reliability.outside import ATTEMPTS
 from photoz_assets_tests.reliability.records import GROUPS, PAGE, FaultRecord, SoakRecord, read
+from photoz_assets_tests.tap.test_dialects import DIALECTS
+from photoz_assets_tests.tap.test_inputs import EXPECTED
 
 _FAULTS, _SOAK = "faults", "soak"
 _MOST_NAMED: Final = 5
@@ -59,6 +66,54 @@ def render_soak(records: list[SoakRecord]) -> str:
     return "\n".join([head, *(record.line for record in sorted(records)), ""])
 
 
+def render_given() -> dict[str, str]:
+    """Write the tables of what tests are given, by their names on the page."""
+    ways = ", ".join(WAYS)
+    asked = [
+        *((kind, _listed(headers), ways, "refused") for kind, headers in FROM_ELSEWHERE.items()),
+        ("a mutation by GET", f"{len(SPELLINGS)} spellings", "GET", "refused; nothing changes"),
+        (
+            "a page of another origin, in a browser",
+            "; ".join(ASKED_BY_A_PAGE),
+            "from another port of the same site, and from another site",
+            "nothing changes",
+        ),
+        (
+            "scripts, the own page, and other names of this machine",
+            "no Origin, or its own",
+            "GET, POST",
+            "answered",
+        ),
+    ]
+    return {
+        "dialects": _table(
+            ("service", "what of its form is tried", "asked for"),
+            ((name, each.form, each.asked and f"`{each.asked}`") for name, each in DIALECTS.items()),
+        ),
+        "guard": _table(("what asks", "as", "by", "found"), asked),
+        "inputs": _table(("input", "right"), ((f"`{name}`", each["is"]) for name, each in EXPECTED.items())),
+        "outside": _table(
+            ("tried", "found", "test"), ((each.tried, each.found, f"`{each.test}`") for each in ATTEMPTS)
+        ),
+    }
+
+
+def _listed(headers: Iterable[Mapping[str, str]]) -> str:
+    return ", ".join(f"`{value}`" if value else "none" for each in headers for value in each.values())
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(f"| {' | '.join(cell or 'its default' for cell in line)} |\n" for line in lines)
+
+
+def with_given(page: str) -> str:
+    """Return the page with its tables of what tests are given as they are now."""
+    for name, table in render_given().items():
+        page = _with(page, name, table)
+    return page
+
+
 def lacking(faults: list[FaultRecord], soaks: list[SoakRecord]) -> list[str]:
     """List the faults, and the long tests if there was any, that stand on the page or should, and were not found."""
     parts = {row[0] for row in _cells(_SOAK, "part")} if soaks else set()
@@ -67,8 +122,11 @@ def lacking(faults: list[FaultRecord], soaks: list[SoakRecord]) -> list[str]:
     )
 
 
-def main(folder: str) -> None:
-    """Put the records of a folder into the page, if they are those of a whole run."""
+def main(folder: str | None = None) -> None:
+    """Put the records of a folder into the page, if they are those of a whole run, and what tests are given."""
+    if folder is None:
+        PAGE.write_text(with_given(PAGE.read_text()))
+        return
     faults, soaks = read(Path(folder))
     if missing := lacking(faults, soaks):
         named = "; ".join(missing[:_MOST_NAMED]) + ("; ..." if len(missing) > _MOST_NAMED else "")
@@ -76,7 +134,7 @@ def main(folder: str) -> None:
             f"docs/{PAGE.name} stays as it is: {folder} has no record of {len(missing)} of its lines, whose tests did "
             f"not run, were skipped or failed: {named}. Run them, with PHOTOZ_FAULT_RECORDS={folder}, and this again."
         )
-    page = _with(PAGE.read_text(), _FAULTS, render(faults))
+    page = _with(with_given(PAGE.read_text()), _FAULTS, render(faults))
     PAGE.write_text(_with(page, _SOAK, render_soak(soaks)) if soaks else page)
 
 
@@ -88,4 +146,4 @@ def _with(page: str, table: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:2])

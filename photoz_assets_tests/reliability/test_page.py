@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from photoz_assets_tests.reliability import page
+from photoz_assets_tests.reliability.outside import ATTEMPTS
 from photoz_assets_tests.reliability.page import injected, listed
 from photoz_assets_tests.reliability.records import PAGE, FaultRecord, SoakRecord, recording
 
@@ -21,6 +22,17 @@ def test_page_lists_each_fault_once_and_nothing_else() -> None:
 @writing
 def test_page_tells_of_no_row_lost_and_none_wrong() -> None:
     assert {tuple(row[-2:]) for row in listed()} == {("0", "0")}
+
+
+def test_page_has_what_the_tests_are_given() -> None:
+    page_now = PAGE.read_text()
+    assert page.with_given(page_now) == page_now, "run python -m photoz_assets_tests.reliability.page"
+
+
+def test_page_names_tests_that_there_are() -> None:
+    for attempt in ATTEMPTS:
+        file, _, name = attempt.test.partition("::")
+        assert f"def {name}(" in (PAGE.parents[1] / file).read_text(), attempt.test
 
 
 def _write_down(folder: Path, *records: FaultRecord | SoakRecord) -> None:
