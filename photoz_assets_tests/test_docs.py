@@ -31,6 +31,8 @@ ELSEWHERE = {
     "PHOTOZ_BUTLER_REPOSITORY=": "a setting, and the real one needs a token",
     "BUTLER_RUBIN_ACCESS_TOKEN=": "a token",
     ".venv/bin/python -m pip install": "changes the environment",
+    "sudo ": "lake/test_sharing: needs root and a group",
+    "umask 002": "a shell's own, as above",
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
 # Languages of blocks that are no commands: settings for a file, diagrams, and patches (test_extend).
