@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey.dp02 import DEFAULT_DENSITY
 
+_BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -211,4 +212,9 @@ def named_folder(text: str) -> Path:
 
 def has_butler_token() -> bool:
     """Return whether the Butler's client would find a token: it looks into the environment by itself."""
-    return any(os.environ.get(name) for name in ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN"))
+    return any(os.environ.get(name) for name in _BUTLER_TOKENS)
+
+
+def tokens() -> frozenset[str]:
+    """Return the tokens that the environment holds, of whatever service."""
+    return frozenset(filter(None, map(os.environ.get, ("PHOTOZ_TAP_TOKEN", *_BUTLER_TOKENS))))

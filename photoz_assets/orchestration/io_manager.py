@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from photoz_assets.environment import SettingError, data_dir, named_folder
 from photoz_assets.lake.layout import Lake
@@ -22,7 +22,7 @@ from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import StoredTable, read_tables
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
-from photoz_assets.orchestration.declared import declared
+from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.text import code_span, fenced, one_line
 
@@ -35,7 +35,7 @@ _CELL_CHARACTERS: Final = 40
 Stored: TypeAlias = Union[StoredTable, duckdb.DuckDBPyRelation, pa.Table, "pd.DataFrame"]
 
 
-class LakeResource(dg.ConfigurableResource["LakeResource"]):
+class LakeResource(LocationResource):
     """The lake that a run reads and writes: its location's, whatever a run's configuration says."""
 
     data_dir: str | None = Field(
@@ -44,21 +44,17 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         "a run that configures another is refused",
     )
 
-    _declared: dict[str, str | None] = PrivateAttr(default_factory=dict)
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take note of what the location's definitions say."""
-        self._declared = {"data_dir": declared(context, "data_dir")}
-
     def open(self) -> Lake:
         """Return the lake, resolved now.
 
         Raises
         ------
         SettingError
-            What is configured is no folder on this machine, or the run configures another than its location has.
+            What is configured is no folder on this machine, or the run configures another than its location has,
+            or a token.
         """
-        own, asked = (_folder(each) for each in (self._declared.get("data_dir", self.data_dir), self.data_dir))
+        self.refuse_tokens()
+        own, asked = (_folder(each) for each in (self.declared("data_dir"), self.data_dir))
         if asked != own:
             raise SettingError(
                 f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "

@@ -15,7 +15,7 @@ from photoz_assets.butler.repository import ButlerError, Repository
 from photoz_assets.environment import SettingError
 from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
-from photoz_assets.orchestration.declared import declared
+from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
@@ -23,7 +23,7 @@ from photoz_assets.tap.errors import Rejected
 from photoz_assets.tap.transport import origin_of
 
 
-class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
+class ArchiveResource(LocationResource):
     """The archive that a run asks: the one at ``PHOTOZ_TAP_URL``, else the embedded one, started here."""
 
     url: str | None = Field(
@@ -62,8 +62,10 @@ class ArchiveResource(dg.ConfigurableResource["ArchiveResource"]):
         Raises
         ------
         SettingError
-            No archive is named, and the embedded one is not installed or its settings make no sense.
+            No archive is named, and the embedded one is not installed or its settings make no sense; or the run's
+            configuration holds a token.
         """
+        self.refuse_tokens()
         named = environment.tap_url()
         url = self.url or named
         token = environment.tap_token() if url else None
@@ -119,7 +121,7 @@ def _is_of_origin(url: str, named: str | None) -> bool:
         return False
 
 
-class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
+class ButlerResource(LocationResource):
     """The Butler repository that a run reads, if any: its location's, whatever a run's configuration says."""
 
     repository: str | None = Field(
@@ -129,12 +131,6 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
     )
     collections: list[str] = Field(default=["2.2i/runs/DP0.2"], description="Collections to search, in this order")
     skymap: str = Field(default="DC2", description="Name of the skymap that tracts are of")
-
-    _declared: dict[str, str | None] = PrivateAttr(default_factory=dict)
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take note of what the location's definitions say."""
-        self._declared = {"repository": declared(context, "repository")}
 
     def open(self) -> Repository:
         """Open the repository; whoever opens it closes it.
@@ -147,10 +143,13 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
         ButlerError
             The client is not installed, nothing is configured, the run configures another repository than its
             location has, or it cannot be opened.
+        SettingError
+            The run's configuration holds a token.
         """
+        self.refuse_tokens()
         named = environment.butler_repository()
         location = self.repository or named
-        own = self._declared.get("repository", self.repository) or named
+        own = self.declared("repository") or named
         if location != own:
             raise ButlerError(
                 f"this run's configuration asks for the repository {location}, but a run keeps to its location's, "
@@ -168,7 +167,7 @@ class ButlerResource(dg.ConfigurableResource["ButlerResource"]):
         )
 
 
-class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
+class SelectionResource(LocationResource):
     """Which galaxies are wanted; a selection that makes no sense fails before anything is asked."""
 
     bright_limit_mag: float = Field(
@@ -188,7 +187,10 @@ class SelectionResource(dg.ConfigurableResource["SelectionResource"]):
         ------
         SelectionError
             It makes no sense.
+        SettingError
+            The run's configuration holds a token.
         """
+        self.refuse_tokens()
         return Selection(
             bright_limit_mag=self.bright_limit_mag,
             faint_limit_mag=self.faint_limit_mag,
