@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.report import write_numbers, write_report
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases import dp02
 
 TRACT = 3638
 # The seed's field and its neighbours.
@@ -135,7 +135,7 @@ def measure_rows(bench: Bench, work: Path, sky: Path, density: float) -> None:
 def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
     """Measure what Dagster adds to a refresh, on tracts that the archive has made before."""
     # Spread over the survey, so that the first of them tell of all.
-    some = [int(tract) for tract in TRACTS[:: max(1, len(TRACTS) // tracts)]][:tracts]
+    some = [int(tract) for tract in dp02.RELEASE.tracts[:: max(1, len(dp02.RELEASE.tracts) // tracts)]][:tracts]
     bench.interleaved(("definitions", "definitions", {}))
     bench.interleaved(("made", "made", {"url": url, "tracts": some}), repeats=1)
 
@@ -155,7 +155,9 @@ def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
 @click.command()
 @click.option("--density", default=1.0, show_default=True, help="Share of the real source density of the tract.")
 @click.option("--repeats", default=3, show_default=True, help="Interleaved repeats of what is quick.")
-@click.option("--tracts", default=len(TRACTS), show_default=True, help="Tracts of the refresh, at density 0.01.")
+@click.option(
+    "--tracts", default=len(dp02.RELEASE.tracts), show_default=True, help="Tracts of the refresh, at density 0.01."
+)
 @click.option(
     "--sky", type=click.Path(path_type=Path), help="Folder of the embedded archive's rows, kept between runs."
 )

@@ -23,9 +23,10 @@ _MAXREC = 10_000_000
 
 def adql(tract: int) -> str:
     from photoz_assets.survey.queries import Dialect, matched_galaxies_query
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.survey.selection import Selection
 
-    return matched_galaxies_query(tract, Selection(), Dialect())
+    return matched_galaxies_query(RELEASE, tract, Selection(), Dialect())
 
 
 def ask(url: str, tract: int, *, parquet: bool = False) -> "Job":
@@ -74,12 +75,12 @@ def write(url: str, tract: int, folder: str) -> Measured:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from photoz_assets.science.photometry import with_magnitudes
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
 
     with ask(url, tract) as job:
         table = pa.Table.from_batches(
-            [with_magnitudes(batch) for batch in job.fetch(MATCHED_GALAXIES.selected_schema)]
+            [_with_magnitudes(batch) for batch in job.fetch(matched_galaxies_spec(RELEASE).selected_schema)]
         )
 
     def run() -> dict[str, Any]:
@@ -95,21 +96,23 @@ def ours(url: str, tract: int, folder: str, parquet: bool = False) -> Measured: 
     from photoz_assets.lake.audit import audit
     from photoz_assets.lake.layout import Lake
     from photoz_assets.lake.staging import publish, spill_folder, stage, temp_file
-    from photoz_assets.science.photometry import with_magnitudes
     from photoz_assets.survey.checks import Scope
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.survey.selection import Selection
 
-    lake = Lake(Path(folder))
+    lake, spec = Lake(Path(folder)), matched_galaxies_spec(RELEASE)
     job = ask(url, tract, parquet=parquet)
 
     def run() -> dict[str, Any]:
         start = status_bytes("VmRSS")
         with temp_file(lake) as spooled:
-            stream = job.fetch(MATCHED_GALAXIES.selected_schema, spool=spooled)
-            staged = stage(lake, MATCHED_GALAXIES, map(with_magnitudes, stream), lambda: provenance(tract))
+            stream = job.fetch(spec.selected_schema, spool=spooled)
+            staged = stage(
+                lake, matched_galaxies_spec(RELEASE), map(_with_magnitudes, stream), lambda: provenance(tract)
+            )
         ingest_mib = (status_bytes("VmHWM") - start) / 2**20
-        rules = MATCHED_GALAXIES.rules(Scope(Selection(), tract))
+        rules = spec.rules(Scope(Selection(), tract))
         verdicts = audit(staged.path, rules, spill=spill_folder(staged.path))
         if failed := [verdict.summary for verdict in verdicts if not verdict.passed]:
             raise RuntimeError(failed)
@@ -158,18 +161,26 @@ def stage_rows(folder: str, rows: int, parquet: bool = False) -> Measured:  # no
 
     from photoz_assets.lake.layout import Lake
     from photoz_assets.lake.staging import stage
-    from photoz_assets.science.photometry import with_magnitudes
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
 
     read = _read_parquet if parquet else _read_votable
-    batches = map(with_magnitudes, _repeated(lambda: read(_result(folder, parquet=parquet)), rows))
+    batches = map(_with_magnitudes, _repeated(lambda: read(_result(folder, parquet=parquet)), rows))
 
     def run() -> dict[str, Any]:
-        staged = stage(Lake(Path(folder)), MATCHED_GALAXIES, batches, lambda: provenance(0))
+        staged = stage(Lake(Path(folder)), matched_galaxies_spec(RELEASE), batches, lambda: provenance(0))
         staged.discard()
         return {"rows": staged.rows}
 
     return run
+
+
+def _with_magnitudes(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    from photoz_assets.science.photometry import with_magnitudes
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
+
+    return with_magnitudes(batch, matched_galaxies_spec(RELEASE), RELEASE.columns)
 
 
 def _repeated(read: "Callable[[], Iterator[pa.RecordBatch]]", rows: int) -> "Iterator[pa.RecordBatch]":
@@ -182,18 +193,24 @@ def _repeated(read: "Callable[[], Iterator[pa.RecordBatch]]", rows: int) -> "Ite
 
 
 def _read_votable(path: Path) -> "Iterator[pa.RecordBatch]":
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.tap import votable
 
     with path.open("rb") as file:
-        yield from votable.decode(iter(lambda: file.read(1 << 20), b""), MATCHED_GALAXIES.selected_schema)
+        yield from votable.decode(
+            iter(lambda: file.read(1 << 20), b""), matched_galaxies_spec(RELEASE).selected_schema
+        )
 
 
 def _read_parquet(path: Path) -> "Iterator[pa.RecordBatch]":
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.tap import parquet, votable
 
-    return parquet.read(path, MATCHED_GALAXIES.selected_schema, batch_rows=votable.DEFAULT_BATCH_ROWS)
+    return parquet.read(
+        path, matched_galaxies_spec(RELEASE).selected_schema, batch_rows=votable.DEFAULT_BATCH_ROWS
+    )
 
 
 RESULTS = {function.__name__: function for function in (download, write, ours, notebook, stilts, stage_rows)}

@@ -107,17 +107,18 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
     from photoz_assets.lake.layout import Lake
     from photoz_assets.science.figures import Caption, contact_sheet, galaxy_figures, save, thumbnail_markdown
     from photoz_assets.science.statistics import band_statistics, sample_summary
-    from photoz_assets.survey.contracts import DIAGNOSTICS
+    from photoz_assets.survey.contracts.diagnostics import diagnostics_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.survey.selection import Selection
     from photoz_assets.tap.client import TapClient
 
     store = Lake(Path(lake))
 
     def refresh(tract: int) -> int:
-        table = fetch_tract(TapClient(url), store, Selection(), tract)
+        table = fetch_tract(TapClient(url), store, RELEASE, Selection(), tract)
         galaxies = duckdb.connect().read_parquet(str(table.path))
-        summary = sample_summary(galaxies)
-        caption = Caption(f"Tract {tract}", "embedded archive, simulated", table.rows)
+        summary = sample_summary(galaxies, RELEASE.columns)
+        caption = Caption(f"Tract {tract}", "embedded archive, simulated", table.rows, RELEASE)
         paths = []
         for name, figure in galaxy_figures(galaxies, summary, caption):
             paths.append(store.figure("diagnostics", name, tract))
@@ -125,7 +126,7 @@ def _without_dagster(url: str, lake: str) -> Callable[[int], int]:
         sheet = store.figure("diagnostics", "contact_sheet", tract)
         contact_sheet(paths, sheet)
         thumbnail_markdown(sheet)
-        band_statistics(galaxies, summary, DIAGNOSTICS)
+        band_statistics(galaxies, summary, diagnostics_spec(RELEASE), RELEASE.columns)
         return table.rows
 
     return refresh

@@ -27,11 +27,12 @@ def audit(path: str, tract: int, folder: str, warn: bool = True) -> Measured:  #
     """Hold a tract against its blocking checks and, or not, against those that warn; warm."""
     from photoz_assets.lake.audit import audit as held
     from photoz_assets.survey.checks import Scope
-    from photoz_assets.survey.contracts import MATCHED_GALAXIES
+    from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
     from photoz_assets.survey.selection import Selection
 
     scope = Scope(Selection(), tract)
-    checks = [check for check in MATCHED_GALAXIES.checks if warn or check.blocking]
+    checks = [check for check in matched_galaxies_spec(RELEASE).checks if warn or check.blocking]
     rules = [check.rule(scope) for check in checks if check.rule is not None]
 
     def run() -> dict[str, Any]:
@@ -85,13 +86,14 @@ def figures(path: str, folder: str) -> Measured:
 
     from photoz_assets.science.figures import Caption, galaxy_figures, save
     from photoz_assets.science.statistics import sample_summary
+    from photoz_assets.survey.releases.dp02 import RELEASE
 
     _load_fonts()
 
     def run() -> dict[str, Any]:
         galaxies = duckdb.connect().read_parquet(path)
-        summary = sample_summary(galaxies)
-        caption = Caption("Benchmark", "embedded archive, simulated", summary.num_galaxies)
+        summary = sample_summary(galaxies, RELEASE.columns)
+        caption = Caption("Benchmark", "embedded archive, simulated", summary.num_galaxies, RELEASE)
         for name, figure in galaxy_figures(galaxies, summary, caption):
             save(figure, Path(folder) / f"{name}.png")
         return {"rows": summary.num_galaxies}
@@ -113,11 +115,12 @@ def _load_fonts() -> None:
 
 def sheet(folder: str) -> Measured:
     """Make the contact sheet of the six figures and its thumbnail."""
-    from photoz_assets.science.figures import GALAXY_FIGURES, contact_sheet, thumbnail_markdown
+    from photoz_assets.science.figures import contact_sheet, figures_of, thumbnail_markdown
+    from photoz_assets.survey.releases.dp02 import RELEASE
 
     def run() -> dict[str, Any]:
         made = Path(folder) / "sheet.png"
-        contact_sheet([Path(folder) / f"{name}.png" for name in GALAXY_FIGURES], made)
+        contact_sheet([Path(folder) / f"{name}.png" for name in figures_of(RELEASE.columns)], made)
         return {"bytes": len(thumbnail_markdown(made))}
 
     return run
@@ -186,7 +189,9 @@ def cone(lake: str, radius_deg: float) -> Measured:
     """Cut a cone out of all tracts of a lake, all columns."""
     import duckdb
 
-    from photoz_assets.science.field import Field
+    from photoz_assets.science.field import cut
+    from photoz_assets.survey.field import Field
+    from photoz_assets.survey.releases.dp02 import RELEASE
 
     field = Field(ra_deg=62.0, dec_deg=-37.0, radius_deg=radius_deg)
     pattern = f"{lake}/matched_galaxies/*/*.parquet"
@@ -194,7 +199,8 @@ def cone(lake: str, radius_deg: float) -> Measured:
 
     def run() -> dict[str, Any]:
         before = _bytes_read()
-        rows = field.cut(duckdb.connect().read_parquet(pattern)).to_arrow_table()
+        galaxies = duckdb.connect().read_parquet(pattern)
+        rows = cut(field, galaxies, RELEASE.columns).to_arrow_table()
         return {"rows": rows.num_rows, "bytes": _bytes_read() - before}
 
     return run

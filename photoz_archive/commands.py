@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 from dotenv import load_dotenv
 
-from photoz_assets.survey.dp02 import DEFAULT_DENSITY
+from photoz_assets.survey.releases import dp02
 
 
 class SettingsCommand(click.Command):
@@ -28,7 +28,7 @@ class SettingsCommand(click.Command):
 
 density_option: Final = click.option(
     "--density",
-    default=DEFAULT_DENSITY,
+    default=dp02.RELEASE.density,
     envvar="PHOTOZ_ARCHIVE_DENSITY",
     show_envvar=True,
     type=click.FloatRange(0, 1, min_open=True),

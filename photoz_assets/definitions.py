@@ -5,6 +5,7 @@ from typing import Final
 
 import dagster as dg
 
+from photoz_assets import environment
 from photoz_assets.orchestration.assets.archive import archive_tables, tap_columns, tap_tables
 from photoz_assets.orchestration.assets.butler import (
     butler_collections,
@@ -16,13 +17,14 @@ from photoz_assets.orchestration.assets.butler import (
 from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
-from photoz_assets.orchestration.automation import JOBS, SCHEDULES, SENSORS
+from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.butler import agrees_with_tap
 from photoz_assets.orchestration.checks.geometry import agrees_with_coadd_patches
 from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource, ButlerResource, SelectionResource
 from photoz_assets.orchestration.run_logger import progress_logger
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import TableSpec
 
 # A new table of the lake is a line here.
@@ -43,25 +45,33 @@ _TABLES: Final = (
     matched_truth,
 )
 
-TABLES: Final[Mapping[str, TableSpec]] = {table.spec.table: table.spec for table in _TABLES}
+
+def tables_of(release: Release) -> Mapping[str, TableSpec]:
+    """Return a release's tables by their names."""
+    specs = (table.spec(release) for table in _TABLES)
+    return {spec.table: spec for spec in specs}
 
 
 def build_definitions(
     *,
+    release: Release | None = None,
     resources: Mapping[str, object] | None = None,
     # A tract's steps are a chain: a process for each costs seconds and buys nothing.
     executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> dg.Definitions:
-    """Put the code location together.
+    """Put the code location of a release together.
 
     Parameters
     ----------
+    release
+        By default that of ``PHOTOZ_RELEASE``.
     resources
         Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
         ``lake``, ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
     executor
         How a run's steps are executed; a deployment that wants another names a module of its own.
     """
+    release = release or environment.release()
     given = dict(resources or {})
     lake = given.setdefault("lake", LakeResource())
     if not isinstance(lake, LakeResource):
@@ -72,21 +82,31 @@ def build_definitions(
         "io_manager": LakeIOManager(lake=lake),
         "selection": SelectionResource(),
     }
+    specs, when = tables_of(release).values(), automation(release)
     return dg.Definitions(
         assets=[
-            *archive_tables(TABLES.values()),
-            *repository_tables(TABLES.values()),
-            *(table.asset for table in _TABLES),
-            sky_map,
+            *archive_tables(release, specs),
+            *repository_tables(release, specs),
+            *(table.asset(release) for table in _TABLES),
+            sky_map(release),
         ],
-        asset_checks=[survey_state, agrees_with_coadd_patches, agrees_with_tap],
-        resources={**usual, **given},
+        asset_checks=[survey_state(release), agrees_with_coadd_patches(release), agrees_with_tap(release)],
+        resources={**usual, **given, "release": _resource(release)},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
-        jobs=JOBS,
-        schedules=SCHEDULES,
-        sensors=SENSORS,
+        jobs=when.jobs,
+        schedules=when.schedules,
+        sensors=when.sensors,
         executor=executor,
     )
 
 
-defs: Final = build_definitions()
+def _resource(release: Release) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition.hardcoded_resource(
+        release, description=f"The release that this code location is of: {release.title}, {release.label}"
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the code location of ``PHOTOZ_RELEASE``, which is read when Dagster loads it."""
+    return build_definitions()

@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from photoz_assets.errors import PhotozError
-from photoz_assets.survey.dp02 import DEFAULT_DENSITY
+from photoz_assets.survey.releases import UnknownReleaseError, release_named
+from photoz_assets.survey.releases.release import Release
 
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -46,6 +47,13 @@ def _database_folder(named: str | Path) -> Path:
     return folder
 
 
+def _known_release(name: str) -> str:
+    try:
+        return release_named(name).name
+    except UnknownReleaseError as error:
+        raise ValueError(str(error)) from error
+
+
 def _variable(*names: str, sets: str, must_be: str, **rules: Any) -> Any:
     """Declare a setting: its variables, of which the first counts, what it sets and what its value must be."""
     return Field(validation_alias=AliasChoices(*names), description=sets, title=must_be, **rules)
@@ -65,6 +73,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True)
 
+    release: Annotated[str, AfterValidator(_known_release)] = _variable(
+        "PHOTOZ_RELEASE",
+        sets="the release whose data are asked for",
+        must_be="the name of a release, for example dp02",
+        default="dp02",
+    )
     tap_url: str | None = _variable(
         "PHOTOZ_TAP_URL",
         sets="TAP base URL; without one, the embedded archive is asked",
@@ -87,7 +101,7 @@ class Settings(BaseSettings):
         "PHOTOZ_ARCHIVE_DENSITY",
         sets="the embedded sky's share of the real source density",
         must_be="a number above 0 and at most 1, for example 0.01",
-        default=DEFAULT_DENSITY,
+        default_factory=lambda known: release_named(known["release"]).density,
         gt=0,
         le=1,
     )
@@ -164,6 +178,11 @@ def spare_loopback() -> None:
     if exceptions.strip() != "*":
         exceptions = ",".join([*filter(None, [exceptions]), "127.0.0.1", "localhost", "::1"])
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = exceptions
+
+
+def release() -> Release:
+    """Return the release whose data are asked for."""
+    return release_named(settings().release)
 
 
 def data_dir() -> Path:

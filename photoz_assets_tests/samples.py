@@ -11,8 +11,8 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 
 
 def galaxies(rows: int, *, tract: int = 3638, seed: int = 1, **columns: list[Any]) -> pa.Table:

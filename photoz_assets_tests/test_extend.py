@@ -22,22 +22,25 @@ JUDGED = """
 import json, sys
 from photoz_assets.lake.freshness import stale_reasons
 from photoz_assets.lake.layout import Lake
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.releases.dp02 import RELEASE
 from photoz_assets.survey.selection import Selection
 from tools.assets_page import page, without_new_version
 from pathlib import Path
 lake, former = Lake(Path(sys.argv[1])), Path(sys.argv[2]).read_text()
-reason = stale_reasons(lake, [3638], Selection())[3638]
+reason = stale_reasons(lake, [3638], Selection(), matched_galaxies_spec(RELEASE))[3638]
 print(json.dumps({"reason": str(reason), "refused": without_new_version(former)}))
 """
 # Materializes what there is to materialize of the tract.
 REFRESHED = """
 import json, sys
 import dagster as dg
-from photoz_assets.definitions import TABLES, build_definitions
+from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets.survey.releases.dp02 import RELEASE
 resources = {"archive": ArchiveResource(url=sys.argv[2]), "lake": LakeResource(data_dir=sys.argv[1])}
-wanted = [name for name in ("matched_galaxies", "nearby_galaxies") if name in TABLES]
+wanted = [name for name in ("matched_galaxies", "nearby_galaxies") if name in tables_of(RELEASE)]
 result = build_definitions(resources=resources).resolve_job_def("demo").execute_in_process(
     partition_key="3638", asset_selection=[dg.AssetKey(name) for name in wanted], raise_on_error=False
 )
@@ -50,6 +53,22 @@ import photoz_assets
 connection = photoz_assets.connect(sys.argv[1])
 rows = connection.sql("SELECT count(*), max(ts_redshift) FROM nearby_galaxies").fetchall()
 print(json.dumps({"rows": rows, "columns": connection.table("matched_galaxies").columns}))
+"""
+
+
+# What the code location of another release has.
+LOADED = """
+import json, sys
+from photoz_assets.definitions import defs, tables_of
+from photoz_assets.survey.queries import skyinfo_query
+from photoz_assets.survey.releases import release_named
+graph = defs().resolve_asset_graph()
+galaxies = tables_of(release_named("rehearsal"))["matched_galaxies"]
+print(json.dumps({
+    "prefixes": sorted({key.path[0] for key in graph.materializable_asset_keys}),
+    "type": str(galaxies.schema.field("obj_g_cModelFlux").type),
+    "adql": skyinfo_query(release_named("rehearsal")),
+}))
 """
 
 
@@ -83,7 +102,7 @@ def _told(checkout: Path, script: str, *arguments: str | Path) -> dict[str, Any]
 
 
 def test_column_check_and_table_are_added_as_the_page_says(runs: Runs, checkout: Path) -> None:
-    column, number, check, table = PATCHES
+    column, number, check, table, _ = PATCHES
     assert runs("matched_galaxies", tract=TRACT).success
     lake, page = runs.lake.root, ROOT / "docs" / "assets.md"
 
@@ -108,12 +127,21 @@ def test_column_check_and_table_are_added_as_the_page_says(runs: Runs, checkout:
     assert judged["reason"] == "current"
 
 
+def test_release_is_added_by_one_module(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _apply(checkout, PATCHES[-1])
+    monkeypatch.setenv("PHOTOZ_RELEASE", "rehearsal")
+    loaded = _told(checkout, LOADED)
+    assert (loaded["prefixes"], loaded["type"]) == (["rehearsal"], "float")
+    assert loaded["adql"].endswith("FROM rehearsal_catalogs.Object GROUP BY tract, patch")
+
+
 def test_patches_touch_no_more_than_the_page_says() -> None:
     touched = [re.findall(r"^\+\+\+ b/(.*)$", patch, re.MULTILINE) for patch in PATCHES]
     added = [len(re.findall(r"^\+(?!\+\+ )", patch, re.MULTILINE)) for patch in PATCHES]
     contract = "photoz_assets/survey/contracts/galaxies.py"
     assert touched[:3] == [[contract]] * 3
     assert added[:2] == [1, 1]
+    assert touched[4] == ["photoz_assets/survey/releases/rehearsal.py"]
     assert touched[3] == [
         "photoz_assets/definitions.py",
         "photoz_assets/orchestration/assets/nearby.py",

@@ -12,7 +12,8 @@ from typing import Final
 
 import dagster as dg
 
-from photoz_assets.definitions import TABLES, defs
+from photoz_assets.definitions import build_definitions, tables_of
+from photoz_assets.survey.releases.dp02 import RELEASE
 from photoz_assets.survey.table import TableSpec
 
 _INTRODUCTION = """# Assets and columns
@@ -20,6 +21,8 @@ _INTRODUCTION = """# Assets and columns
 Made by `make docs` from the definitions and the contracts: change those, not this page. Types are Arrow's; a
 column may hold NULL unless its type says *not null*. Units are in VOUnit syntax, UCDs of the IVOA's list.
 """
+
+_TABLES: Final = tables_of(RELEASE)
 
 # How the page names a table, the version of its code and the digest of its columns.
 _PINNED: Final = re.compile(
@@ -29,7 +32,7 @@ _PINNED: Final = re.compile(
 
 def page() -> str:
     """Return the page's text."""
-    graph = defs.resolve_asset_graph()
+    graph = build_definitions(release=RELEASE).resolve_asset_graph()
     keys = sorted(
         graph.materializable_asset_keys,
         key=lambda key: (graph.get(key).group_name, graph.toposorted_asset_keys.index(key)),
@@ -79,9 +82,9 @@ def _asset(graph: "dg.AssetGraph", key: dg.AssetKey) -> Iterator[str]:
         yield "|---|---|---|"
         for spec in checks:
             yield f"| `{spec.name}` | {'yes' if spec.blocking else 'warns'} | {spec.description} |"
-    if name in TABLES:
+    if name in _TABLES:
         yield ""
-        yield from _columns(TABLES[name])
+        yield from _columns(_TABLES[name])
 
 
 def _columns(spec: TableSpec) -> Iterator[str]:
@@ -106,7 +109,7 @@ def without_new_version(former: str) -> list[str]:
     pinned = {name: (version, columns) for name, version, columns in _PINNED.findall(former)}
     return [
         name
-        for name, spec in TABLES.items()
+        for name, spec in _TABLES.items()
         if name in pinned and pinned[name][0] == spec.code_version and pinned[name][1] != spec.fingerprint
     ]
 

@@ -16,7 +16,7 @@ import pandas as pd
 from photoz_archive.files import flush_all, make_folder, put_in_place
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts import MATCHED_DATASET, OBJECT_DATASET
+from photoz_assets.survey.releases import dp02
 from photoz_assets.survey.skymap import DC2_RINGS
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ TRACT_DATASET_TYPES: Final = (
     "forcedSourceTable_tract",
     "match_ref_truth_summary_objectTable_tract",
     "match_target_truth_summary_objectTable_tract",
-    MATCHED_DATASET,
-    OBJECT_DATASET,
+    dp02.RELEASE.butler.matches,
+    dp02.RELEASE.butler.objects,
 )
 _EARLIER_COLLECTION: Final = "2.2i/runs/DP0.1"
 _INSTRUMENT: Final = "LSSTCam-imSim"
@@ -79,8 +79,8 @@ def make_repository(
             _register(butler, wanted)
             for tract in wanted:
                 for name, frame in (
-                    (OBJECT_DATASET, _objects(store, tract)),
-                    (MATCHED_DATASET, _matches(store, tract)),
+                    (dp02.RELEASE.butler.objects, _objects(store, tract)),
+                    (dp02.RELEASE.butler.matches, _matches(store, tract)),
                 ):
                     butler.put(frame, name, skymap=SKYMAP, tract=tract)
                     say(f"tract {tract}: {name}, {len(frame):,} rows")

@@ -24,7 +24,7 @@ from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.identifiers import tract_of_object_id
 from photoz_archive.sky.store import SKY_VERSION, SkyStore
-from photoz_assets.survey.dp02 import DEFAULT_DENSITY
+from photoz_assets.survey.releases import dp02
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()
@@ -58,7 +58,7 @@ class ArchiveServer:
         self,
         data_dir: Path,
         *,
-        density: float = DEFAULT_DENSITY,
+        density: float = dp02.RELEASE.density,
         host: str = "127.0.0.1",
         port: int = 0,
         profile: Profile = _FRIENDLY,

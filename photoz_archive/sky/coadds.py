@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 
 from photoz_archive.sky.columns import COADD_PATCHES
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases import dp02
 from photoz_assets.survey.skymap import DC2_RINGS
 
 
 def coadd_patches() -> dict[str, list[Any]]:
     """Return the columns by name: a row a patch, its centre in degrees and its polygon as Rubin writes it."""
     tract, patch = (
-        grid.ravel() for grid in np.meshgrid(TRACTS, np.arange(DC2_RINGS.patches_per_side**2), indexing="ij")
+        grid.ravel()
+        for grid in np.meshgrid(dp02.RELEASE.tracts, np.arange(DC2_RINGS.patches_per_side**2), indexing="ij")
     )
     corners = DC2_RINGS.patch_polygons(tract, patch, outer=True)
     x, y = DC2_RINGS.sky_to_pixel(tract[:, None], corners[..., 0], corners[..., 1])

@@ -23,7 +23,7 @@ from photoz_archive.sky.measurement import measure
 from photoz_archive.sky.objects import describe, object_table
 from photoz_archive.sky.random_streams import TractSimulation
 from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
-from photoz_assets.survey.dp02 import DEFAULT_DENSITY, TRACTS
+from photoz_assets.survey.releases import dp02
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "3"
@@ -61,7 +61,7 @@ class SkyStore:
         self,
         folder: Path,
         *,
-        density: float = DEFAULT_DENSITY,
+        density: float = dp02.RELEASE.density,
         seed: int = 1,
         tracts: tuple[int, ...] | None = None,
     ) -> None:
@@ -69,11 +69,11 @@ class SkyStore:
             raise ValueError(f"density is {density}: it must be above 0 and at most 1, which is that of DC2")
         if seed < 0:
             raise ValueError(f"seed is {seed}: it must not be negative")
-        if foreign := sorted(set(tracts or ()) - set(TRACTS)):
+        if foreign := sorted(set(tracts or ()) - set(dp02.RELEASE.tracts)):
             raise ValueError(f"DP0.2 has no objects in tracts {foreign}")
         self.density = density
         self.seed = seed
-        self.tracts = TRACTS if tracts is None else tuple(sorted(set(tracts)))
+        self.tracts = dp02.RELEASE.tracts if tracts is None else tuple(sorted(set(tracts)))
         # One tract at a time: a full one takes 2 GB while it is made, and both cores.
         self._turn = threading.Lock()
         self._folder = folder / f"seed={seed},density={density!r},version={SKY_VERSION}"

@@ -10,11 +10,11 @@ from photoz_archive.adql.translator import translate
 from photoz_archive.service.footprint import SkyFootprint
 from photoz_archive.service.official import OfficialSchema
 from photoz_archive.service.schema import load_schema
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases import dp02
 from photoz_assets.survey.skymap import DC2_RINGS
 
 SCHEMA = "dp02_dc2_catalogs"
-ALL = frozenset(TRACTS)
+ALL = frozenset(dp02.RELEASE.tracts)
 FOOTPRINT = SkyFootprint(ALL, lambda object_id: object_id >> 48)
 FIELD = {3637, 3638, 3831}
 CONE = "CONTAINS(POINT('ICRS', {lon}, {lat}), CIRCLE('ICRS', 62, -37, 0.5)) = 1"
@@ -199,8 +199,13 @@ def test_circle_and_box_reach_every_tract_that_can_hold_a_row(
     inside = FOOTPRINT.in_circle(ra, dec, radius, primary=True)
     assert {int(t) for t in DC2_RINGS.tract_of(ras, decs)} & ALL <= inside
     box = FOOTPRINT.in_box(float(ras.min()), float(decs.min()), float(ras.max()), float(decs.max()), primary=False)
-    tracts = np.repeat(TRACTS, 200).reshape(len(TRACTS), 200)
-    held = DC2_RINGS.patch_of(tracts.ravel(), np.tile(ras, len(TRACTS)), np.tile(decs, len(TRACTS))) >= 0
+    tracts = np.repeat(dp02.RELEASE.tracts, 200).reshape(len(dp02.RELEASE.tracts), 200)
+    held = (
+        DC2_RINGS.patch_of(
+            tracts.ravel(), np.tile(ras, len(dp02.RELEASE.tracts)), np.tile(decs, len(dp02.RELEASE.tracts))
+        )
+        >= 0
+    )
     holders = set(tracts[held.reshape(tracts.shape).any(axis=1), 0].tolist())
     assert holders <= box
     assert holders <= FOOTPRINT.in_circle(ra, dec, radius, primary=False)

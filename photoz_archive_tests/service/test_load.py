@@ -20,7 +20,7 @@ import requests
 from photoz_archive.sky.store import TABLES, SkyStore
 from photoz_archive_tests.conftest import SkyRows
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases import dp02
 
 FULL = bool(os.environ.get("PHOTOZ_SOAK"))
 CLIENTS = 50 if FULL else 8
@@ -170,7 +170,7 @@ def test_server_that_is_killed_among_its_clients_serves_whole_tracts_when_it_is_
             ask(session, server.url, f"SELECT COUNT(*) FROM {OBJECT} WHERE tract = {tract}")
 
     # Many more than are made before the kill.
-    asked_tracts = TRACTS[60:80]
+    asked_tracts = dp02.RELEASE.tracts[60:80]
     with ThreadPoolExecutor(len(asked_tracts)) as pool:
         asked = [pool.submit(client, tract) for tract in asked_tracts]
         deadline = time.monotonic() + 120

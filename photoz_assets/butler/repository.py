@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoz_assets.errors import PhotozError
-from photoz_assets.survey.contracts import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES, Contract
+from photoz_assets.survey.contracts.butler import BUTLER_COLLECTIONS, BUTLER_DATASET_TYPES
+from photoz_assets.survey.table import Contract
 
 # What the pipeline that compares objects with the truth puts before the truth's columns, in its later versions.
 _TRUTH_PREFIX: Final = "refcat_"

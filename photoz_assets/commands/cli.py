@@ -149,9 +149,10 @@ def fetch(tracts: tuple[int, ...]) -> None:
         settings = _settings()
         from photoz_assets.commands.fetch import fetch as fetch_tracts  # noqa: PLC0415 - as above
         from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
+        from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
 
         _make_ready_for_runs(settings)
-        problems = fetch_tracts(Lake(settings.data_dir), tracts, click.echo)
+        problems = fetch_tracts(Lake(settings.data_dir), release_named(settings.release), tracts, click.echo)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
@@ -178,12 +179,15 @@ def status(*, as_json: bool, check: bool, verify: bool) -> None:
         from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - as above
         from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
         from photoz_assets.orchestration.resources import SelectionResource  # noqa: PLC0415 - as above
+        from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
 
+        release = release_named(settings.release)
         with open_instance(_open_home(settings.dagster_home), _warn) as instance:
             found = found_status(
                 Lake(settings.data_dir),
                 instance,
-                build_definitions(),
+                build_definitions(release=release),
+                release=release,
                 selection=SelectionResource().selection(),
                 butler=settings.butler_repository is not None,
                 verify=verify,

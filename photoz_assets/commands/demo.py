@@ -13,13 +13,14 @@ from typing import Any, Final
 import dagster as dg
 import pyarrow.parquet as pq
 
-from photoz_assets.definitions import TABLES, build_definitions
+from photoz_assets import environment
+from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.environment import settings
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
-from photoz_assets.orchestration.assets.galaxies import FieldConfig
+from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases.release import Release
 
 Log = Callable[[str], None]
 
@@ -51,13 +52,13 @@ class Row:
     path: Path
 
 
-def steps(field: FieldConfig) -> list[DemoStep]:
+def steps(release: Release) -> list[DemoStep]:
     """List what the demo runs: the archive, the tracts that the field touches, the field and the survey."""
-    needed = field.field.tracts(TRACTS)
+    needed = release.field.tracts(release.skymap, release.tracts)
     return [
         DemoStep(title="the archive's listing and the sky", assets=_ARCHIVE),
         *(DemoStep(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
-        DemoStep(title=f"{field.field}, and the survey so far", assets=_FIELD),
+        DemoStep(title=f"{release.field}, and the survey so far", assets=_FIELD),
     ]
 
 
@@ -69,18 +70,18 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
     list[str]
         What did not hold, a line each: failed steps, failed checks, tables that nobody made since the demo began.
     """
-    lake = Lake(settings().data_dir)
-    job = build_definitions().resolve_job_def("demo")
-    listed = steps(FieldConfig())
+    lake, release = Lake(settings().data_dir), environment.release()
+    job = build_definitions(release=release).resolve_job_def("demo")
+    listed = steps(release)
     problems: list[str] = []
-    former = _runs(lake, listed)
+    former = _runs(lake, release, listed)
     for number, step in enumerate(listed, start=1):
         log(f"[{number}/{len(listed)}] {step.title}: {', '.join(step.assets)}")
         result = job.execute_in_process(
-            run_config=_run_config(step),
+            run_config=_run_config(release, step),
             instance=instance,
             partition_key=None if step.tract is None else str(step.tract),
-            asset_selection=[dg.AssetKey(asset) for asset in step.assets],
+            asset_selection=[asset_key(release, asset) for asset in step.assets],
             raise_on_error=False,
             tags={"photoz/demo": step.title},
         )
@@ -89,13 +90,13 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
             # What follows is made of this.
             return problems
     return problems + [
-        f"{path} was not made" for path, run in _runs(lake, listed).items() if run in {None, former[path]}
+        f"{path} was not made" for path, run in _runs(lake, release, listed).items() if run in {None, former[path]}
     ]
 
 
-def table(lake: Lake) -> Iterator[Row]:
+def table(lake: Lake, release: Release) -> Iterator[Row]:
     """List what the lake holds of the demo's assets."""
-    for step in steps(FieldConfig()):
+    for step in steps(release):
         for asset in step.assets:
             path = lake.table(asset, step.tract)
             rows = _rows(path) if path.exists() else None
@@ -116,10 +117,11 @@ def _rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
 
 
-def _run_config(step: DemoStep) -> dict[str, Any]:
+def _run_config(release: Release, step: DemoStep) -> dict[str, Any]:
     config: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
     if "field_galaxies" in step.assets:
-        config["ops"] = {"field_galaxies": {"config": {"allow_missing": False}}}
+        op = asset_key(release, "field_galaxies").to_python_identifier()
+        config["ops"] = {op: {"config": {"allow_missing": False}}}
     return config
 
 
@@ -143,11 +145,12 @@ def _problems(result: dg.ExecuteInProcessResult, step: DemoStep, log: Log) -> li
     return found
 
 
-def _runs(lake: Lake, listed: Sequence[DemoStep]) -> dict[Path, str | None]:
+def _runs(lake: Lake, release: Release, listed: Sequence[DemoStep]) -> dict[Path, str | None]:
     """Return the run that made each table of the demo; None where there is no table, or a damaged one."""
     runs: dict[Path, str | None] = {}
+    tables = tables_of(release)
     for step in listed:
-        for asset in filter(TABLES.__contains__, step.assets):
+        for asset in filter(tables.__contains__, step.assets):
             path = lake.table(asset, step.tract)
             runs[path] = None
             with suppress(FileNotFoundError, InvalidTableFileError):
@@ -159,7 +162,7 @@ def closing_table() -> str:
     """Return what the lake holds of the demo's assets, a line each, as text for the terminal."""
     lake = Lake(settings().data_dir)
     lines = [("asset", "tract", "rows", "figures", "where")]
-    for row in table(lake):
+    for row in table(lake, environment.release()):
         tract, rows = str(row.tract or ""), "" if row.rows is None else f"{row.rows:,}"
         lines.append((row.asset, tract, rows, str(row.figures or ""), _short(row.path)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

@@ -12,7 +12,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.resources import ArchiveResource, SelectionResource
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.text import listed
 
 
@@ -20,15 +20,15 @@ class UnknownTractError(PhotozError):
     """A number is no tract of the survey; nothing was asked."""
 
 
-def fetch(lake: Lake, tracts: Iterable[int], log: Callable[[str], None]) -> list[str]:
-    """Fetch tracts one after the other; one that fails does not keep the others from being fetched.
+def fetch(lake: Lake, release: Release, tracts: Iterable[int], log: Callable[[str], None]) -> list[str]:
+    """Fetch tracts of a release one after the other; one that fails does not keep the others from being fetched.
 
     Parameters
     ----------
     lake
         Where the tables go.
-    tracts
-        Tracts of the survey.
+    release, tracts
+        Whose galaxies, and where they lie.
     log
         Takes a line on each thing that happens.
 
@@ -43,9 +43,10 @@ def fetch(lake: Lake, tracts: Iterable[int], log: Callable[[str], None]) -> list
         A tract is none of the survey's.
     """
     tracts = list(dict.fromkeys(tracts))
-    if unknown := sorted(set(tracts).difference(TRACTS)):
+    if unknown := sorted(set(tracts).difference(release.tracts)):
         raise UnknownTractError(
-            f"no tract of the survey: {listed(unknown)}. They lie between {min(TRACTS)} and {max(TRACTS)}; "
+            f"no tract of the survey: {listed(unknown)}. They lie between {min(release.tracts)} and "
+            f"{max(release.tracts)}; "
             "the asset tracts says where each lies"
         )
     archive, selection = ArchiveResource(), SelectionResource().selection()
@@ -57,7 +58,7 @@ def fetch(lake: Lake, tracts: Iterable[int], log: Callable[[str], None]) -> list
                 with as_dagster_failure():
                     client = archive.client(run_id=run_id, log=log)
                     table = fetch_tract(
-                        client, lake, selection, tract, run_id=run_id, limits=archive.limits, log=log
+                        client, lake, release, selection, tract, run_id=run_id, limits=archive.limits, log=log
                     )
             except dg.Failure as failure:
                 problems.append(f"tract {tract}: {failure.description}")

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from photoz_assets.definitions import TABLES
+from photoz_assets.definitions import tables_of
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance, verify_rows
+from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, by_reason, counted, tract_states
-from photoz_assets.survey.contracts import OBJECT_TABLE
+from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets.text import listed
 
@@ -76,6 +78,7 @@ def status(
     instance: dg.DagsterInstance,
     definitions: dg.Definitions,
     *,
+    release: Release,
     selection: Selection,
     butler: bool,
     verify: bool = False,
@@ -86,19 +89,19 @@ def status(
     ----------
     lake, instance, definitions
         Where the tables lie, where the runs were, and what there is to materialize.
-    selection
+    release, selection
         What a current tract is of.
     butler
         Whether a Butler repository is configured; without one, its assets count only if they are stored.
     verify
         Whether to read all rows of all files, too, and hold them against their checksums.
     """
-    states = tract_states(lake, instance, selection)
+    states = tract_states(lake, instance, release, selection)
     archive = lake.archive()
-    assets, damaged = _assets(lake, definitions, butler=butler, verify=verify)
+    assets, damaged = _assets(lake, definitions, release, butler=butler, verify=verify)
     return Status(
         archive=archive.label if archive else None,
-        selection=selection.text,
+        selection=release.text_of(selection),
         assets=tuple(assets),
         damaged=tuple(damaged),
         tracts=counted(states),
@@ -108,16 +111,16 @@ def status(
 
 
 def _assets(
-    lake: Lake, definitions: dg.Definitions, *, butler: bool, verify: bool
+    lake: Lake, definitions: dg.Definitions, release: Release, *, butler: bool, verify: bool
 ) -> tuple[list[AssetStatus], list[str]]:
     """Return how each asset stands by its whole files, and what to do about the damaged ones."""
     graph = definitions.resolve_asset_graph()
     assets: list[AssetStatus] = []
     damaged: list[str] = []
-    for asset in TABLES:
-        node = graph.get(dg.AssetKey(asset))
+    for asset in tables_of(release):
+        node = graph.get(asset_key(release, asset))
         stored = lake.files(asset)
-        if not stored and not butler and node.group_name == OBJECT_TABLE.group:
+        if not stored and not butler and node.group_name == BUTLER_GROUP:
             continue
         created: list[str] = []
         rows = 0

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from photoz_assets.ingest.archive_job import ArchiveRun, QueryTooLargeError, archive_job
 from photoz_assets.ingest.table_query import TableQuery
-from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, run_versions
+from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, rights_of, run_versions
 from photoz_assets.lake.staging import StagedTable, stage, temp_file
 from photoz_assets.lake.writing import TableRefusedError, WrittenTable, write_rows, write_table
 from photoz_assets.survey.checks import COMPLETE, CONTRACT, Verdict
-from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, TABLE_ALIASES
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import ContractViolation, Missing, Truncated
@@ -26,23 +26,25 @@ from photoz_assets.tap.results import ResultStream
 _ROWS_BETWEEN_REPORTS: Final = 500_000
 
 
-def identify(client: TapClient) -> ArchiveIdentity:
-    """Ask an archive which release it holds, by what it declares in TAP_SCHEMA.
+def identify(client: TapClient, release: Release) -> ArchiveIdentity:
+    """Ask an archive how it declares a release that it holds, in TAP_SCHEMA.
 
     Raises
     ------
     ArchiveError
         It cannot be asked, or does not list the schema.
     """
-    schema = client.schema_info(ARCHIVE_SCHEMA)
-    used = [table.rpartition(".")[2].lower() for table in TABLE_ALIASES.values()]
+    schema = client.schema_info(release.schema)
+    used = [table.rpartition(".")[2].lower() for table in release.tables.values()]
     tables = {name: table.description for name, table in schema.tables.items() if name in used}
-    return ArchiveIdentity.declared(ARCHIVE_SCHEMA, schema.description, tables)
+    return ArchiveIdentity.declared(release.schema, schema.description, tables)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TapIngest(ArchiveRun):
-    """Fetches the tables of one lake from one archive, in the name of one run."""
+    """Fetches a release's tables for one lake from one archive, in the name of one run."""
+
+    release: Release
 
     def fetch_table(self, query: TableQuery) -> WrittenTable:
         """Fetch a table by an asynchronous job, or more, and publish it if its checks pass.
@@ -75,19 +77,21 @@ class TapIngest(ArchiveRun):
         ArchiveError
             The archive did not answer, or its answer is not whole or not as the contract has it.
         """
+        identity = self._identity()
         provenance = Provenance(
             table=spec.table,
             code_version=spec.code_version,
-            archive=self._identity(),
+            archive=identity,
             run_id=self.run_id,
             adql=adql,
+            **rights_of(self.release, identity.description),
             **run_versions(),
         )
         return write_rows(self.lake, spec, self.client.query(adql, spec.selected_schema), provenance)
 
     def _identity(self) -> ArchiveIdentity:
         """Return the archive's identity; refuse it if the lake is of another."""
-        identity = identify(self.client)
+        identity = identify(self.client, self.release)
         self.lake.require_same_archive(identity)
         return identity
 
@@ -148,6 +152,7 @@ class TapIngest(ArchiveRun):
                         rows_received=stream.rows,
                         bytes_received=stream.bytes,
                         seconds=round(self.clock() - started, 3),
+                        **rights_of(self.release, identity.description),
                         **run_versions(),
                     )
                 )

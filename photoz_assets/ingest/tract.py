@@ -13,7 +13,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.science.photometry import with_magnitudes
 from photoz_assets.survey.checks import Scope
-from photoz_assets.survey.contracts import ARCHIVE_SCHEMA, MATCHED_GALAXIES
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
 from photoz_assets.survey.queries import (
     WHOLE,
     Dialect,
@@ -21,6 +21,7 @@ from photoz_assets.survey.queries import (
     matched_galaxies_count_query,
     matched_galaxies_query,
 )
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 
@@ -30,6 +31,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 def fetch_tract(
     client: TapClient,
     lake: Lake,
+    release: Release,
     selection: Selection,
     tract: int,
     *,
@@ -47,10 +49,12 @@ def fetch_tract(
         The archive.
     lake
         Where the table goes.
+    release
+        Whose galaxies.
     selection
-        Which galaxies are wanted.
+        Which of them are wanted.
     tract
-        A tract of the survey.
+        A tract of the release.
     run_id
         Under which the provenance and the job's record name this run; by default a new one.
     limits
@@ -77,6 +81,7 @@ def fetch_tract(
     ingest = TapIngest(
         client=client,
         lake=lake,
+        release=release,
         run_id=run_id or str(uuid.uuid4()),
         limits=limits or QueryLimits(),
         log=log,
@@ -85,33 +90,42 @@ def fetch_tract(
     )
     # Before the archive is asked: what changes there from now on may not be in the answer.
     listing = listed_as(lake, tract)
-    return ingest.fetch_table(tract_query(client, selection, tract, listing=listing))
+    return ingest.fetch_table(tract_query(client, release, selection, tract, listing=listing))
 
 
 def tract_query(
-    client: TapClient, selection: Selection, tract: int, strip: Strip = WHOLE, *, listing: str | None = None
+    client: TapClient,
+    release: Release,
+    selection: Selection,
+    tract: int,
+    strip: Strip = WHOLE,
+    *,
+    listing: str | None = None,
 ) -> TableQuery:
     """Return the query for a tract's matched galaxies, or for a strip of it, in the dialect of an archive.
 
     ``listing`` is what the lake's listing of the sky says of the tract.
     """
-    dialect = _dialect(client)
+    spec, dialect = matched_galaxies_spec(release), _dialect(client, release)
     return TableQuery(
-        spec=MATCHED_GALAXIES,
+        spec=spec,
         scope=Scope(selection=selection, tract=tract),
-        adql=matched_galaxies_query(tract, selection, dialect, strip),
-        count_adql=matched_galaxies_count_query(tract, selection, dialect, strip),
-        transform=with_magnitudes,
+        adql=matched_galaxies_query(release, tract, selection, dialect, strip),
+        count_adql=matched_galaxies_count_query(release, tract, selection, dialect, strip),
+        transform=lambda batch: with_magnitudes(batch, spec, release.columns),
         part=None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}",
         listing=listing,
-        split=lambda: tuple(tract_query(client, selection, tract, half, listing=listing) for half in strip.halves),
+        split=lambda: tuple(
+            tract_query(client, release, selection, tract, half, listing=listing) for half in strip.halves
+        ),
     )
 
 
-def _dialect(client: TapClient) -> Dialect:
+def _dialect(client: TapClient, release: Release) -> Dialect:
     """Ask an archive, once, in which ADQL its tables are to be queried."""
     has_box = client.capabilities().has_box
-    objects = client.schema_info(ARCHIVE_SCHEMA).tables.get("object")
+    objects = client.schema_info(release.schema).tables.get("object")
     datatypes = {name.lower(): datatype.lower() for name, datatype in objects.columns.items()} if objects else {}
+    primary = datatypes.get((release.objects.primary or "").lower())
     # Qserv, which alone has the box, declares its flags as booleans and compares them with numbers.
-    return Dialect(box_function=has_box, text_flags=not has_box and datatypes.get("detect_isprimary") == "boolean")
+    return Dialect(box_function=has_box, text_flags=not has_box and primary == "boolean")

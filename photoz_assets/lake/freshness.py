@@ -22,7 +22,6 @@ from photoz_assets.lake.provenance import (
     read_footer,
     read_rows,
 )
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import TableSpec
 
@@ -159,7 +158,7 @@ def stale_reasons(
     lake: Lake,
     tracts: Iterable[int],
     selection: Selection,
-    spec: TableSpec = MATCHED_GALAXIES,
+    spec: TableSpec,
 ) -> dict[int, StaleReason]:
     """Return how the stored galaxies of each tract stand.
 

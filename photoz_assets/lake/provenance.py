@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
-from photoz_assets.survey import dp02
+from photoz_assets.survey.releases import label_of
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.text import one_line
@@ -29,9 +30,6 @@ PROVENANCE_KEY: Final = b"photoz_assets.provenance"
 _SIMULATED: Final = re.compile(r"embedded archive, simulated|\bsimulated\b.*\b(?:density|seed) \d", re.IGNORECASE)
 _DENSITY: Final = re.compile(r"\bdensity (\d+(?:\.\d+)?(?:e[-+]?\d+)?)", re.IGNORECASE)
 _SEED: Final = re.compile(r"\bseed (\d+)", re.IGNORECASE)
-
-# What the data of a release are called, by its schema.
-_LABELS: Final = {dp02.SCHEMA: dp02.LABEL}
 
 # Of a batch that is read only to be seen: 15 MB of memory, where whole row groups take six times as much.
 _VERIFIED_ROWS: Final = 8_192
@@ -74,6 +72,11 @@ class ArchiveIdentity:
         return _SIMULATED.search(self.description) is not None
 
     @property
+    def made_up(self) -> bool:
+        """Whether the embedded archive, or one like it, makes the rows up: they are no rows of the release."""
+        return _is_made_up(self.description)
+
+    @property
     def density(self) -> float | None:
         """The share of the real source density that a simulated sky declares."""
         found = _DENSITY.search(self.description) if self.simulated else None
@@ -93,9 +96,9 @@ class ArchiveIdentity:
     @property
     def label(self) -> str:
         """What figures and pages call the data: by what the archive declares, else by its release."""
-        if "embedded archive" in self.description.lower():
+        if self.made_up:
             return "embedded archive, simulated"
-        name = _LABELS.get(self.release.lower(), self.release)
+        name = label_of(self.release)
         return f"{name}, simulated" if self.simulated else name
 
     def __str__(self) -> str:
@@ -113,6 +116,7 @@ class Provenance:
     ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
     ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
+    ``rights`` and ``citation`` are the release's; rows that the embedded archive made up have none.
     """
 
     table: str
@@ -136,6 +140,8 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
     listing: str | None = None
+    rights: str | None = None
+    citation: str | None = None
 
     @property
     def identity(self) -> str:
@@ -183,7 +189,20 @@ class Provenance:
 
 _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
     **dict.fromkeys(
-        ("table", "code_version", "region", "repository", "run_id", "created", "adql", "job_url", "listing"), str
+        (
+            "table",
+            "code_version",
+            "region",
+            "repository",
+            "run_id",
+            "created",
+            "adql",
+            "job_url",
+            "listing",
+            "rights",
+            "citation",
+        ),
+        str,
     ),
     **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
     **dict.fromkeys(("archive", "selection", "versions", "changes_seen"), dict),
@@ -226,14 +245,28 @@ def derived_provenance(
         selection=source.selection,
         tract=tract,
         region=region,
+        rights=source.rights,
+        citation=source.citation,
         run_id=run_id,
         inputs=tuple(each.identity for each in inputs),
         **run_versions(),
     )
 
 
+def _is_made_up(description: str) -> bool:
+    return "embedded archive" in description.lower()
+
+
+def rights_of(release: Release, description: str) -> dict[str, Any]:
+    """Return a release's rights and citation as keywords of ``Provenance``.
+
+    Rows that are made up have none: ``description`` is what the archive or the repository says of itself.
+    """
+    return {} if _is_made_up(description) else {"rights": release.rights, "citation": release.citation}
+
+
 def repository_provenance(
-    spec: TableSpec, *, run_id: str, repository: str, tract: int | None = None
+    spec: TableSpec, release: Release, *, run_id: str, repository: str, tract: int | None = None
 ) -> Provenance:
     """Return the provenance of a table that was read from a Butler repository.
 
@@ -245,6 +278,7 @@ def repository_provenance(
         repository=repository,
         tract=tract,
         run_id=run_id,
+        **rights_of(release, repository),
         **run_versions(),
     )
 

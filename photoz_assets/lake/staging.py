@@ -21,7 +21,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import FileLock, locked
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.voparquet import file_metadata
-from photoz_assets.survey.contracts import Contract
+from photoz_assets.survey.table import Contract
 
 # DuckDB reads row groups in parallel and skips them by their statistics: a tract has enough of them for both, and
 # few enough that they cost nothing by themselves. What is gathered for one bounds the memory of writing.

@@ -56,6 +56,10 @@ def _votable_header(contract: Contract, provenance: Provenance, lengths: Mapping
         ET.SubElement(resource, "DESCRIPTION").text = provenance.archive.label
     elif provenance.repository is not None:
         ET.SubElement(resource, "DESCRIPTION").text = provenance.repository
+    for name in ("rights", "citation"):
+        if value := getattr(provenance, name):
+            # As the IVOA Note "Data Origin in the VO" 1.1 names them.
+            ET.SubElement(resource, "INFO", {"name": name, "value": value})
     table = ET.SubElement(resource, "TABLE", {"name": contract.table})
     if provenance.rows_stored is not None:
         table.set("nrows", str(provenance.rows_stored))

@@ -1,76 +1,106 @@
-"""When things run: the jobs and the schedules. How assets follow each other stands in ``conditions``.
+"""When things run: the jobs and the schedules. How assets follow each other stands in ``automation_policies``.
 
 All of it is off until the user turns it on. No tick asks the archive anything: which tracts are wanted is said by
-``refresh``.
+``tract_status``.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from photoz_assets.lake.freshness import StaleReason
+from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeResource
-from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.orchestration.resources import ReleaseParam, SelectionResource
 from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, tract_states
-from photoz_assets.survey.contracts import OBJECT_TABLE
+from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.text import listed
 
-refresh_archive: Final = dg.define_asset_job(
-    "refresh_archive",
-    selection=dg.AssetSelection.assets("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map"),
-    description="Ask the archive again which tables it has and where its objects lie; redraw the sky map.",
-)
 
-refresh_tracts: Final = dg.define_asset_job(
-    "refresh_tracts",
-    selection=dg.AssetSelection.assets("matched_galaxies", "diagnostics") | dg.AssetSelection.checks(survey_state),
-    description="Ask for the galaxies of one tract, audit and publish them, draw the tract's diagnostics, and say "
-    "how far the survey is.",
-)
+@dataclass(frozen=True, kw_only=True)
+class Automation:
+    """What runs by itself or by name, of one release."""
 
-refresh_butler: Final = dg.define_asset_job(
-    "refresh_butler",
-    selection=dg.AssetSelection.groups(OBJECT_TABLE.group),
-    description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
-)
-
-demo: Final = dg.define_asset_job(
-    "demo",
-    # The Butler is optional: most have no repository.
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(OBJECT_TABLE.group),
-    # Launched tract by tract from the page, the field is cut out of what is there so far.
-    config=dg.RunConfig(ops={"field_galaxies": {"config": {"allow_missing": True}}}),
-    description="Everything, for one tract: the archive's listing, the sky, the tract, the field, the survey.",
-)
+    jobs: tuple[UnresolvedAssetJobDefinition, ...]
+    schedules: tuple[dg.ScheduleDefinition, ...]
+    sensors: tuple[dg.AutomationConditionSensorDefinition, ...]
 
 
-@dg.schedule(
-    job=refresh_archive,
-    cron_schedule="0 6 * * 1",
-    execution_timezone="UTC",
-    description="Ask each Monday which tables the archive has and where its objects lie.",
-)
+def automation(release: Release) -> Automation:
+    """Return the jobs, schedules and sensors of a release."""
+
+    def assets(*tables: str) -> dg.AssetSelection:
+        return dg.AssetSelection.assets(*(asset_key(release, table) for table in tables))
+
+    refresh_archive = dg.define_asset_job(
+        "refresh_archive",
+        selection=assets("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map"),
+        description="Ask the archive again which tables it has and where its objects lie; redraw the sky map.",
+    )
+    refresh_tracts = dg.define_asset_job(
+        "refresh_tracts",
+        selection=assets("matched_galaxies", "diagnostics") | dg.AssetSelection.checks(survey_state(release)),
+        description="Ask for the galaxies of one tract, audit and publish them, draw the tract's diagnostics, and "
+        "say how far the survey is.",
+    )
+    refresh_butler = dg.define_asset_job(
+        "refresh_butler",
+        selection=dg.AssetSelection.groups(BUTLER_GROUP),
+        description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
+    )
+    demo = dg.define_asset_job(
+        "demo",
+        # The Butler is optional: most have no repository.
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP),
+        # Launched tract by tract from the page, the field is cut out of what is there so far.
+        config=dg.RunConfig(
+            ops={asset_key(release, "field_galaxies").to_python_identifier(): {"config": {"allow_missing": True}}}
+        ),
+        description="Everything, for one tract: the archive's listing, the sky, the tract, the field, the survey.",
+    )
+    weekly = dg.schedule(
+        job=refresh_archive,
+        cron_schedule="0 6 * * 1",
+        execution_timezone="UTC",
+        description="Ask each Monday which tables the archive has and where its objects lie.",
+    )
+    daily = dg.schedule(
+        job=refresh_tracts,
+        cron_schedule="0 7 * * *",
+        execution_timezone="UTC",
+        description="Each morning, ask for tracts that are missing, damaged, failed, changed at the archive "
+        "since, or of another selection or code version: all of them once a release (a new release has a lake of "
+        "its own), none when nothing has changed.",
+    )
+    return Automation(
+        jobs=(refresh_archive, refresh_tracts, refresh_butler, demo),
+        schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily)),
+        sensors=(
+            dg.AutomationConditionSensorDefinition(
+                "follow_upstream",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.STOPPED,
+                description="Refreshes what is made of other assets when those are new.",
+            ),
+        ),
+    )
+
+
 def refresh_archive_weekly() -> dg.RunRequest:
     """Request one run a tick."""
     return dg.RunRequest()
 
 
-@dg.schedule(
-    job=refresh_tracts,
-    cron_schedule="0 7 * * *",
-    execution_timezone="UTC",
-    description="Each morning, ask for tracts that are missing, damaged, failed, changed at the archive since, "
-    "or of another selection or code version: all of them once a release (a new release has a lake of its own), "
-    "none when nothing has changed.",
-)
 def refresh_tracts_daily(
-    context: dg.ScheduleEvaluationContext, lake: LakeResource, selection: SelectionResource
+    context: dg.ScheduleEvaluationContext, release: ReleaseParam, lake: LakeResource, selection: SelectionResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run for each tract that is wanted; say of the others why they are passed over."""
     wanted = selection.selection()
-    states = tract_states(lake.open(), context.instance, wanted)
+    states = tract_states(lake.open(), context.instance, release, wanted)
     day = context.scheduled_execution_time.date().isoformat()
     for state in states:
         if state.wanted:
@@ -84,21 +114,9 @@ def refresh_tracts_daily(
     why = "; ".join(f"{len(tracts)} {_named(reason, tracts)}" for reason, tracts in by_reason(passed_over).items())
     context.log.info("%d tracts requested; passed over: %s", len(states) - len(passed_over), why or "none")
     if len(passed_over) == len(states):
-        yield dg.SkipReason(f"{why} ({wanted.text})")
+        yield dg.SkipReason(f"{why} ({release.text_of(wanted)})")
 
 
 def _named(reason: str, tracts: list[int]) -> str:
     """Return a reason with the tracts that it holds for; those that are simply current need no names."""
     return reason if reason == str(StaleReason.CURRENT) else f"{reason} (tract {listed(tracts)})"
-
-
-JOBS: Final = (refresh_archive, refresh_tracts, refresh_butler, demo)
-SCHEDULES: Final = (refresh_archive_weekly, refresh_tracts_daily)
-SENSORS: Final = (
-    dg.AutomationConditionSensorDefinition(
-        "follow_upstream",
-        target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Refreshes what is made of other assets when those are new.",
-    ),
-)

@@ -6,24 +6,26 @@ from typing import Any
 
 import dagster as dg
 
-from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.orchestration.asset_keys import asset_key
+from photoz_assets.orchestration.partitions import tract_partitions
 from photoz_assets.survey.checks import Check, Verdict
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.text import one_line
 
 
-def check_specs(spec: TableSpec) -> list[dg.AssetCheckSpec]:
-    """Declare the checks of a table."""
+def check_specs(release: Release, spec: TableSpec) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a release's table."""
     with warnings.catch_warnings():
         # Checks by partition are a preview of Dagster 1.13; what we rely on in them stands in a test.
         warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
                 check.name,
-                asset=spec.table,
+                asset=asset_key(release, spec.table),
                 description=check.description,
                 blocking=check.blocking,
-                partitions_def=TRACT_PARTITIONS if spec.by_tract else None,
+                partitions_def=tract_partitions(release) if spec.by_tract else None,
             )
             for check in spec.checks
         ]

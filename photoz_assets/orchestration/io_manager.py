@@ -142,9 +142,9 @@ def _frame(lake: Lake, files: list[Path]) -> "pd.DataFrame":
     return frame
 
 
-def _qualified(wanted: type) -> str:
-    """Name a type by its package and its own name."""
-    return f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}"
+def _qualified(wanted: Any) -> str:
+    """Name what something is annotated with by its package and its own name."""
+    return f"{wanted.__module__.partition('.')[0]}.{getattr(wanted, '__name__', '')}"
 
 
 # By name, so that pandas, which takes a third of a second to load, is loaded only by who uses it.
@@ -154,6 +154,15 @@ _READERS: Final[Mapping[str, Callable[[Lake, list[Path]], Stored]]] = {
     _qualified(pa.Table): _table,
     "pandas.DataFrame": _frame,
 }
+
+
+def stored_inputs(function: Callable[..., Any]) -> tuple[str, ...]:
+    """List the parameters of a function that stored assets are handed on to, by their annotations."""
+    return tuple(
+        name
+        for name, wanted in function.__annotations__.items()
+        if name != "return" and _qualified(wanted) in _READERS
+    )
 
 
 def _published_metadata(table: WrittenTable, *, partitioned: bool) -> Mapping[str, Any]:

@@ -15,11 +15,14 @@ from typing import Any, Final
 import dagster as dg
 
 from photoz_assets.lake.writing import TableRefusedError, WrittenTable
+from photoz_assets.orchestration.asset_keys import archive_key, asset_key
 from photoz_assets.orchestration.check_results import check_result, check_specs
 from photoz_assets.orchestration.column_metadata import column_schema
 from photoz_assets.orchestration.failures import as_dagster_failure
-from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
+from photoz_assets.orchestration.io_manager import stored_inputs
+from photoz_assets.orchestration.partitions import tract_partitions
 from photoz_assets.survey.checks import Verdict
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Contract, TableSpec
 
 OWNERS: Final = ["team:photoz"]
@@ -38,19 +41,49 @@ class TableResult:
     observations: Sequence[dg.AssetObservation] = ()
 
 
-@dataclass(frozen=True)
-class LakeTable:
-    """A table of the lake as an asset."""
-
-    spec: TableSpec
-    asset: dg.AssetsDefinition
-
-
 _Events = Iterator[dg.Output[WrittenTable] | dg.AssetCheckResult | dg.AssetObservation]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LakeTable:
+    """A table of the lake as an asset of any release.
+
+    ``spec`` returns the release's spec; ``deps`` are as ``lake_table`` has them.
+    """
+
+    spec: Callable[[Release], TableSpec]
+    function: Callable[..., TableResult]
+    deps: tuple[str, ...]
+    automation_condition: dg.AutomationCondition[Any] | None
+    freshness_policy: dg.FreshnessPolicy | None
+
+    def asset(self, release: Release) -> dg.AssetsDefinition:
+        """Return the table as an asset of a release."""
+        spec = self.spec(release)
+        make = dg.asset(
+            key=asset_key(release, spec.table),
+            ins={name: dg.AssetIn(key=asset_key(release, name)) for name in stored_inputs(self.function)},
+            group_name=spec.group,
+            kinds=set(spec.kinds),
+            owners=OWNERS,
+            code_version=spec.code_version,
+            partitions_def=tract_partitions(release) if spec.by_tract else None,
+            deps=[*upstream_keys(spec), *(asset_key(release, name) for name in self.deps)],
+            metadata={
+                "dagster/column_schema": column_schema(spec),
+                "dagster/table_name": spec.table,
+                **code_reference(self.function),
+            },
+            check_specs=check_specs(release, spec),
+            output_required=False,
+            automation_condition=self.automation_condition,
+            freshness_policy=self.freshness_policy,
+        )
+        return make(_events(spec, self.function))
+
+
 def lake_table(
-    spec: TableSpec,
+    spec: TableSpec | Callable[[Release], TableSpec],
     *,
     deps: Iterable[str] = (),
     automation_condition: dg.AutomationCondition[Any] | None = None,
@@ -61,9 +94,9 @@ def lake_table(
     Parameters
     ----------
     spec
-        The table.
+        The table, or what makes it of a release.
     deps
-        Assets that it is made of and that the function reads through the lake, besides the archive's own tables.
+        Tables that it is made of and that the function reads through the lake, besides the archive's own.
     automation_condition, freshness_policy
         When it follows what it is made of, and how old it may get.
 
@@ -72,29 +105,13 @@ def lake_table(
     The function takes what an asset's function takes (context, resources, inputs, configuration), writes the
     table by ``ingest`` or ``lake.writing``, and returns what it wrote. Its docstring is the asset's description.
     """
-
-    def decorate(function: Callable[..., TableResult]) -> LakeTable:
-        make = dg.asset(
-            name=spec.table,
-            group_name=spec.group,
-            kinds=set(spec.kinds),
-            owners=OWNERS,
-            code_version=spec.code_version,
-            partitions_def=TRACT_PARTITIONS if spec.by_tract else None,
-            deps=[*upstream_keys(spec), *deps],
-            metadata={
-                "dagster/column_schema": column_schema(spec),
-                "dagster/table_name": spec.table,
-                **code_reference(function),
-            },
-            check_specs=check_specs(spec),
-            output_required=False,
-            automation_condition=automation_condition,
-            freshness_policy=freshness_policy,
-        )
-        return LakeTable(spec, make(_events(spec, function)))
-
-    return decorate
+    return lambda function: LakeTable(
+        spec=(lambda _: spec) if isinstance(spec, TableSpec) else spec,
+        function=function,
+        deps=tuple(deps),
+        automation_condition=automation_condition,
+        freshness_policy=freshness_policy,
+    )
 
 
 def code_reference(function: Callable[..., Any]) -> dict[str, dg.CodeReferencesMetadataValue]:
@@ -110,7 +127,7 @@ def code_reference(function: Callable[..., Any]) -> dict[str, dg.CodeReferencesM
 def upstream_keys(contract: Contract) -> list[dg.AssetKey]:
     """List the archive's tables that a contract's columns come from, as asset keys."""
     tables = {origin.rpartition(".")[0] for column in contract for origin in column.derived_from}
-    return [dg.AssetKey(table.split(".")) for table in sorted(tables) if "." in table]
+    return [archive_key(table) for table in sorted(tables) if "." in table]
 
 
 def _events(spec: TableSpec, function: Callable[..., TableResult]) -> Callable[..., _Events]:

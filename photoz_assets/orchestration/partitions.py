@@ -1,9 +1,13 @@
 """The tracts as Dagster partitions: static, ascending, so that a range of them is a piece of the sky."""
 
-from typing import Final
+from functools import cache
 
 import dagster as dg
 
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.survey.releases.release import Release
 
-TRACT_PARTITIONS: Final = dg.StaticPartitionsDefinition([str(tract) for tract in TRACTS])
+
+@cache
+def tract_partitions(release: Release) -> dg.StaticPartitionsDefinition:
+    """Return a release's tracts as partitions."""
+    return dg.StaticPartitionsDefinition([str(tract) for tract in release.tracts])

@@ -5,7 +5,7 @@ from the environment alone, so that no page of the UI and no run record holds it
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -17,10 +17,14 @@ from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import Rejected
 from photoz_assets.tap.transport import origin_of
+
+# The release that a code location is of; no configuration, since what it decides is fixed when the location loads.
+ReleaseParam: TypeAlias = dg.ResourceParam[Release]
 
 
 class ArchiveResource(LocationResource):
@@ -80,10 +84,10 @@ class ArchiveResource(LocationResource):
             prefer_parquet=self.result_format == "parquet",
         )
 
-    def ingest(self, lake: Lake, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
+    def ingest(self, lake: Lake, release: Release, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
         """Return what fetches a lake's tables from the archive, in the name of a run; raises as ``client``."""
         client = self.client(run_id=run_id, log=log)
-        return TapIngest(client=client, lake=lake, run_id=run_id, limits=self.limits, log=log)
+        return TapIngest(client=client, lake=lake, release=release, run_id=run_id, limits=self.limits, log=log)
 
     def _embedded_url(self) -> str:
         """Start the embedded archive in this process, once, and return its URL."""
@@ -129,10 +133,14 @@ class ButlerResource(LocationResource):
         description="Folder or URL of the repository; by default PHOTOZ_BUTLER_REPOSITORY. For definitions: a run "
         "that configures another is refused",
     )
-    collections: list[str] = Field(default=["2.2i/runs/DP0.2"], description="Collections to search, in this order")
-    skymap: str = Field(default="DC2", description="Name of the skymap that tracts are of")
+    collections: list[str] | None = Field(
+        default=None, description="Collections to search, in this order; by default the release's"
+    )
+    skymap: str | None = Field(
+        default=None, description="Name of the skymap that tracts are of; by default the release's"
+    )
 
-    def open(self) -> Repository:
+    def open(self, release: Release) -> Repository:
         """Open the repository; whoever opens it closes it.
 
         The client takes a server's token from ``BUTLER_RUBIN_ACCESS_TOKEN``, and from ``ACCESS_TOKEN`` for Rubin's
@@ -160,10 +168,11 @@ class ButlerResource(LocationResource):
                 f"the repository {location} of the definitions is another than PHOTOZ_BUTLER_REPOSITORY, "
                 "and the client would send it the token: set PHOTOZ_BUTLER_REPOSITORY to it, or unset the token"
             )
+        names = release.butler
         return Repository.open(
             location,
-            collections=tuple(self.collections),
-            skymap=self.skymap,
+            collections=names.collections if self.collections is None else tuple(self.collections),
+            skymap=self.skymap or names.skymap,
         )
 
 

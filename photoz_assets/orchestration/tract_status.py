@@ -13,9 +13,10 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from photoz_assets.lake.freshness import StaleReason, stale_reasons
 from photoz_assets.lake.layout import Lake
-from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.orchestration.asset_keys import asset_key
+from photoz_assets.orchestration.partitions import tract_partitions
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 
 REFRESH_TAG: Final = "photoz/refresh"
@@ -27,7 +28,6 @@ FAILURE_WINDOW: Final = timedelta(days=7)
 
 SHOWN_TRACTS: Final = 12
 
-_ASSET: Final = dg.AssetKey(MATCHED_GALAXIES.table)
 _PARTITION_TAG: Final = "dagster/partition"
 _ATTEMPTED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
 # Runs of a tract that are looked at, newest first, for the last that succeeded.
@@ -75,26 +75,33 @@ class TractState:
         return {StaleReason.CURRENT: "fresh", StaleReason.MISSING: "missing"}.get(self.standing, "stale")
 
 
-def tract_states(lake: Lake, instance: dg.DagsterInstance, selection: Selection) -> list[TractState]:
-    """Return the state of each tract of the survey, ascending.
+def tract_states(
+    lake: Lake, instance: dg.DagsterInstance, release: Release, selection: Selection
+) -> list[TractState]:
+    """Return the state of each tract of a release, ascending.
 
     Parameters
     ----------
     lake, instance
         Where the tables lie, and where the runs were.
-    selection
+    release, selection
         What a current tract is of.
     """
-    keys = [str(tract) for tract in TRACTS]
-    attempts = instance.get_status_by_partition(_ASSET, keys, TRACT_PARTITIONS) or {}
-    found = stale_reasons(lake, TRACTS, selection)
-    return [_state(instance, tract, found[tract], attempts.get(str(tract))) for tract in TRACTS]
+    spec = matched_galaxies_spec(release)
+    key, partitions = asset_key(release, spec.table), tract_partitions(release)
+    attempts = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
+    found = stale_reasons(lake, release.tracts, selection, spec)
+    return [_state(instance, key, tract, found[tract], attempts.get(str(tract))) for tract in release.tracts]
 
 
 def _state(
-    instance: dg.DagsterInstance, tract: int, standing: StaleReason, attempt: AssetPartitionStatus | None
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    tract: int,
+    standing: StaleReason,
+    attempt: AssetPartitionStatus | None,
 ) -> TractState:
-    failed = _failed_attempts(instance, tract) if attempt is AssetPartitionStatus.FAILED else []
+    failed = _failed_attempts(instance, key, tract) if attempt is AssetPartitionStatus.FAILED else []
     since = datetime.now(UTC) - FAILURE_WINDOW
     return TractState(
         tract=tract,
@@ -105,8 +112,8 @@ def _state(
     )
 
 
-def _failed_attempts(instance: dg.DagsterInstance, tract: int) -> list[dg.RunRecord]:
-    """List the runs of a tract that failed since its last success, newest first.
+def _failed_attempts(instance: dg.DagsterInstance, key: dg.AssetKey, tract: int) -> list[dg.RunRecord]:
+    """List the runs of an asset's tract that failed since its last success, newest first.
 
     Dagster remembers of a tract that a run failed even when that run has been deleted; here only runs count that
     are there. One that was cancelled is no attempt.
@@ -115,7 +122,7 @@ def _failed_attempts(instance: dg.DagsterInstance, tract: int) -> list[dg.RunRec
     failed = []
     for record in instance.get_run_records(ended, limit=_LOOKED_AT):
         run = record.dagster_run
-        if run.asset_selection and _ASSET not in run.asset_selection:
+        if run.asset_selection and key not in run.asset_selection:
             continue
         if run.status is dg.DagsterRunStatus.SUCCESS:
             break

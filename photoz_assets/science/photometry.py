@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, Contract, flux_column, magnitude_column
+from photoz_assets.survey.galaxy_columns import GalaxyColumns
+from photoz_assets.survey.table import Contract
 
 
 def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
@@ -36,7 +37,7 @@ def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
     return pc.subtract(pa.scalar(AB_ZERO_POINT_MAG), pc.multiply(log_flux, pa.scalar(2.5)))
 
 
-def with_magnitudes(batch: pa.RecordBatch, contract: Contract = MATCHED_GALAXIES) -> pa.RecordBatch:
+def with_magnitudes(batch: pa.RecordBatch, contract: Contract, columns: GalaxyColumns) -> pa.RecordBatch:
     """Return the archive's rows with their magnitudes added.
 
     Parameters
@@ -44,13 +45,15 @@ def with_magnitudes(batch: pa.RecordBatch, contract: Contract = MATCHED_GALAXIES
     batch
         In the columns that the contract selects.
     contract
-        ``MATCHED_GALAXIES`` or ``OBJECT_TABLE``.
+        Of ``matched_galaxies`` or ``object_table``.
+    columns
+        The release's.
 
     Returns
     -------
     pyarrow.RecordBatch
         In all columns of the contract, in its order and with its field metadata.
     """
-    magnitudes = {magnitude_column(band): ab_magnitude(batch.column(flux_column(band))) for band in BANDS}
-    columns = [magnitudes[name] if name in magnitudes else batch.column(name) for name in contract.names]
-    return pa.RecordBatch.from_arrays(columns, schema=contract.schema)
+    magnitudes = {columns.magnitude(band): ab_magnitude(batch.column(columns.flux(band))) for band in BANDS}
+    arrays = [magnitudes[name] if name in magnitudes else batch.column(name) for name in contract.names]
+    return pa.RecordBatch.from_arrays(arrays, schema=contract.schema)

@@ -7,19 +7,21 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from photoz_assets.survey.contracts import PATCHES, TRACTS
-from photoz_assets.survey.skymap import DC2_RINGS, FloatArray, IntArray, angular_separation_deg
+from photoz_assets.survey.contracts.sky import PATCHES, TRACTS
+from photoz_assets.survey.skymap import FloatArray, IntArray, RingsSkyMap, angular_separation_deg
 
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
-def tract_table(skyinfo: pa.Table) -> pa.Table:
+def tract_table(skyinfo: pa.Table, skymap: RingsSkyMap) -> pa.Table:
     """Return the table of tracts: geometry, mean position and counts.
 
     Parameters
     ----------
     skyinfo
-        One row for each tract and patch, in the columns of the contract ``SKYINFO``.
+        One row for each tract and patch, in the columns of the asset ``skyinfo``.
+    skymap
+        What the tracts are of.
 
     Returns
     -------
@@ -31,8 +33,8 @@ def tract_table(skyinfo: pa.Table) -> pa.Table:
     )
     held = grouped.sort_by("tract")
     tracts = held.column("tract").to_numpy().tolist()
-    centres = [DC2_RINGS.centre(tract) for tract in tracts]
-    boxes = [DC2_RINGS.inner_box(tract) for tract in tracts]
+    centres = [skymap.centre(tract) for tract in tracts]
+    boxes = [skymap.inner_box(tract) for tract in tracts]
     columns: dict[str, Any] = {
         "tract": tracts,
         "centre_ra": [ra for ra, _ in centres],
@@ -50,13 +52,15 @@ def tract_table(skyinfo: pa.Table) -> pa.Table:
     return pa.table(columns, schema=TRACTS.schema)
 
 
-def patch_table(skyinfo: pa.Table) -> pa.Table:
+def patch_table(skyinfo: pa.Table, skymap: RingsSkyMap) -> pa.Table:
     """Return the table of patches: the polygon of the inner region, and the count.
 
     Parameters
     ----------
     skyinfo
-        One row for each tract and patch, in the columns of the contract ``SKYINFO``.
+        One row for each tract and patch, in the columns of the asset ``skyinfo``.
+    skymap
+        What the tracts are of.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
         In the columns of the contract ``PATCHES``, by tract and patch.
     """
     held = skyinfo.sort_by([("tract", "ascending"), ("patch", "ascending")])
-    polygons = DC2_RINGS.patch_polygons(held.column("tract").to_numpy(), held.column("patch").to_numpy())
+    polygons = skymap.patch_polygons(held.column("tract").to_numpy(), held.column("patch").to_numpy())
     columns: dict[str, Any] = {
         "tract": held.column("tract"),
         "patch": held.column("patch"),
@@ -76,13 +80,17 @@ def patch_table(skyinfo: pa.Table) -> pa.Table:
     return pa.table(columns, schema=PATCHES.schema)
 
 
-def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequence[str]) -> FloatArray:
+def outline_offsets_arcsec(
+    skymap: RingsSkyMap, tracts: IntArray, patches: IntArray, regions: Sequence[str]
+) -> FloatArray:
     """Return how far the outer regions that an archive publishes lie from the skymap's.
 
     Parameters
     ----------
+    skymap
+        What the regions should be of.
     tracts, patches
-        Of the DC2 skymap, shape (n,).
+        Numbers of that skymap, shape (n,).
     regions
         A polygon each, as STC-S; its corners may begin and turn as they like.
 
@@ -92,16 +100,14 @@ def outline_offsets_arcsec(tracts: IntArray, patches: IntArray, regions: Sequenc
         The largest distance in arcsec of a corner from the nearest one of the other polygon, shape (n,); infinite
         for what is no polygon of four corners, or no patch of the skymap.
     """
-    side = DC2_RINGS.patches_per_side
-    known = (tracts >= 0) & (tracts < DC2_RINGS.num_tracts) & (patches >= 0) & (patches < side**2)
+    side = skymap.patches_per_side
+    known = (tracts >= 0) & (tracts < skymap.num_tracts) & (patches >= 0) & (patches < side**2)
     published = np.full((len(regions), 4, 2), np.nan)
     for row, region in enumerate(regions):
         angles = [float(number) for number in _NUMBER.findall(region)]
         if len(angles) == published[row].size:
             published[row] = np.reshape(angles, published[row].shape)
-    ours = DC2_RINGS.patch_polygons(np.where(known, tracts, 0), np.where(known, patches, 0), outer=True)[
-        :, :, None
-    ]
+    ours = skymap.patch_polygons(np.where(known, tracts, 0), np.where(known, patches, 0), outer=True)[:, :, None]
     theirs = published[:, None]
     apart = angular_separation_deg(ours[..., 0], ours[..., 1], theirs[..., 0], theirs[..., 1])
     farthest = np.maximum(apart.min(axis=1).max(axis=1), apart.min(axis=2).max(axis=1)) * 3600

@@ -1,8 +1,8 @@
-"""Quantities of a matched galaxy in SQL, over the stored columns: checks, statistics and figures share them."""
+"""Quantities of a galaxy in SQL, over the stored columns: checks, statistics and figures share them."""
 
 from typing import Final
 
-from photoz_assets.survey.band_columns import flux_column, flux_error_column, true_flux_column
+from photoz_assets.survey.galaxy_columns import GalaxyColumns
 
 # Fluxes are compared with the truth where noise does not dominate them.
 MIN_SN: Final = 10
@@ -23,26 +23,27 @@ def dec_offset_arcsec(dec: str, from_dec: str) -> str:
     return f"({dec} - {from_dec}) * 3600"
 
 
-# True minus measured; the measured position serves as the place.
-RA_OFFSET_ARCSEC: Final = ra_offset_arcsec("ts_ra", "obj_coord_ra", "obj_coord_dec")
-DEC_OFFSET_ARCSEC: Final = dec_offset_arcsec("ts_dec", "obj_coord_dec")
+def position_offsets_arcsec(columns: GalaxyColumns) -> tuple[str, str]:
+    """Return how far reference positions lie east and north of the measured ones, which serve as the place."""
+    (ra, dec), (from_ra, from_dec) = columns.reference_position, columns.position
+    return ra_offset_arcsec(ra, from_ra, from_dec), dec_offset_arcsec(dec, from_dec)
 
 
-def flux_ratio(band: str) -> str:
+def flux_ratio(columns: GalaxyColumns, band: str) -> str:
     """Return a band's measured over true flux, in SQL."""
-    return f"{flux_column(band)} / {true_flux_column(band)}"
+    return f"{columns.flux(band)} / {columns.true_fluxes[band]}"
 
 
-def is_bright(band: str) -> str:
+def is_bright(columns: GalaxyColumns, band: str) -> str:
     """Return the SQL condition that noise does not dominate a band's measured flux: S/N above ``MIN_SN``."""
-    return f"{flux_column(band)} > {MIN_SN} * {flux_error_column(band)}"
+    return f"{columns.flux(band)} > {MIN_SN} * {columns.flux_error(band)}"
 
 
-def is_comparable(band: str) -> str:
+def is_comparable(columns: GalaxyColumns, band: str) -> str:
     """Return the SQL condition that a band's measured flux can be held against the truth."""
-    return f"{is_bright(band)} AND {true_flux_column(band)} > 0"
+    return f"{is_bright(columns, band)} AND {columns.true_fluxes[band]} > 0"
 
 
-def median_flux_ratio(band: str) -> str:
+def median_flux_ratio(columns: GalaxyColumns, band: str) -> str:
     """Return the median of a band's measured over true flux, in SQL, of galaxies whose noise does not dominate."""
-    return f"median({flux_ratio(band)}) FILTER (WHERE {is_comparable(band)})"
+    return f"median({flux_ratio(columns, band)}) FILTER (WHERE {is_comparable(columns, band)})"

@@ -9,18 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from photoz_assets.survey.contracts import (
-    ARCHIVE_SCHEMA,
-    COADD_PATCHES,
-    MATCHED_GALAXIES,
-    SKYINFO,
-    TABLE_ALIASES,
-    TAP_COLUMNS,
-    TAP_TABLES,
-    Contract,
-)
+from photoz_assets.survey.contracts.archive import TAP_COLUMNS, TAP_TABLES, skyinfo_spec
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.contracts.sky import coadd_patches_contract
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Condition, Selection
-from photoz_assets.survey.skymap import DC2_RINGS, SkyBox
+from photoz_assets.survey.skymap import RingsSkyMap, SkyBox
+from photoz_assets.survey.table import Contract
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
 
@@ -80,19 +75,23 @@ class Strip:
 _MOST_STRIPS: Final = 16
 WHOLE: Final = Strip()
 
-# The farthest corner of an inner region of the DC2 skymap lies 1.05 deg from its tract's centre.
+# The farthest corner of an inner region of the Rings skymaps lies 1.05 deg from its tract's centre.
 TRACT_RADIUS_DEG: Final = 1.06
 
 _BOX_DIGITS: Final = 8
 
 
-def matched_galaxies_query(tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE) -> str:
+def matched_galaxies_query(
+    release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE
+) -> str:
     """Build the triple join over one tract, or a strip of it.
 
     Parameters
     ----------
+    release
+        Whose galaxies.
     tract
-        A tract of the DC2 skymap.
+        A tract of its skymap.
     selection
         The cuts.
     dialect
@@ -100,29 +99,31 @@ def matched_galaxies_query(tract: int, selection: Selection, dialect: Dialect, s
     strip
         The part of the tract.
     """
-    columns = ", ".join(f"{column.source} AS {column.name}" for column in MATCHED_GALAXIES.selected)
-    return f"SELECT {columns} {_triple_join(tract, selection, dialect, strip)}"
+    columns = ", ".join(f"{column.source} AS {column.name}" for column in matched_galaxies_spec(release).selected)
+    return f"SELECT {columns} {_triple_join(release, tract, selection, dialect, strip)}"
 
 
-def matched_galaxies_count_query(tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE) -> str:
+def matched_galaxies_count_query(
+    release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE
+) -> str:
     """Build the query for the number of rows that ``matched_galaxies_query`` has, as ``num_rows``."""
-    return f"SELECT COUNT(*) AS num_rows {_triple_join(tract, selection, dialect, strip)}"
+    return f"SELECT COUNT(*) AS num_rows {_triple_join(release, tract, selection, dialect, strip)}"
 
 
-def skyinfo_query() -> str:
+def skyinfo_query(release: Release) -> str:
     """Build the notebook's query for where the objects of each tract and patch lie."""
-    return f"SELECT {_select_list(SKYINFO)} FROM {TABLE_ALIASES['obj']} GROUP BY tract, patch"
+    return f"SELECT {_select_list(skyinfo_spec(release))} FROM {release.tables['obj']} GROUP BY tract, patch"
 
 
-def skyinfo_count_query() -> str:
+def skyinfo_count_query(release: Release) -> str:
     """Build the query for the number of rows that ``skyinfo_query`` has, as ``num_rows``."""
-    groups = f"SELECT tract, patch FROM {TABLE_ALIASES['obj']} GROUP BY tract, patch"
+    groups = f"SELECT tract, patch FROM {release.tables['obj']} GROUP BY tract, patch"
     return f"SELECT COUNT(*) AS num_rows FROM ({groups}) AS occupied"
 
 
-def coadd_patches_query() -> str:
+def coadd_patches_query(release: Release) -> str:
     """Build the query for the outer regions of the patches that coadds were made of."""
-    return f"SELECT {_select_list(COADD_PATCHES)} FROM {ARCHIVE_SCHEMA}.CoaddPatches"
+    return f"SELECT {_select_list(coadd_patches_contract(release))} FROM {release.coadd_patches}"
 
 
 def tap_tables_query() -> str:
@@ -148,13 +149,14 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _triple_join(tract: int, selection: Selection, dialect: Dialect, strip: Strip) -> str:
-    matches, truth, objects = (f"{TABLE_ALIASES[alias]} AS {alias}" for alias in ("mt", "ts", "obj"))
+def _triple_join(release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip) -> str:
+    matches, truth, objects = (f"{name} AS {alias}" for alias, name in release.tables.items())
+    cuts = (*release.sample, *selection.flux_cuts(release.objects.photometry))
     conditions = [
-        _area(tract, strip, box_function=dialect.box_function),
-        *strip.conditions(DC2_RINGS.inner_box(tract)),
+        _area(release.skymap, tract, strip, box_function=dialect.box_function),
+        *strip.conditions(release.skymap.inner_box(tract)),
         f"obj.tract = {tract:d}",
-        *(_condition(condition, dialect) for condition in (*selection.sample, *selection.fluxes)),
+        *(_condition(condition, dialect) for condition in cuts),
     ]
     return (
         f"FROM {matches} JOIN {truth} ON mt.id_truth_type = ts.id_truth_type "
@@ -168,14 +170,14 @@ def _condition(condition: Condition, dialect: Dialect) -> str:
     return condition.adql
 
 
-def _area(tract: int, strip: Strip, *, box_function: bool) -> str:
+def _area(skymap: RingsSkyMap, tract: int, strip: Strip, *, box_function: bool) -> str:
     """Restrict to a strip of the tract's inner region, or to a circle around that; limits are rounded outwards."""
     if box_function:
-        box = strip.within(DC2_RINGS.inner_box(tract))
+        box = strip.within(skymap.inner_box(tract))
         low = ", ".join(_rounded(edge, up=False) for edge in (box.ra_min, box.dec_min))
         high = ", ".join(_rounded(edge, up=True) for edge in (box.ra_max, box.dec_max))
         return f"{BOX_FUNCTION}(obj.coord_ra, obj.coord_dec, {low}, {high}) = 1"
-    ra, dec = DC2_RINGS.centre(tract)
+    ra, dec = skymap.centre(tract)
     circle = f"CIRCLE('ICRS', {ra:.{_BOX_DIGITS}f}, {dec:.{_BOX_DIGITS}f}, {TRACT_RADIUS_DEG})"
     return f"CONTAINS(POINT('ICRS', obj.coord_ra, obj.coord_dec), {circle}) = 1"
 

@@ -1,18 +1,18 @@
 """Which galaxies are wanted: one frozen object that gives both the query's cuts and the checks.
 
-The area is no part of a selection: it belongs to the tract that is asked for (``queries``).
+What is a galaxy at all is a fact of the release (``releases``). The area is no part of a selection either: it
+belongs to the tract that is asked for (``queries``).
 """
 
 import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Final, Self
+from typing import Self
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey.bands import BANDS, flux_of_magnitude
-
-GALAXY_TRUTH_TYPE: Final = 1
+from photoz_assets.survey.galaxy_columns import Photometry
 
 
 class SelectionError(PhotozError):
@@ -48,7 +48,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """True, primary galaxies whose measured magnitudes lie strictly inside two limits.
+    """Galaxies whose measured magnitudes lie strictly inside two limits.
 
     Raises
     ------
@@ -73,42 +73,32 @@ class Selection:
 
     @property
     def flux_bounds_njy(self) -> tuple[float, float]:
-        """The limits as cModel fluxes, faint one first: nJy, both excluded."""
+        """The limits as fluxes, faint one first: nJy, both excluded."""
         return flux_of_magnitude(self.faint_limit_mag), flux_of_magnitude(self.bright_limit_mag)
 
-    @property
-    def sample(self) -> tuple[Condition, ...]:
-        """The conditions besides the magnitudes: a true galaxy, primary, of known extendedness."""
-        return (
-            Condition("ts.truth_type", f"= {GALAXY_TRUTH_TYPE}"),
-            Condition("obj.detect_isPrimary", "= 1", is_flag=True),
-            Condition("obj.refExtendedness", "IS NOT NULL"),
-        )
-
-    @property
-    def fluxes(self) -> tuple[Condition, ...]:
-        """The magnitude cuts as bounds on the fluxes, in nJy with all digits of the doubles."""
+    def flux_cuts(self, photometry: Photometry) -> tuple[Condition, ...]:
+        """Return the magnitude cuts as bounds on the fluxes, in nJy with all digits of the doubles."""
         faint, bright = self.flux_bounds_njy
         return tuple(
-            Condition(f"obj.{band}_cModelFlux", comparison)
+            Condition(f"obj.{photometry.flux(band)}", comparison)
             for band in self.bands
             for comparison in (f"> {faint!r}", f"< {bright!r}")
         )
 
-    @property
-    def magnitudes(self) -> tuple[Condition, ...]:
-        """The magnitude cuts over the stored magnitudes."""
+    def magnitude_cuts(self, photometry: Photometry) -> tuple[Condition, ...]:
+        """Return the magnitude cuts over the stored magnitudes."""
         limits = f"> {self.bright_limit_mag!r}", f"< {self.faint_limit_mag!r}"
         return tuple(
-            Condition(f"obj.{band}_cModelMag", comparison) for band in self.bands for comparison in limits
+            Condition(f"obj.{photometry.magnitude(band)}", comparison)
+            for band in self.bands
+            for comparison in limits
         )
 
-    @property
-    def text(self) -> str:
-        """The selection in words for people."""
+    def text(self, galaxies: str, photometry: Photometry) -> str:
+        """Return the selection in words for people; ``galaxies`` says of which galaxies."""
         return (
-            f"true primary galaxies, {self.bright_limit_mag:g} < {', '.join(self.bands)} < "
-            f"{self.faint_limit_mag:g} (AB, cModel)"
+            f"{galaxies}, {self.bright_limit_mag:g} < {', '.join(self.bands)} < "
+            f"{self.faint_limit_mag:g} (AB, {photometry.kind})"
         )
 
     def to_json(self) -> str:

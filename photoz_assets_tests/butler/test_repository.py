@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from photoz_assets.butler.repository import ButlerError, Repository
-from photoz_assets.survey.contracts import OBJECT_DATASET, OBJECT_TABLE
+from photoz_assets_tests.dp02 import DP02, OBJECT_TABLE
 
 aiohttp = pytest.importorskip("aiohttp", reason="the extra butler is not installed")
 pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed")
@@ -29,7 +29,7 @@ def _failure(error: Exception) -> ButlerError:
         location="https://archive.example/butler", collections=("c",), skymap="DC2", _butler=Faulty(error)
     )
     with pytest.raises(ButlerError) as caught:
-        list(repository.read(OBJECT_DATASET, 3638, OBJECT_TABLE))
+        list(repository.read(DP02.butler.objects, 3638, OBJECT_TABLE))
     return caught.value
 
 
@@ -62,4 +62,4 @@ def test_refusal_of_a_server_is_told_with_its_cause() -> None:
 def test_error_of_our_own_is_no_fault_of_the_repository() -> None:
     repository = Repository(location="x", collections=("c",), skymap="DC2", _butler=Faulty(TypeError("ours")))
     with pytest.raises(TypeError, match="ours"):
-        list(repository.read(OBJECT_DATASET, 3638, OBJECT_TABLE))
+        list(repository.read(DP02.butler.objects, 3638, OBJECT_TABLE))

@@ -17,9 +17,8 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.tract_status import SHOWN_TRACTS
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 PHOTOZ = CliRunner()
@@ -66,15 +65,15 @@ def test_each_command_explains_itself(command: str) -> None:
 def test_status_of_an_empty_lake_names_what_is_missing() -> None:
     shown = _run("status", "--check")
     assert shown.exit_code == 0, shown.output
-    assert f"{len(TRACTS)} missing" in shown.output
-    assert f"and {len(TRACTS) - SHOWN_TRACTS} more" in shown.output
+    assert f"{len(DP02.tracts)} missing" in shown.output
+    assert f"and {len(DP02.tracts) - SHOWN_TRACTS} more" in shown.output
 
 
 @pytest.mark.usefixtures("lake")
 def test_status_says_what_is_stale_and_why_and_exits_by_it() -> None:
     shown = _run("status")
     assert shown.exit_code == 0
-    assert f"1 fresh, 1 stale, {len(TRACTS) - 2} missing" in shown.output
+    assert f"1 fresh, 1 stale, {len(DP02.tracts) - 2} missing" in shown.output
     assert "1 of another selection: 3638" in shown.output
     assert _run("status", "--check").exit_code == 1
 
@@ -82,7 +81,13 @@ def test_status_says_what_is_stale_and_why_and_exits_by_it() -> None:
 @pytest.mark.usefixtures("lake")
 def test_status_as_json_holds_the_same() -> None:
     reported = json.loads(_run("status", "--json").output)
-    assert reported["tracts"] == {"fresh": 1, "stale": 1, "failed": 0, "missing": len(TRACTS) - 2, "running": 0}
+    assert reported["tracts"] == {
+        "fresh": 1,
+        "stale": 1,
+        "failed": 0,
+        "missing": len(DP02.tracts) - 2,
+        "running": 0,
+    }
     assert reported["reasons"]["of another selection"] == [3638]
     [stored] = [asset for asset in reported["assets"] if asset["files"]]
     assert (stored["asset"], stored["files"], stored["rows"]) == ("matched_galaxies", 2, 40)
@@ -122,7 +127,7 @@ def test_status_names_damaged_files_and_shows_the_rest(lake: Lake) -> None:
     damaged = [_damage(lake.table(*table)) for table in (("skyinfo",), ("matched_galaxies", 3637))]
     shown = _run("status")
     assert shown.exit_code == 0, shown.output
-    assert f"2 stale, {len(TRACTS) - 2} missing" in shown.output
+    assert f"2 stale, {len(DP02.tracts) - 2} missing" in shown.output
     assert "1 damaged, or not ours: 3637" in shown.output
     assert "2 damaged" in shown.output
     lines = shown.output.splitlines()

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from photoz_assets.commands.cli import main
 from photoz_assets.commands.instance import InstanceError, open_instance
 from photoz_assets.lake.locks import FileLock
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets_tests.dp02 import DP02
 
 # The command with everything loaded, so that several can be let go at the same moment.
 COMMAND = """
@@ -53,7 +53,7 @@ def test_commands_that_start_together_on_an_empty_folder_set_it_up_once(tmp_path
     for command in started:
         said, _ = command.communicate(timeout=120)
         assert command.returncode == 0, said
-        assert f"{len(TRACTS)} missing" in said
+        assert f"{len(DP02.tracts)} missing" in said
 
 
 def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_command_says_for_whom_it_waits(tmp_path: Path) -> None:
     assert "process 4711" in said
     assert str(tmp_path) in said
     assert more == ""
-    assert f"{len(TRACTS)} missing" in shown
+    assert f"{len(DP02.tracts)} missing" in shown
 
 
 @pytest.fixture

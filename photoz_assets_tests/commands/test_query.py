@@ -20,8 +20,8 @@ from photoz_assets.commands.cli import main
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 PHOTOZ = Path(sys.executable).with_name("photoz")

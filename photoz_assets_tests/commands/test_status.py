@@ -15,7 +15,7 @@ from photoz_assets.commands.cli import main
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import SKYINFO
+from photoz_assets_tests.dp02 import SKYINFO
 
 
 @pytest.fixture

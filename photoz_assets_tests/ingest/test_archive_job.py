@@ -15,9 +15,9 @@ from photoz_assets.lake.freshness import listed_as
 from photoz_assets.lake.job_records import job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import write_rows
-from photoz_assets.survey.contracts import SKYINFO
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
+from photoz_assets_tests.dp02 import DP02, SKYINFO
 from photoz_assets_tests.runs import Runs
 
 TRACT = 3638
@@ -25,7 +25,7 @@ TRACT = 3638
 
 def _leave_on_record(client: TapClient, lake: Lake, adql: str) -> str:
     """Leave a job of a run that died on record for a tract; return its URL."""
-    query = tract_query(client, Selection(), TRACT)
+    query = tract_query(client, DP02, Selection(), TRACT)
     job = client.submit(adql, maxrec=1_000_000)
     job.run()
     on_record = job_record(
@@ -44,8 +44,8 @@ def _leave_on_record(client: TapClient, lake: Lake, adql: str) -> str:
 
 def test_job_of_the_same_query_is_gone_on_with(archive: ArchiveServer, tmp_path: Path) -> None:
     client, lake = TapClient(archive.url), Lake(tmp_path)
-    left = _leave_on_record(client, lake, tract_query(client, Selection(), TRACT).adql)
-    table = fetch_tract(client, lake, Selection(), TRACT)
+    left = _leave_on_record(client, lake, tract_query(client, DP02, Selection(), TRACT).adql)
+    table = fetch_tract(client, lake, DP02, Selection(), TRACT)
     assert table.provenance.job_url == left
 
 
@@ -55,7 +55,7 @@ def test_job_of_another_query_is_left_alone_and_the_tract_asked_anew(
     client, lake = TapClient(archive.url), Lake(tmp_path)
     other = _leave_on_record(client, lake, "SELECT TOP 1 objectId FROM dp02_dc2_catalogs.Object")
     said: list[str] = []
-    table = fetch_tract(client, lake, Selection(), TRACT, log=said.append)
+    table = fetch_tract(client, lake, DP02, Selection(), TRACT, log=said.append)
     assert table.provenance.job_url != other
     assert [line for line in said if "is of another query" in line]
     assert requests.get(other, timeout=10).status_code == 200
@@ -66,9 +66,9 @@ def test_job_that_was_asked_before_the_archive_changed_is_not_what_a_later_run_g
     filled: Runs,
 ) -> None:
     client, lake = TapClient(filled.url), filled.lake
-    left = _leave_on_record(client, lake, tract_query(client, Selection(), TRACT).adql)
+    left = _leave_on_record(client, lake, tract_query(client, DP02, Selection(), TRACT).adql)
     _list_one_object_more(lake)
-    table = fetch_tract(client, lake, Selection(), TRACT)
+    table = fetch_tract(client, lake, DP02, Selection(), TRACT)
     assert table.provenance.job_url != left
     assert table.provenance.listing == listed_as(lake, TRACT)
     client.attach(left, owned=True).close()

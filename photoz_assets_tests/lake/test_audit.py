@@ -10,8 +10,8 @@ import pytest
 
 from photoz_assets.lake.audit import audit
 from photoz_assets.survey.checks import Scope, Verdict
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies, with_value
 
 

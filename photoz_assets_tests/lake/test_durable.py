@@ -10,7 +10,7 @@ from photoz_assets.lake.job_records import job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import atomic_write, publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 

@@ -13,9 +13,9 @@ from photoz_assets.lake.freshness import NO_LISTING, Listing, StaleReason, liste
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import Column, TableSpec
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES, SKYINFO
 from photoz_assets_tests.samples import galaxies
 
 TRACTS = (3637, 3638)

@@ -3,15 +3,22 @@
 from pathlib import Path
 from typing import Final
 
+import pyarrow.parquet as pq
 import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest.tap_ingest import identify
 from photoz_assets.lake.layout import ForeignArchiveError, Lake
-from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
+from photoz_assets.lake.provenance import (
+    ArchiveIdentity,
+    Provenance,
+    derived_provenance,
+    read_provenance,
+    rights_of,
+)
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.tap.client import TapClient
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 SCHEMA = "dp02_dc2_catalogs"
@@ -98,7 +105,7 @@ def test_footer_of_before_is_read_by_the_same_rule(tmp_path: Path) -> None:
 
 
 def test_embedded_archive_declares_its_density_and_its_seed(archive: ArchiveServer) -> None:
-    identity = identify(TapClient(archive.url))
+    identity = identify(TapClient(archive.url), DP02)
     assert (identity.release, identity.simulated, identity.seed) == (SCHEMA, True, 1)
     assert f"(density {identity.density:g}, seed 1, version " in identity.description
     assert identity.label == "embedded archive, simulated"
@@ -115,3 +122,16 @@ def test_embedded_archive_declares_its_density_and_its_seed(archive: ArchiveServ
 )
 def test_label_comes_from_the_declaration_or_the_release(schema: str, description: str, label: str) -> None:
     assert declared(description, schema).label == label
+
+
+def test_rights_and_citation_go_with_the_rows_of_the_release_alone(tmp_path: Path) -> None:
+    assert rights_of(DP02, EMBEDDED) == {}
+    provenance = Provenance(table="matched_galaxies", code_version="1", **rights_of(DP02, RUBIN))
+    path = publish(Lake(tmp_path), stage(Lake(tmp_path), MATCHED_GALAXIES, [galaxies(3)], lambda: provenance))
+    stored = read_provenance(path)
+    assert (stored.rights, stored.citation) == (DP02.rights, DP02.citation)
+    derived = derived_provenance(MATCHED_GALAXIES, run_id="run", source=stored)
+    assert (derived.rights, derived.citation) == (DP02.rights, DP02.citation)
+    header = pq.read_metadata(path).metadata[b"IVOA.VOTable-Parquet.content"].decode()
+    assert f'<INFO name="rights" value="{DP02.rights}" />' in header
+    assert '<INFO name="citation" value="LSST Dark Energy Science Collaboration' in header

@@ -17,12 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
-from photoz_assets.definitions import TABLES
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.table import Column
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES, TABLES
 from photoz_assets_tests.samples import galaxies
 
 STILTS = shutil.which("stilts")

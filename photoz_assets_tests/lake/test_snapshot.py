@@ -15,7 +15,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.snapshot import KEPT_SECONDS, in_place, snapshot
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 _READER = (

@@ -28,8 +28,8 @@ from photoz_assets.lake.provenance import (
     verify_rows,
 )
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})

@@ -20,7 +20,7 @@ from photoz_assets.lake.tables import OtherColumnsError, UnreadablePathError, op
 from photoz_assets.lake.views import UnreadableTableWarning
 from photoz_assets.storage import lake as old_path
 from photoz_assets.survey.checks import KeyRule
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES, SKYINFO
 from photoz_assets_tests.samples import galaxies
 
 HEAVY = ("dagster", "duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "requests")

@@ -21,16 +21,17 @@ from photoz_assets.lake.freshness import Listing, StaleReason
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
-from photoz_assets.orchestration.automation import refresh_archive_weekly, refresh_tracts_daily
+from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.survey import judged
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO
-from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES, SKYINFO
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.samples import galaxies, store
+
+WEEKLY, DAILY = automation(DP02).schedules
 
 
 @pytest.fixture
@@ -46,11 +47,12 @@ def _tick(runs: Runs, selection: SelectionResource | None = None) -> Any:
         repository_def=build_definitions().get_repository_def(),
         scheduled_execution_time=datetime(2026, 11, 24, 7, tzinfo=UTC),
         resources={
+            "release": DP02,
             "lake": LakeResource(data_dir=str(runs.lake.root)),
             "selection": selection or SelectionResource(),
         },
     ) as context:
-        return refresh_tracts_daily.evaluate_tick(context)
+        return DAILY.evaluate_tick(context)
 
 
 def _requested_tracts(tick: Any) -> dict[int, str]:
@@ -73,10 +75,10 @@ def _list_sky(lake: Lake, changed: Iterable[int] = ()) -> None:
     """Store a listing of the sky, a patch a tract, in which some tracts hold more objects."""
     listing = Listing(lake)
     changed = set(changed)
-    values = {name: [0.0] * len(TRACTS) for name in SKYINFO.names} | {
-        "tract": list(TRACTS),
-        "patch": [0] * len(TRACTS),
-        "num": [101 if tract in changed else 100 for tract in TRACTS],
+    values = {name: [0.0] * len(DP02.tracts) for name in SKYINFO.names} | {
+        "tract": list(DP02.tracts),
+        "patch": [0] * len(DP02.tracts),
+        "num": [101 if tract in changed else 100 for tract in DP02.tracts],
     }
     [batch] = pa.table(values, schema=SKYINFO.schema).to_batches()
     provenance = Provenance(
@@ -87,8 +89,8 @@ def _list_sky(lake: Lake, changed: Iterable[int] = ()) -> None:
 
 def test_first_tick_asks_for_every_tract_once(runs: Runs) -> None:
     tick = _tick(runs)
-    assert _requested_tracts(tick) == dict.fromkeys(TRACTS, "missing")
-    assert len({request.run_key for request in tick.run_requests}) == len(TRACTS)
+    assert _requested_tracts(tick) == dict.fromkeys(DP02.tracts, "missing")
+    assert len({request.run_key for request in tick.run_requests}) == len(DP02.tracts)
 
 
 def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs) -> None:
@@ -97,18 +99,18 @@ def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs)
     damaged.write_bytes(damaged.read_bytes()[:-100])
     requested = _requested_tracts(_tick(runs))
     assert requested[3637] == "damaged, or not ours"
-    assert len(requested) == len(TRACTS) - 1
+    assert len(requested) == len(DP02.tracts) - 1
     assert runs("matched_galaxies", tract=3637).success
     assert 3637 not in _requested_tracts(_tick(runs))
 
 
 def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs) -> None:
-    _store(runs.lake, TRACTS)
+    _store(runs.lake, DP02.tracts)
     _list_sky(runs.lake)
     _list_sky(runs.lake)
     nothing = _tick(runs)
     assert not nothing.run_requests
-    assert nothing.skip_message.startswith(f"{len(TRACTS)} current (true primary galaxies, 17 < g, r, i < 26")
+    assert nothing.skip_message.startswith(f"{len(DP02.tracts)} current (true primary galaxies, 17 < g, r, i < 26")
 
     _list_sky(runs.lake, changed=(3636, 3637, 4430))
     assert _requested_tracts(_tick(runs)) == dict.fromkeys((3636, 3637, 4430), "changed at the archive")
@@ -118,7 +120,7 @@ def test_whole_survey_is_asked_for_again_only_where_something_changed(runs: Runs
     assert set(_requested_tracts(_tick(runs))) == {3636, 4430}
 
     other = _tick(runs, SelectionResource(faint_limit_mag=25))
-    assert _requested_tracts(other) == dict.fromkeys(TRACTS, "of another selection")
+    assert _requested_tracts(other) == dict.fromkeys(DP02.tracts, "of another selection")
 
 
 def test_tract_and_listing_of_the_real_run_are_current_and_observe_the_archive(runs: Runs) -> None:
@@ -140,7 +142,7 @@ def test_tract_and_listing_of_the_real_run_are_current_and_observe_the_archive(r
 
 
 def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) -> None:
-    _store(runs.lake, TRACTS)
+    _store(runs.lake, DP02.tracts)
     impossible = SelectionResource(bright_limit_mag=27)
     for _ in range(MAX_FAILURES - 1):
         assert not runs("matched_galaxies", tract=3638, selection=impossible).success
@@ -150,27 +152,27 @@ def test_failed_tract_is_tried_again_within_bounds_and_then_named(runs: Runs) ->
     assert not given_up.run_requests
     assert "1 current, failed 3 times in 7 days: see its last run (tract 3638)" in given_up.skip_message
     assert runs("matched_galaxies", tract=3638).success
-    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
+    assert _tick(runs).skip_message.startswith(f"{len(DP02.tracts)} current")
 
 
 def test_tract_whose_failed_run_was_deleted_is_fresh_again(runs: Runs) -> None:
-    _store(runs.lake, TRACTS)
+    _store(runs.lake, DP02.tracts)
     failed = runs("matched_galaxies", tract=3638, selection=SelectionResource(bright_limit_mag=27))
     assert not failed.success
     assert _requested_tracts(_tick(runs)) == {3638: "current, the last run failed"}
     runs.instance.delete_run(failed.result.run_id)
-    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
+    assert _tick(runs).skip_message.startswith(f"{len(DP02.tracts)} current")
 
 
 def test_cancelled_run_is_no_failure(runs: Runs) -> None:
-    _store(runs.lake, TRACTS)
+    _store(runs.lake, DP02.tracts)
     job = build_definitions().resolve_job_def("refresh_tracts")
     run = runs.instance.create_run_for_job(
         job, tags={"dagster/partition": "3638"}, asset_selection=frozenset({dg.AssetKey("matched_galaxies")})
     )
     runs.instance.report_run_canceling(run)
     runs.instance.report_run_canceled(run)
-    assert _tick(runs).skip_message.startswith(f"{len(TRACTS)} current")
+    assert _tick(runs).skip_message.startswith(f"{len(DP02.tracts)} current")
 
 
 def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
@@ -180,7 +182,7 @@ def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
     check = refreshed.checks["survey_state"]
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.WARN
-    assert check.description == f"1 fresh, 1 stale, {len(TRACTS) - 2} missing"
+    assert check.description == f"1 fresh, 1 stale, {len(DP02.tracts) - 2} missing"
     assert (check.metadata["fresh"], check.metadata["stale"]) == (1, 1)
     assert {row["reason"]: row["which"] for row in check.table("reasons")}["of another selection"] == "3637"
 
@@ -196,7 +198,7 @@ def test_missing_tracts_are_no_fault_of_the_survey() -> None:
 
 def test_weekly_tick_asks_for_the_archives_listing_once() -> None:
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 23, 6, tzinfo=UTC))
-    tick = refresh_archive_weekly.evaluate_tick(context)
+    tick = WEEKLY.evaluate_tick(context)
     assert len(tick.run_requests or []) == 1
 
 

@@ -14,8 +14,7 @@ from photoz_archive.sky.store import SkyStore
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets.lake.provenance import read_provenance
 from photoz_assets.orchestration.resources import ButlerResource
-from photoz_assets.survey.contracts import MATCHED_DATASET, MATCHED_TRUTH, OBJECT_DATASET, OBJECT_TABLE
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets_tests.dp02 import DP02, MATCHED_TRUTH, OBJECT_TABLE
 from photoz_assets_tests.runs import Published, Run, Runs
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
@@ -144,7 +143,7 @@ def test_matched_truth_is_the_matches_of_the_archive(read: tuple[Runs, Run], sky
 def test_truths_columns_may_bear_the_pipelines_prefix(both: Runs, changed: Callable[..., ButlerResource]) -> None:
     truth = {name: f"refcat_{name}" for name in ("ra", "dec", *(f"flux_{band}" for band in "ugrizy"))}
     plain = _rows(both, "matched_truth", TRACT)
-    prefixed = changed("prefixed", MATCHED_DATASET, lambda frame: frame.rename(columns=truth))
+    prefixed = changed("prefixed", DP02.butler.matches, lambda frame: frame.rename(columns=truth))
     assert _read(both, "matched_truth", butler=prefixed, tract=TRACT).success
     pd.testing.assert_frame_equal(_rows(both, "matched_truth", TRACT), plain)
 
@@ -174,7 +173,7 @@ def test_changed_flux_is_found_with_its_numbers(both: Runs, changed: Callable[..
         frame.loc[key, "r_cModelFlux"] = flux + 12.5
         return frame
 
-    run = _read(both, "object_table", butler=changed("brighter", OBJECT_DATASET, brighter), tract=TRACT)
+    run = _read(both, "object_table", butler=changed("brighter", DP02.butler.objects, brighter), tract=TRACT)
     check = run.checks["agrees_with_tap"]
     assert not check.passed
     assert (check.metadata["missing"], check.metadata["differing"]) == (0, 1)
@@ -196,7 +195,7 @@ def test_moved_and_lost_objects_are_found_with_their_numbers(
         dec = frame["coord_dec"]
         return frame.assign(coord_dec=dec.where(frame.index != moved, dec + 0.1 / 3600)).drop(index=lost)
 
-    run = _read(both, "object_table", butler=changed("disturbed", OBJECT_DATASET, disturb), tract=TRACT)
+    run = _read(both, "object_table", butler=changed("disturbed", DP02.butler.objects, disturb), tract=TRACT)
     check = run.checks["agrees_with_tap"]
     assert not check.passed
     assert (check.metadata["missing"], check.metadata["differing"]) == (1, 1)
@@ -229,7 +228,7 @@ def test_table_that_breaks_the_contract_is_refused_and_the_last_good_one_stays(
     change: Callable[[pd.DataFrame], pd.DataFrame],
 ) -> None:
     good = both.lake.table("object_table", TRACT).read_bytes()
-    run = _read(both, "object_table", butler=changed(name, OBJECT_DATASET, change), tract=TRACT)
+    run = _read(both, "object_table", butler=changed(name, DP02.butler.objects, change), tract=TRACT)
     assert not run.success
     assert not run.checks[check].passed
     assert "\n" not in run.failure
@@ -265,7 +264,7 @@ def test_repository_that_is_not_there_ends_in_one_line(runs: Runs, resource: But
 
 
 def test_tract_and_collection_that_are_not_there_are_named(runs: Runs, repository: Path) -> None:
-    missing = _read(runs, "object_table", butler=ButlerResource(repository=str(repository)), tract=TRACTS[0])
-    assert str(TRACTS[0]) in missing.failure
+    missing = _read(runs, "object_table", butler=ButlerResource(repository=str(repository)), tract=DP02.tracts[0])
+    assert str(DP02.tracts[0]) in missing.failure
     other = ButlerResource(repository=str(repository), collections=["2.2i/runs/DP9"])
     assert "2.2i/runs/DP9" in _read(runs, "butler_collections", butler=other).failure

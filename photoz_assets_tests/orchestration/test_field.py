@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from photoz_archive_tests.seed import SEED_QUERY
 from photoz_archive_tests.shared import FIELD_TRACTS
-from photoz_assets.science.figures import GALAXY_FIGURES
+from photoz_assets.science.figures import figures_of
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets_tests.dp02 import COLUMNS
 from photoz_assets_tests.runs import Runs
 from photoz_assets_tests.samples import galaxies, store
 
@@ -97,7 +98,7 @@ def test_field_holds_a_galaxy_that_is_measured_in_a_tract_beside_its_cone(filled
 def test_field_diagnostics_draw_the_seeds_six_figures(filled: Runs) -> None:
     run = filled("field_galaxies", "field_diagnostics")
     assert run.success
-    assert set(GALAXY_FIGURES) == {
+    assert set(figures_of(COLUMNS)) == {
         "coordinate_offsets",
         "r_magnitudes",
         "fluxes",
@@ -105,7 +106,7 @@ def test_field_diagnostics_draw_the_seeds_six_figures(filled: Runs) -> None:
         "color_magnitude_iz",
         "redshifts",
     }
-    for name in GALAXY_FIGURES:
+    for name in figures_of(COLUMNS):
         assert filled.lake.figure("field_diagnostics", name).read_bytes().startswith(b"\x89PNG")
     assert filled.lake.figure("field_diagnostics", "contact_sheet").exists()
     assert "data:image/avif;base64," in run.metadata("field_diagnostics")["figures"]

@@ -13,8 +13,8 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
-from photoz_assets.orchestration.partitions import TRACT_PARTITIONS
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets.orchestration.partitions import tract_partitions
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies, store
 
 KEY = dg.AssetKey("matched_galaxies")
@@ -37,7 +37,7 @@ def _loaded(lake: Lake, annotation: type[Any], keys: list[str]) -> Any:
         dagster_type=dg.PythonObjectDagsterType(annotation),
         partition_key=keys[0] if len(keys) == 1 else None,
         asset_partition_key_range=dg.PartitionKeyRange(keys[0], keys[-1]),
-        asset_partitions_def=TRACT_PARTITIONS,
+        asset_partitions_def=tract_partitions(DP02),
     )
     return manager.load_input(context)
 

@@ -15,6 +15,7 @@ from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
 from photoz_assets.orchestration.lake_table import LakeTable, TableResult, lake_table
 from photoz_assets.survey.checks import Check, RowRule
 from photoz_assets.survey.table import Column, TableSpec, not_empty_check
+from photoz_assets_tests.dp02 import DP02
 
 COLUMNS = (
     Column(
@@ -50,7 +51,7 @@ def _table(name: str, rows: list[float], *checks: Check) -> LakeTable:
 def _materialize(table: LakeTable, folder: Path) -> dg.ExecuteInProcessResult:
     lake = LakeResource(data_dir=str(folder))
     resources: dict[str, Any] = {"lake": lake, "io_manager": LakeIOManager(lake=lake)}
-    return dg.materialize([table.asset], resources=resources, raise_on_error=False)
+    return dg.materialize([table.asset(DP02)], resources=resources, raise_on_error=False)
 
 
 def _evaluations(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, str]]:
@@ -90,7 +91,7 @@ def test_not_empty_blocks_one_table_and_warns_of_another(tmp_path: Path, blockin
 
 
 def test_spec_gives_the_page_its_columns_version_checks_and_lines() -> None:
-    asset = _table("only_here", [], _below_six(blocking=True)).asset
+    asset = _table("only_here", [], _below_six(blocking=True)).asset(DP02)
     [spec] = asset.specs
     assert (spec.group_name, spec.code_version, spec.kinds) == ("tests", "7", {"parquet"})
     assert [column.name for column in spec.metadata["dagster/column_schema"].columns] == ["redshift"]

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.definitions import build_definitions
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.page import CHROMIUM, chromium, opened, serving, settings, too_bright
 
 TRACT, REFUSED_TRACT = "3638", "3637"
@@ -121,7 +121,7 @@ def test_overview_and_graph_show_every_group_and_asset_without_a_warning(page: P
 
 def test_launched_tract_has_partition_checks_and_figures(page: Page, address: str, tract: str) -> None:
     page.goto(f"{address}/assets/matched_galaxies?view=partitions&partition={tract}")
-    for fact in ("Materialized (1)", f"Missing ({len(TRACTS) - 1})", "density_per_deg2", "rows_declared"):
+    for fact in ("Materialized (1)", f"Missing ({len(DP02.tracts) - 1})", "density_per_deg2", "rows_declared"):
         expect(page.get_by_text(fact).first).to_be_visible()
     expect(page.get_by_text(re.compile("Unsynced"))).to_have_count(0)
 

@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from photoz_archive.service.server import ArchiveServer
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.page import ROOT, serving, settings
 
 AT_A_TIME = 4
-REFRESHED = TRACTS[:12]
+REFRESHED = DP02.tracts[:12]
 # Debian keeps a server's commands off the path, for several versions to stand beside each other.
 COMMANDS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 LAUNCH = """mutation ($tracts: [String!]) {

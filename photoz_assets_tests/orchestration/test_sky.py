@@ -14,9 +14,8 @@ from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_assets.orchestration.checks.geometry import compare_outlines
 from photoz_assets.science.figures import Caption, sky_map
-from photoz_assets.survey.contracts import SKYINFO
-from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets_tests.conftest import THIN
+from photoz_assets_tests.dp02 import DP02, SKYINFO
 from photoz_assets_tests.runs import Run, Runs
 
 # Means over the patches of each tract, as the notebook prints them.
@@ -42,7 +41,7 @@ def test_skyinfo_lists_the_notebooks_tracts_with_49_patches_each(whole_sky: tupl
     assert run.success
     table = pq.read_table(runs.lake.table("skyinfo")).to_pandas()
     assert tuple(table.columns) == SKYINFO.names
-    assert sorted(table["tract"].unique()) == list(TRACTS)
+    assert sorted(table["tract"].unique()) == list(DP02.tracts)
     assert (table.groupby("tract")["patch"].nunique() == 49).all()
     assert run.checks["known_tracts"].passed
 
@@ -97,7 +96,7 @@ def test_patches_that_lie_elsewhere_or_are_not_listed_are_found_with_their_numbe
     corners = regions[6].removeprefix("POLYGON ICRS ").split()
     regions[6] = f"POLYGON ICRS {' '.join([*corners[4:], *corners[:4]])}"
     changed = published.set_column(4, "s_region", [regions]).slice(0, published.num_rows - 2)
-    verdict = compare_outlines(changed, pq.read_table(runs.lake.table("patches")))
+    verdict = compare_outlines(DP02.skymap, changed, pq.read_table(runs.lake.table("patches")))
     assert not verdict.passed
     assert (verdict.numbers["elsewhere"], verdict.numbers["not_listed"]) == (2, 2)
     assert [(row["tract"], row["patch"]) for row in verdict.rows] == [(2897, 3), (2897, 5), (5074, 47), (5074, 48)]
@@ -125,7 +124,7 @@ def test_sky_map_is_a_figure_and_no_table(whole_sky: tuple[Runs, Run]) -> None:
 def test_sky_map_shows_all_tracts_and_patches_inside_the_notebooks_window(whole_sky: tuple[Runs, Run]) -> None:
     runs, _ = whole_sky
     tracts, patches = (pq.read_table(runs.lake.table(name)) for name in ("tracts", "patches"))
-    axes = sky_map(tracts, patches, Caption("all", "simulated", 0)).axes[0]
+    axes = sky_map(tracts, patches, Caption("all", "simulated", 0, DP02)).axes[0]
     drawn = {
         len(regions.get_paths()): regions for regions in axes.collections if isinstance(regions, PolyCollection)
     }

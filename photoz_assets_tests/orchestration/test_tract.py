@@ -19,7 +19,7 @@ from dagster._core.errors import DagsterUnknownPartitionError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.orchestration.resources import SelectionResource
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.runs import Published, Runs
 
 TRACT = 3638

@@ -15,12 +15,12 @@ import pyvo
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.lake.audit import MEMORY_LIMIT, audit
 from photoz_assets.lake.staging import ROW_GROUP_ROWS
-from photoz_assets.science.figures import GALAXY_FIGURES
+from photoz_assets.science.figures import figures_of
 from photoz_assets.science.statistics import band_statistics, sample_summary
 from photoz_assets.survey.checks import Scope, StatisticRule
-from photoz_assets.survey.contracts import DIAGNOSTICS, MATCHED_GALAXIES
 from photoz_assets.survey.queries import Dialect, matched_galaxies_query
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import COLUMNS, DIAGNOSTICS, DP02, MATCHED_GALAXIES
 from photoz_assets_tests.memory import within_memory
 from photoz_assets_tests.samples import galaxies
 
@@ -36,8 +36,9 @@ from pathlib import Path
 
 import pandas  # with the first array, Arrow would load it
 
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.science.photometry import with_magnitudes
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.releases.dp02 import RELEASE
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import stage
@@ -53,10 +54,12 @@ def chunks(path):
 
 document, folder, whole = sys.argv[1:]
 before = memory("VmRSS")
-batches = map(with_magnitudes, votable.decode(chunks(document), MATCHED_GALAXIES.selected_schema))
+spec = matched_galaxies_spec(RELEASE)
+answered = votable.decode(chunks(document), spec.selected_schema)
+batches = (with_magnitudes(batch, spec, RELEASE.columns) for batch in answered)
 if whole == "whole":
     batches = list(batches)
-staged = stage(Lake(Path(folder)), MATCHED_GALAXIES, batches, lambda: Provenance(table="", code_version=""))
+staged = stage(Lake(Path(folder)), spec, batches, lambda: Provenance(table="", code_version=""))
 print(json.dumps({"rows": staged.rows, "mib": memory("VmHWM") - before}))
 """
 
@@ -65,7 +68,7 @@ print(json.dumps({"rows": staged.rows, "mib": memory("VmHWM") - before}))
 def answer(archive: ArchiveServer) -> bytes:
     """What the archive answers for a tract: a VOTable in BINARY2."""
     service = pyvo.dal.TAPService(archive.url)
-    query = service.create_query(matched_galaxies_query(TRACT, Selection(), Dialect()), maxrec=100_000)
+    query = service.create_query(matched_galaxies_query(DP02, TRACT, Selection(), Dialect()), maxrec=100_000)
     return bytes(query.execute_stream().read())
 
 
@@ -153,8 +156,8 @@ def test_statistics_and_counts_of_many_rows_hold_one_quantity_at_a_time(many_gal
     rows = connection.read_parquet(str(many_galaxies))
     one_quantity = 8 * pq.read_metadata(many_galaxies).num_rows
     with within_memory(one_quantity + 20_000_000):
-        summary = sample_summary(rows)
-        found = band_statistics(rows, summary, DIAGNOSTICS)
-        for figure in GALAXY_FIGURES.values():
+        summary = sample_summary(rows, COLUMNS)
+        found = band_statistics(rows, summary, DIAGNOSTICS, COLUMNS)
+        for figure in figures_of(COLUMNS).values():
             figure.count(rows)
     assert found.column("num_galaxies").to_pylist() == [summary.num_galaxies] * 6 == [1_200_000] * 6

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.lake.layout import Lake
-from photoz_assets.survey.contracts import TAP_TABLES
+from photoz_assets.survey.contracts.archive import TAP_TABLES
 from photoz_assets.survey.queries import tap_tables_query
 from photoz_assets.tap.retry import RetryPolicy
 from photoz_assets_tests.reliability.proxy import (

@@ -12,7 +12,7 @@ from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.staging import atomic_write, publish, temp_file
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.effort import effort
 from photoz_assets_tests.reliability.proxy import CAPABILITIES, POLL, Fault, Forward, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, SoakRecord, note, note_soak
@@ -167,7 +167,7 @@ def test_many_processes_on_the_same_tracts_all_publish(lake: Lake) -> None:
             reads += 1
     assert [writer.exitcode for writer in writers] == [0] * count
     assert reads > 0
-    assert lake.tracts("matched_galaxies") == tuple(sorted(TRACTS[:tracts]))
+    assert lake.tracts("matched_galaxies") == tuple(sorted(DP02.tracts[:tracts]))
     sql = f"SELECT tract, count(*), count(DISTINCT obj_tract) FROM '{lake.root}/matched_galaxies/*/*.parquet' GROUP BY 1"
     for _, rows, sources in duckdb.execute(sql).fetchall():
         assert 200 <= rows < 200 + count

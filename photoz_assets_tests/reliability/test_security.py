@@ -20,10 +20,10 @@ from photoz_assets.commands.cli import main
 from photoz_assets.definitions import build_definitions
 from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.resources import SelectionResource
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
 from photoz_assets.survey.queries import Dialect, matched_galaxies_query
 from photoz_assets.survey.selection import SelectionError
 from photoz_assets.tap.retry import RetryPolicy
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES
 from photoz_assets_tests.reliability.proxy import (
     CAPABILITIES,
     PHASE,
@@ -202,7 +202,7 @@ def test_tract_that_is_no_number_reaches_neither_query_nor_path(tract: str) -> N
     with pytest.raises((ValueError, TypeError)):
         Lake(Path("/lake")).table("matched_galaxies", tract)  # type: ignore[arg-type]  # that is the attempt
     with pytest.raises((ValueError, TypeError)):
-        matched_galaxies_query(tract, SelectionResource().selection(), Dialect())  # type: ignore[arg-type]  # as above
+        matched_galaxies_query(DP02, tract, SelectionResource().selection(), Dialect())  # type: ignore[arg-type]  # as above
     note(TYPED)
 
 

@@ -26,9 +26,8 @@ from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.lake.staging import StagedTable, publish, spill_folder, stage
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets.survey.checks import Scope
-from photoz_assets.survey.contracts import MATCHED_GALAXIES
-from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.selection import Selection
+from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.reliability.stages import Timeline
 from photoz_assets_tests.reliability.world import TRACT, World
@@ -155,7 +154,7 @@ def _publish_timed(root: Path, seed: int, tracts: int, waited: Seconds) -> None:
 
 
 def _publish(lake: Lake, seed: int, tracts: int) -> None:
-    for tract in TRACTS[seed % tracts : tracts] + TRACTS[: seed % tracts]:
+    for tract in DP02.tracts[seed % tracts : tracts] + DP02.tracts[: seed % tracts]:
         staged = staged_table(lake, 200 + seed, tract=tract, seed=seed)
         rules = MATCHED_GALAXIES.rules(Scope(Selection(), tract))
         verdicts = audit(staged.path, rules, spill=spill_folder(staged.path))

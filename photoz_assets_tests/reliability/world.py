@@ -17,6 +17,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
+from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.reliability.proxy import FaultyProxy
 from photoz_assets_tests.tap.faulty_server import Clock
 
@@ -119,6 +120,7 @@ class World:
         fetch_tract(
             archive,
             self.lake,
+            DP02,
             self.selection,
             TRACT,
             run_id="run",

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
 
-from photoz_assets.science.field import Field
-from photoz_assets.survey.dp02 import TRACTS
+from photoz_assets.science.field import cut
+from photoz_assets.survey.field import Field
 from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets_tests.dp02 import COLUMNS, DP02
 
 CONES = {
     "the seed's": Field(ra_deg=62.0, dec_deg=-37.0, radius_deg=0.5),
@@ -34,8 +35,10 @@ def test_cut_keeps_the_galaxies_whose_separation_is_below_the_radius(field: Fiel
     edge = centre.directional_offset_by(np.linspace(0, 360, 720) * u.deg, field.radius_deg * (1 - 1e-9) * u.deg)
     ra = np.concatenate([around.ra.deg, edge.ra.deg])
     dec = np.concatenate([around.dec.deg, edge.dec.deg])
-    found = field.cut(
-        duckdb.connect().from_arrow(pa.table({"ts_ra": ra, "ts_dec": dec, "row": np.arange(len(ra))}))
+    found = cut(
+        field,
+        duckdb.connect().from_arrow(pa.table({"ts_ra": ra, "ts_dec": dec, "row": np.arange(len(ra))})),
+        COLUMNS,
     )
     expected = np.flatnonzero(SkyCoord(ra, dec, unit="deg").separation(centre).deg < field.radius_deg)
     assert sorted(found.fetchnumpy()["row"]) == expected.tolist()
@@ -51,9 +54,9 @@ def test_field_needs_the_tract_of_a_galaxy_that_is_measured_beside_its_cone() ->
 
     # Its true position lies in the cone; the measured one, 1.5 arcsec to the south, in the tract.
     galaxy = duckdb.connect().from_arrow(pa.table({"ts_ra": [ra_deg], "ts_dec": [border_deg + 1.2 / 3600]}))
-    assert len(beside(1.0).cut(galaxy).fetchall()) == 1
-    assert 3638 in beside(1.0).tracts(TRACTS)
-    assert 3638 not in beside(3.0).tracts(TRACTS)
+    assert len(cut(beside(1.0), galaxy, COLUMNS).fetchall()) == 1
+    assert 3638 in beside(1.0).tracts(DP02.skymap, DP02.tracts)
+    assert 3638 not in beside(3.0).tracts(DP02.skymap, DP02.tracts)
 
 
 def _bytes_read() -> int:
@@ -70,7 +73,7 @@ def test_cut_reads_only_the_row_groups_that_the_cone_meets(tmp_path: Path) -> No
     pq.write_table(table, path, row_group_size=rows // 20)
     connection = duckdb.connect()
     before = _bytes_read()
-    found = Field(ra_deg=62.0, dec_deg=-37.03, radius_deg=1 / 60).cut(connection.read_parquet(str(path)))
+    found = cut(Field(ra_deg=62.0, dec_deg=-37.03, radius_deg=1 / 60), connection.read_parquet(str(path)), COLUMNS)
     assert found.count("*").fetchall()[0][0] > 0
     # A tenth of a degree lies in each row group: the cone meets one of the 20, and the footer is read besides.
     assert _bytes_read() - before < path.stat().st_size / 5

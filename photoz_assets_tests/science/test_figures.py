@@ -21,11 +21,11 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.staging import atomic_write
 from photoz_assets.science.bins import Axis, Scale, counts
 from photoz_assets.science.figures import (
-    GALAXY_FIGURES,
     SURVEY_FIGURES,
     THUMBNAIL_LIMIT_BYTES,
     Caption,
     contact_sheet,
+    figures_of,
     save,
     sky_map,
     state_map,
@@ -35,12 +35,13 @@ from photoz_assets.science.figures import (
 from photoz_assets.science.statistics import band_statistics, sample_summary, survey_statistics
 from photoz_assets.science.tessellation import patch_table, tract_table
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts import DIAGNOSTICS
 from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets_tests.dp02 import COLUMNS, DIAGNOSTICS, DP02, SURVEY_DIAGNOSTICS
 from photoz_assets_tests.samples import galaxies
 
+GALAXY_FIGURES = figures_of(COLUMNS)
 TRACTS = (3637, 3638, 3831)
-CAPTION = Caption("Tract 3638", "embedded archive, simulated", 40)
+CAPTION = Caption("Tract 3638", "embedded archive, simulated", 40, DP02)
 
 
 def _relation(table: pa.Table) -> duckdb.DuckDBPyRelation:
@@ -50,7 +51,7 @@ def _relation(table: pa.Table) -> duckdb.DuckDBPyRelation:
 def _draw(name: str, table: pa.Table, caption: Caption) -> Figure:
     relation = _relation(table)
     figure = GALAXY_FIGURES[name]
-    return figure.draw(figure.count(relation), sample_summary(relation), caption)
+    return figure.drawn(figure.count(relation), sample_summary(relation, COLUMNS), caption)
 
 
 def _words(figure: Figure) -> list[str]:
@@ -89,8 +90,10 @@ def skyinfo() -> pa.Table:
 
 
 def _survey(table: pa.Table, skyinfo: pa.Table) -> tuple[dict[int, pa.Table], pa.Table]:
-    measured = {3638: band_statistics(_relation(table), sample_summary(_relation(table)), DIAGNOSTICS)}
-    return measured, survey_statistics(measured, tract_table(skyinfo))
+    measured = {
+        3638: band_statistics(_relation(table), sample_summary(_relation(table), COLUMNS), DIAGNOSTICS, COLUMNS)
+    }
+    return measured, survey_statistics(measured, tract_table(skyinfo, DP02.skymap), SURVEY_DIAGNOSTICS)
 
 
 X = Axis(sql="x", label="", low=-1.0, high=2.0, bins=30)
@@ -203,7 +206,7 @@ def test_galaxy_figures_are_the_six_of_the_notebook() -> None:
 @pytest.mark.parametrize("name", GALAXY_FIGURES)
 @pytest.mark.parametrize("rows", [40, 1, 0])
 def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) -> None:
-    figure = _draw(name, galaxies(rows), Caption("Tract 3638", "DC2 simulation", rows))
+    figure = _draw(name, galaxies(rows), Caption("Tract 3638", "DC2 simulation", rows, DP02))
     save(figure, tmp_path / "figure.png")
     words = _words(figure)
     assert f"Tract 3638 · {rows} galaxies · DC2 simulation" in words
@@ -214,7 +217,7 @@ def test_galaxy_figure_says_what_it_shows(name: str, rows: int, tmp_path: Path) 
     "origin", ["an archive for $1 and $x_{", "a very long word of an archive " * 4 + "simulated"]
 )
 def test_caption_shows_an_archives_words_whole(origin: str) -> None:
-    figure = _draw("r_magnitudes", galaxies(3), Caption("Tract 3638", origin, 3))
+    figure = _draw("r_magnitudes", galaxies(3), Caption("Tract 3638", origin, 3, DP02))
     figure.draw_without_rendering()
     (caption,) = [text for text in figure.texts if origin in text.get_text()]
     extent = caption.get_window_extent()
@@ -275,7 +278,7 @@ def test_color_magnitude_draws_the_true_beside_the_measured_color(name: str) -> 
 
 def test_a_panel_counts_what_it_cannot_show() -> None:
     table = galaxies(3, obj_u_cModelFlux=[None, -4.0, 50.0])
-    figure = _draw("fluxes", table, Caption("Tract 3638", "DC2 simulation", 3))
+    figure = _draw("fluxes", table, Caption("Tract 3638", "DC2 simulation", 3, DP02))
     assert [word for word in _words(figure) if word.endswith("shown")] == ["1 shown"] + ["3 shown"] * 5
 
 
@@ -283,7 +286,7 @@ def test_a_panel_counts_what_it_cannot_show() -> None:
 @pytest.mark.parametrize("name", SURVEY_FIGURES)
 def test_survey_figure_says_what_it_shows(name: str, rows: int, skyinfo: pa.Table, tmp_path: Path) -> None:
     measured, statistics = _survey(galaxies(rows), skyinfo)
-    caption = Caption("Survey, 1 of 3 tracts", "embedded archive, simulated", rows)
+    caption = Caption("Survey, 1 of 3 tracts", "embedded archive, simulated", rows, DP02)
     figure = SURVEY_FIGURES[name](measured, statistics, caption)
     save(figure, tmp_path / "figure.png")
     assert f"Survey, 1 of 3 tracts · {rows} galaxies · embedded archive, simulated" in _words(figure)
@@ -320,12 +323,12 @@ def test_completeness_counts_held_and_missing_tracts(skyinfo: pa.Table) -> None:
 
 
 def test_sky_map_draws_all_patches_by_their_objects_and_labels_each_tract(skyinfo: pa.Table) -> None:
-    caption = Caption("3 tracts, 147 patches", "embedded archive, simulated", 18_228)
-    figure = sky_map(tract_table(skyinfo), patch_table(skyinfo), caption)
+    caption = Caption("3 tracts, 147 patches", "embedded archive, simulated", 18_228, DP02)
+    figure = sky_map(tract_table(skyinfo, DP02.skymap), patch_table(skyinfo, DP02.skymap), caption)
     axes = figure.axes[0]
     regions = [found for found in axes.collections if isinstance(found, PolyCollection)]
     assert [len(found.get_paths()) for found in regions] == [147, 3]
-    np.testing.assert_array_equal(regions[0].get_array(), patch_table(skyinfo).column("num_objects"))
+    np.testing.assert_array_equal(regions[0].get_array(), patch_table(skyinfo, DP02.skymap).column("num_objects"))
     assert {"3 tracts, 147 patches · 18,228 objects · embedded archive, simulated", *map(str, TRACTS)} <= set(
         _words(figure)
     )
@@ -390,7 +393,7 @@ def test_thumbnail_of_a_crowded_figure_is_small_and_readable(tmp_path: Path) -> 
 
 def test_thumbnail_markdown_embeds_the_thumbnail_under_its_alt_text(tmp_path: Path) -> None:
     path = tmp_path / "redshifts.png"
-    caption = Caption("Field [a]", "embedded archive, simulated", 3)
+    caption = Caption("Field [a]", "embedded archive, simulated", 3, DP02)
     save(_draw("redshifts", galaxies(3), caption), path)
     markdown = thumbnail_markdown(path)
     match = re.fullmatch(r"!\[(.*)\]\(data:image/avif;base64,([A-Za-z0-9+/=]+)\)", markdown)
@@ -440,3 +443,11 @@ def test_figures_load_no_pyplot_and_statistics_no_matplotlib() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_rights_stand_on_the_figure_of_rows_that_have_them() -> None:
+    caption = Caption("Tract 3638", "DC2 simulation", 40, DP02, rights=DP02.rights)
+    figure = _draw("redshifts", galaxies(40), caption)
+    assert DP02.rights in _words(figure)
+    assert DP02.rights in str(figure.get_label())
+    assert DP02.rights not in _words(_draw("redshifts", galaxies(40), CAPTION))

@@ -10,8 +10,9 @@ import pytest
 from photoz_assets.science.quantiles import quantiles
 from photoz_assets.science.statistics import band_statistics, sample_summary, summed_counts, survey_statistics
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.contracts import DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS, Contract
 from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.table import Contract
+from photoz_assets_tests.dp02 import COLUMNS, DIAGNOSTICS, FIELD_DIAGNOSTICS, SURVEY_DIAGNOSTICS
 from photoz_assets_tests.samples import galaxies
 
 NUMBERS = [name for name in DIAGNOSTICS.names if name.startswith("num_")]
@@ -38,7 +39,7 @@ def _noisy(rows: int) -> pa.Table:
 
 def _statistics(table: pa.Table, contract: Contract) -> pa.Table:
     relation = duckdb.connect().from_arrow(table)
-    return band_statistics(relation, sample_summary(relation), contract)
+    return band_statistics(relation, sample_summary(relation, COLUMNS), contract, COLUMNS)
 
 
 def _survey(*tracts: int) -> pa.Table:
@@ -114,7 +115,7 @@ def test_band_statistics_of_errors_of_zero_have_no_depth() -> None:
 
 def test_offsets_are_true_minus_measured_with_right_ascension_on_the_sky() -> None:
     table = galaxies(1, ts_ra=[62.001], obj_coord_ra=[62.0], ts_dec=[-60.002], obj_coord_dec=[-60.0])
-    summary = sample_summary(duckdb.connect().from_arrow(table))
+    summary = sample_summary(duckdb.connect().from_arrow(table), COLUMNS)
     # cos(-60 deg) halves the 3.6 arcsec of right ascension.
     assert summary.median_ra_offset_arcsec == pytest.approx(1.8)
     assert summary.median_dec_offset_arcsec == pytest.approx(-7.2)
@@ -123,12 +124,12 @@ def test_offsets_are_true_minus_measured_with_right_ascension_on_the_sky() -> No
 @pytest.mark.parametrize(("true", "measured"), [(0.0002, 359.9997), (359.9997, 0.0002)])
 def test_offsets_take_the_short_way_across_the_meridian_0(true: float, measured: float) -> None:
     table = galaxies(1, ts_ra=[true], ts_dec=[60.0], obj_coord_ra=[measured], obj_coord_dec=[60.0])
-    summary = sample_summary(duckdb.connect().from_arrow(table))
+    summary = sample_summary(duckdb.connect().from_arrow(table), COLUMNS)
     assert summary.median_ra_offset_arcsec == pytest.approx(0.9 if true < measured else -0.9)
 
 
 def test_sample_summary_of_no_galaxies_has_no_medians() -> None:
-    summary = sample_summary(duckdb.connect().from_arrow(galaxies(0)))
+    summary = sample_summary(duckdb.connect().from_arrow(galaxies(0)), COLUMNS)
     assert summary.num_galaxies == 0
     assert summary.median_redshift is summary.median_ra_offset_arcsec is summary.median_dec_offset_arcsec is None
 
@@ -141,7 +142,7 @@ def _measured(rows: dict[int, int]) -> dict[int, pa.Table]:
 
 
 def test_survey_statistics_of_held_tracts_agree_with_pandas() -> None:
-    found = survey_statistics(_measured({3638: 300, 3637: 101}), _survey(3637, 3638))
+    found = survey_statistics(_measured({3638: 300, 3637: 101}), _survey(3637, 3638), SURVEY_DIAGNOSTICS)
     assert found.schema.equals(SURVEY_DIAGNOSTICS.schema, check_metadata=True)
     for row, (tract, count) in zip(found.to_pylist(), [(3637, 101), (3638, 300)], strict=True):
         in_r = _expected(galaxies(count, tract=tract, seed=tract).to_pandas(), "r")
@@ -160,7 +161,7 @@ def test_survey_statistics_of_held_tracts_agree_with_pandas() -> None:
 
 
 def test_survey_statistics_of_a_missing_tract_say_so_and_are_null() -> None:
-    held, missing = survey_statistics(_measured({3637: 5}), _survey(3638, 3637)).to_pylist()
+    held, missing = survey_statistics(_measured({3637: 5}), _survey(3638, 3637), SURVEY_DIAGNOSTICS).to_pylist()
     assert held["tract"] == 3637
     assert held["held"]
     nothing = dict.fromkeys(SURVEY_DIAGNOSTICS.names[3:])
@@ -168,13 +169,15 @@ def test_survey_statistics_of_a_missing_tract_say_so_and_are_null() -> None:
 
 
 def test_survey_statistics_of_a_held_tract_without_galaxies_have_density_zero() -> None:
-    _, empty = survey_statistics(_measured({3637: 5, 3638: 0}), _survey(3637, 3638)).to_pylist()
+    _, empty = survey_statistics(
+        _measured({3637: 5, 3638: 0}), _survey(3637, 3638), SURVEY_DIAGNOSTICS
+    ).to_pylist()
     assert (empty["held"], empty["num_galaxies"], empty["density_per_deg2"]) == (True, 0, 0.0)
     assert empty["median_redshift"] is None
 
 
 def test_survey_statistics_leave_out_tracts_beyond_the_survey() -> None:
-    found = survey_statistics(_measured({3637: 5, 3638: 7}), _survey(3638))
+    found = survey_statistics(_measured({3637: 5, 3638: 7}), _survey(3638), SURVEY_DIAGNOSTICS)
     assert found.column("tract").to_pylist() == [3638]
     assert found.column("num_galaxies").to_pylist() == [7]
 

@@ -4,8 +4,8 @@ import pytest
 from astropy import units
 from astropy.io.votable.ucd import parse_ucd
 
-from photoz_assets.definitions import TABLES
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, SKYINFO, Contract
+from photoz_assets.survey.table import Contract
+from photoz_assets_tests.dp02 import MATCHED_GALAXIES, SKYINFO, TABLES
 
 BANDS = "ugrizy"
 SEED_COLUMNS = [

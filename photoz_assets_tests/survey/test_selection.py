@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from photoz_assets.survey.releases.release import CMODEL
 from photoz_assets.survey.selection import Selection, SelectionError
 
 
@@ -33,13 +34,13 @@ def test_cuts_stand_alike_in_adql_and_in_the_stored_columns() -> None:
     selection = Selection(bright_limit_mag=18, faint_limit_mag=24.5, bands=("r", "z"))
     faint, bright = selection.flux_bounds_njy
     assert (faint, bright) == pytest.approx((10**2.76, 10**5.36), rel=1e-14)
-    assert [cut.adql for cut in selection.fluxes] == [
+    assert [cut.adql for cut in selection.flux_cuts(CMODEL)] == [
         f"obj.r_cModelFlux > {faint!r}",
         f"obj.r_cModelFlux < {bright!r}",
         f"obj.z_cModelFlux > {faint!r}",
         f"obj.z_cModelFlux < {bright!r}",
     ]
-    assert [cut.sql for cut in selection.magnitudes] == [
+    assert [cut.sql for cut in selection.magnitude_cuts(CMODEL)] == [
         '"obj_r_cModelMag" > 18',
         '"obj_r_cModelMag" < 24.5',
         '"obj_z_cModelMag" > 18',

@@ -10,8 +10,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from skymap_convert import ConvertedSkymapReader
 
-from photoz_assets.survey.dp02 import TRACTS
 from photoz_assets.survey.skymap import DC2_RINGS, LSST_CELLS_V1, RingsSkyMap, SkyBox, angular_separation_deg
+from photoz_assets_tests.dp02 import DP02
 
 FloatArray = NDArray[np.float64]
 
@@ -171,7 +171,7 @@ def test_outer_polygon_is_wider_by_the_border_and_ends_with_the_tract() -> None:
     )
 
 
-@pytest.mark.parametrize("tract", TRACTS[::13])
+@pytest.mark.parametrize("tract", DP02.tracts[::13])
 def test_inner_box_of_a_dc2_tract_lies_within_its_patches(tract: int) -> None:
     box = DC2_RINGS.inner_box(tract)
     ra, dec = np.meshgrid(np.linspace(box.ra_min, box.ra_max, 50), np.linspace(box.dec_min, box.dec_max, 50))

@@ -17,28 +17,29 @@ from photoz_assets.lake.writing import TableRefusedError, WrittenTable, write_ro
 from photoz_assets.orchestration.column_metadata import used_columns
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.lake_table import OWNERS, TableResult, lake_table
-from photoz_assets.orchestration.resources import ButlerResource
+from photoz_assets.orchestration.resources import ButlerResource, ReleaseParam
 from photoz_assets.science.photometry import with_magnitudes
 from photoz_assets.survey.checks import CONTRACT
-from photoz_assets.survey.contracts import (
+from photoz_assets.survey.contracts.butler import (
     BUTLER_COLLECTIONS,
     BUTLER_DATASET_TYPES,
-    MATCHED_DATASET,
-    MATCHED_TRUTH,
-    OBJECT_DATASET,
-    OBJECT_TABLE,
-    Contract,
-    TableSpec,
+    GROUP,
+    matched_truth_spec,
+    object_table_spec,
 )
+from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.table import Contract, TableSpec
 
 _TRACT_PATTERN: Final = "*_tract"
 
 
-def repository_tables(contracts: Iterable[Contract]) -> list[dg.AssetSpec]:
+def repository_tables(release: Release, contracts: Iterable[Contract]) -> list[dg.AssetSpec]:
     """Return what lies in the repository: lineage starts there, and nothing here materializes it.
 
     Parameters
     ----------
+    release
+        Whose datasets.
     contracts
         The stored tables, which say what of the repository's columns is used.
     """
@@ -47,7 +48,7 @@ def repository_tables(contracts: Iterable[Contract]) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             ["butler", name],
             description=f"{text}. Its columns here are those that are used.",
-            group_name=OBJECT_TABLE.group,
+            group_name=GROUP,
             kinds={"butler"},
             owners=OWNERS,
             metadata={"dagster/column_schema": used_columns(f"butler.{name}", contracts)},
@@ -55,62 +56,71 @@ def repository_tables(contracts: Iterable[Contract]) -> list[dg.AssetSpec]:
         for name, text in {
             "collections": "The collections that the repository lists",
             "dataset_types": "The dataset types that the repository lists",
-            OBJECT_DATASET: "Objects detected and measured on the deep coadded images, a table a tract",
-            MATCHED_DATASET: "Objects matched with the truth by the pipelines, a table a tract",
+            release.butler.objects: "Objects detected and measured on the deep coadded images, a table a tract",
+            release.butler.matches: "Objects matched with the truth by the pipelines, a table a tract",
         }.items()
     ]
 
 
 @lake_table(BUTLER_COLLECTIONS)
 def butler_collections(
-    context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
+    context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
 ) -> TableResult:
     """Every collection of the Butler repository, with what it says of it."""
-    with closing(butler.open()) as repository:
+    with closing(butler.open(release)) as repository:
         return TableResult(
-            _written(context, lake, repository, BUTLER_COLLECTIONS, [repository.list_collections()])
+            _written(
+                context, lake, repository, BUTLER_COLLECTIONS, [repository.list_collections()], release=release
+            )
         )
 
 
 @lake_table(BUTLER_DATASET_TYPES)
 def butler_dataset_types(
-    context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource
+    context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
 ) -> TableResult:
     """The repository's tables by tract: every dataset type named ``*_tract``, its dimensions and storage class."""
-    with closing(butler.open()) as repository:
+    with closing(butler.open(release)) as repository:
         listed = repository.list_dataset_types(_TRACT_PATTERN)
-        return TableResult(_written(context, lake, repository, BUTLER_DATASET_TYPES, [listed]))
+        return TableResult(_written(context, lake, repository, BUTLER_DATASET_TYPES, [listed], release=release))
 
 
-@lake_table(OBJECT_TABLE)
-def object_table(context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource) -> TableResult:
-    """Primary objects of one tract, out of the repository's ``objectTable_tract``.
+@lake_table(object_table_spec)
+def object_table(
+    context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
+) -> TableResult:
+    """Primary objects of one tract, out of the repository's table of objects.
 
     Only the columns of the contract are read; they are named as in ``matched_galaxies``. Without matches there
     are no redshifts: those come over TAP. Published only if every blocking check holds.
     """
-    tract = int(context.partition_key)
-    with closing(butler.open()) as repository:
-        rows = map(_primary, repository.read(OBJECT_DATASET, tract, OBJECT_TABLE))
-        return TableResult(_written(context, lake, repository, OBJECT_TABLE, rows, tract=tract))
+    tract, spec = int(context.partition_key), object_table_spec(release)
+    with closing(butler.open(release)) as repository:
+        objects = repository.read(release.butler.objects, tract, spec)
+        rows = (_primary(batch, release, spec) for batch in objects)
+        return TableResult(_written(context, lake, repository, spec, rows, release=release, tract=tract))
 
 
-@lake_table(MATCHED_TRUTH)
-def matched_truth(context: dg.AssetExecutionContext, butler: ButlerResource, lake: LakeResource) -> TableResult:
+@lake_table(matched_truth_spec)
+def matched_truth(
+    context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
+) -> TableResult:
     """True positions and fluxes of one tract's matched objects, galaxies and stars.
 
-    Out of the repository's ``matched_truth_summary_objectTable_tract``, where it has one. It holds no redshift
+    Out of the repository's table of matches, where it has one. It holds no redshift
     and no type of the truth. Published only if every blocking check holds.
     """
-    tract = int(context.partition_key)
-    with closing(butler.open()) as repository:
-        rows = repository.read(MATCHED_DATASET, tract, MATCHED_TRUTH)
-        return TableResult(_written(context, lake, repository, MATCHED_TRUTH, rows, tract=tract))
+    tract, spec = int(context.partition_key), matched_truth_spec(release)
+    with closing(butler.open(release)) as repository:
+        rows = repository.read(release.butler.matches, tract, spec)
+        return TableResult(_written(context, lake, repository, spec, rows, release=release, tract=tract))
 
 
-def _primary(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _primary(batch: pa.RecordBatch, release: Release, spec: TableSpec) -> pa.RecordBatch:
     """Keep the primary objects and compute their magnitudes."""
-    return with_magnitudes(batch.filter(batch.column("obj_detect_isPrimary")), OBJECT_TABLE)
+    flag = release.objects.primary
+    primary = batch.filter(batch.column(f"obj_{flag}")) if flag else batch
+    return with_magnitudes(primary, spec, release.columns)
 
 
 def _written(
@@ -120,10 +130,12 @@ def _written(
     spec: TableSpec,
     rows: Iterable[pa.RecordBatch | pa.Table],
     *,
+    release: Release,
     tract: int | None = None,
 ) -> WrittenTable:
     provenance = repository_provenance(
         spec,
+        release,
         run_id=context.run.run_id,
         repository=repository.describe(),
         tract=tract,

@@ -12,24 +12,28 @@ from photoz_assets.lake.freshness import Listing
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import carried_provenance, derived_provenance, read_rows
 from photoz_assets.lake.writing import WrittenTable, write_rows
-from photoz_assets.orchestration.assets.archive import OBSERVED_TABLE
-from photoz_assets.orchestration.assets.support import data_label, show_figures
+from photoz_assets.orchestration.asset_keys import archive_key, asset_key
+from photoz_assets.orchestration.assets.support import caption, show_figures
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW
 from photoz_assets.orchestration.checks.sky import known_tracts
 from photoz_assets.orchestration.failures import as_dagster_failure
-from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.orchestration.io_manager import LakeResource, stored_inputs
 from photoz_assets.orchestration.lake_table import OWNERS, TableResult, code_reference, lake_table
-from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets.orchestration.resources import ArchiveResource, ReleaseParam
 from photoz_assets.science.tessellation import patch_table, tract_table
-from photoz_assets.survey.contracts import PATCHES, SKYINFO, TRACTS, TableSpec
-from photoz_assets.survey.dp02 import TRACTS as PACKAGED_TRACTS
+from photoz_assets.survey.contracts.archive import skyinfo_spec
+from photoz_assets.survey.contracts.sky import PATCHES, TRACTS
 from photoz_assets.survey.queries import skyinfo_count_query, skyinfo_query
+from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.table import TableSpec
 
 _DATA_VERSION_TAG: Final = "dagster/data_version"
 
 
-@lake_table(SKYINFO, freshness_policy=ASKED_WEEKLY)
-def skyinfo(context: dg.AssetExecutionContext, archive: ArchiveResource, lake: LakeResource) -> TableResult:
+@lake_table(skyinfo_spec, freshness_policy=ASKED_WEEKLY)
+def skyinfo(
+    context: dg.AssetExecutionContext, release: ReleaseParam, archive: ArchiveResource, lake: LakeResource
+) -> TableResult:
     """Where the objects of each tract and patch lie and how many there are: Object grouped by tract and patch.
 
     The grouping reads the archive's whole Object table, so it is asked as a job and kept. By it the archive is
@@ -37,31 +41,34 @@ def skyinfo(context: dg.AssetExecutionContext, archive: ArchiveResource, lake: L
     """
     listing = Listing(lake.open())
     query = TableQuery(
-        spec=SKYINFO,
-        adql=skyinfo_query(),
-        count_adql=skyinfo_count_query(),
+        spec=skyinfo_spec(release),
+        adql=skyinfo_query(release),
+        count_adql=skyinfo_count_query(release),
         transform=listing.count,
         annotate=listing.noted,
     )
-    table = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info).fetch_table(query)
+    ingest = archive.ingest(lake.open(), release, run_id=context.run.run_id, log=context.log.info)
+    table = ingest.fetch_table(query)
     rows = read_rows(table.path, ["tract", "num"])
     return TableResult(
         table,
-        verdicts=[known_tracts(rows.column("tract").to_pylist(), PACKAGED_TRACTS)],
+        verdicts=[known_tracts(rows.column("tract").to_pylist(), release.tracts)],
         metadata={"tracts_changed": len(listing.changed)},
-        observations=list(_observed(table, rows, listing)),
+        observations=list(_observed(release, table, rows, listing)),
     )
 
 
-def _observed(table: WrittenTable, rows: pa.Table, listing: Listing) -> Iterator[dg.AssetObservation]:
+def _observed(
+    release: Release, table: WrittenTable, rows: pa.Table, listing: Listing
+) -> Iterator[dg.AssetObservation]:
     """Make a listing an observation of the archive's own table: its release, what it holds, what has changed.
 
     A tract that has changed gets a data version, so that Dagster's pages too show what is made of it as out of
     date. One that has not keeps the version that it has.
     """
-    archive = table.provenance.archive
+    archive, objects = table.provenance.archive, archive_key(release.tables["obj"])
     yield dg.AssetObservation(
-        OBSERVED_TABLE,
+        objects,
         description=str(archive),
         metadata={
             "archive": archive.fingerprint if archive else "",
@@ -74,7 +81,7 @@ def _observed(table: WrittenTable, rows: pa.Table, listing: Listing) -> Iterator
     )
     for tract in listing.changed:
         yield dg.AssetObservation(
-            OBSERVED_TABLE,
+            objects,
             partition=str(tract),
             tags={_DATA_VERSION_TAG: str(table.provenance.created)},
         )
@@ -88,42 +95,51 @@ def _from_skyinfo(
 
 
 @lake_table(TRACTS, freshness_policy=ASKED_WEEKLY, automation_condition=FOLLOW)
-def tracts(context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table) -> TableResult:
+def tracts(
+    context: dg.AssetExecutionContext, release: ReleaseParam, lake: LakeResource, skyinfo: pa.Table
+) -> TableResult:
     """Each tract with objects: its centre and inner region by the Rings skymap, its mean position and counts."""
-    table = _from_skyinfo(context, lake.open(), TRACTS, skyinfo, tract_table(skyinfo))
+    table = _from_skyinfo(context, lake.open(), TRACTS, skyinfo, tract_table(skyinfo, release.skymap))
     return TableResult(table, metadata={"tracts": table.rows})
 
 
 @lake_table(PATCHES, freshness_policy=ASKED_WEEKLY, automation_condition=FOLLOW)
-def patches(context: dg.AssetExecutionContext, lake: LakeResource, skyinfo: pa.Table) -> TableResult:
+def patches(
+    context: dg.AssetExecutionContext, release: ReleaseParam, lake: LakeResource, skyinfo: pa.Table
+) -> TableResult:
     """Each patch with objects: the polygon of its inner region by the Rings skymap, and its count."""
-    table = _from_skyinfo(context, lake.open(), PATCHES, skyinfo, patch_table(skyinfo))
+    table = _from_skyinfo(context, lake.open(), PATCHES, skyinfo, patch_table(skyinfo, release.skymap))
     return TableResult(table, metadata={"patches": table.rows})
 
 
 def _sky_map(
-    context: dg.AssetExecutionContext, lake: LakeResource, tracts: pa.Table, patches: pa.Table
+    context: dg.AssetExecutionContext,
+    release: ReleaseParam,
+    lake: LakeResource,
+    tracts: pa.Table,
+    patches: pa.Table,
 ) -> dg.MaterializeResult[None]:
     """Every tract and patch on the sky, tracts labelled, patches coloured by their number of objects."""
     from photoz_assets.science import figures  # noqa: PLC0415 - matplotlib is slow to load
 
     with as_dagster_failure():
-        caption = figures.Caption(
-            title=f"{tracts.num_rows} tracts, {patches.num_rows:,} patches",
-            origin=data_label(carried_provenance(tracts)),
-            num_galaxies=sum(tracts.column("num_objects").to_pylist()),
-        )
-        show_figures(context, lake.open(), [("sky_map", figures.sky_map(tracts, patches, caption))])
+        title = f"{tracts.num_rows} tracts, {patches.num_rows:,} patches"
+        number = sum(tracts.column("num_objects").to_pylist())
+        words = caption(title, carried_provenance(tracts), release, number)
+        show_figures(context, lake.open(), [("sky_map", figures.sky_map(tracts, patches, words))])
     return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})
 
 
-# A figure and no table.
-sky_map: Final = dg.asset(
-    name="sky_map",
-    group_name=TRACTS.group,
-    kinds={"matplotlib"},
-    owners=OWNERS,
-    code_version="1",
-    metadata=code_reference(_sky_map),
-    automation_condition=FOLLOW,
-)(_sky_map)
+def sky_map(release: Release) -> dg.AssetsDefinition:
+    """Return the asset ``sky_map`` of a release: a figure and no table."""
+    make = dg.asset(
+        key=asset_key(release, "sky_map"),
+        ins={name: dg.AssetIn(key=asset_key(release, name)) for name in stored_inputs(_sky_map)},
+        group_name=TRACTS.group,
+        kinds={"matplotlib"},
+        owners=OWNERS,
+        code_version="1",
+        metadata=code_reference(_sky_map),
+        automation_condition=FOLLOW,
+    )
+    return make(_sky_map)

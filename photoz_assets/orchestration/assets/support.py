@@ -8,16 +8,22 @@ import dagster as dg
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import atomic_write
+from photoz_assets.survey.releases.release import Release
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from photoz_assets.science.figures import Caption
+
 CONTACT_SHEET: Final = "contact_sheet"
 
 
-def data_label(provenance: Provenance) -> str:
-    """Return the words by which figures say where their data come from."""
-    return provenance.archive.label if provenance.archive else "origin unknown"
+def caption(title: str, source: Provenance, release: Release, number: int) -> "Caption":
+    """Return what figures say of their data: how many there are, where they come from, and who may have them."""
+    from photoz_assets.science.figures import Caption  # noqa: PLC0415 - matplotlib is slow to load
+
+    origin = source.archive.label if source.archive else "origin unknown"
+    return Caption(title, origin, number, release, rights=source.rights or "")
 
 
 def show_figures(
@@ -52,8 +58,10 @@ def show_figures(
     )
 
 
-def selections(sources: Iterable[Provenance]) -> dict[int, str]:
+def selections(sources: Iterable[Provenance], release: Release) -> dict[int, str]:
     """Return of which selection each stored tract is, in words."""
     return {
-        each.tract: each.selection.text if each.selection else "" for each in sources if each.tract is not None
+        each.tract: release.text_of(each.selection) if each.selection else ""
+        for each in sources
+        if each.tract is not None
     }

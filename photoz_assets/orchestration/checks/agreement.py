@@ -12,9 +12,12 @@ import pyarrow as pa
 
 from photoz_assets.lake.audit import SHOWN_ROWS
 from photoz_assets.lake.tables import open_tables
+from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Check, Verdict
-from photoz_assets.survey.contracts import MATCHED_GALAXIES, OBJECT_TABLE
+from photoz_assets.survey.contracts.butler import object_table_spec
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
 from photoz_assets.survey.expressions import dec_offset_arcsec, ra_offset_arcsec
+from photoz_assets.survey.releases.release import Release
 
 AGREES_WITH_TAP: Final = Check(
     name="agrees_with_tap",
@@ -27,16 +30,8 @@ AGREES_WITH_TAP: Final = Check(
 POSITION_LIMIT_ARCSEC: Final = 1e-3
 RELATIVE_LIMIT: Final = 1e-9
 
-_POSITION: Final = ("obj_coord_ra", "obj_coord_dec")
-_COMPARED: Final = tuple(name for name in OBJECT_TABLE.names if name in MATCHED_GALAXIES.names)
-_FLUXES: Final = tuple(name for name in _COMPARED if name.endswith("_cModelFlux"))
-_OFFSETS: Final = {
-    "obj_coord_ra": ra_offset_arcsec("b.obj_coord_ra", "t.obj_coord_ra", "t.obj_coord_dec"),
-    "obj_coord_dec": dec_offset_arcsec("b.obj_coord_dec", "t.obj_coord_dec"),
-}
 
-
-def compare_doors(objects: Path, galaxies: Path) -> Verdict:
+def compare_doors(release: Release, objects: Path, galaxies: Path) -> Verdict:
     """Compare the files of a tract's ``object_table`` and ``matched_galaxies``.
 
     Returns
@@ -45,12 +40,13 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
         Of the check ``agrees_with_tap``: both counts, how many of TAP's galaxies the Butler lacks, how many differ
         and in which columns, the largest differences, and some of the galaxies that are missing or differ.
     """
+    doors = _Doors(release)
     with duckdb.connect() as connection:
         for name, path in (("butler", objects), ("tap", galaxies)):
             open_tables(connection, [path]).create_view(name)
-        numbers = _numbers(connection)
-        rows = _shown(connection) if numbers["missing"] or numbers["differing"] else []
-    differing = {name: numbers.pop(f"differing_{name}") for name in _COMPARED}
+        numbers = doors.numbers(connection)
+        rows = doors.shown(connection) if numbers["missing"] or numbers["differing"] else []
+    differing = {name: numbers.pop(f"differing_{name}") for name in doors.compared}
     numbers |= {f"differing_{name}": count for name, count in differing.items() if count}
     passed = not numbers["missing"] and not numbers["differing"]
     return Verdict(
@@ -58,7 +54,7 @@ def compare_doors(objects: Path, galaxies: Path) -> Verdict:
         passed=passed,
         summary=_summary(numbers, [name for name, count in differing.items() if count]),
         numbers=numbers,
-        limits={"position_arcsec": POSITION_LIMIT_ARCSEC, "relative": RELATIVE_LIMIT, "columns": _COMPARED},
+        limits={"position_arcsec": POSITION_LIMIT_ARCSEC, "relative": RELATIVE_LIMIT, "columns": doors.compared},
         rows=rows,
     )
 
@@ -73,55 +69,64 @@ def nothing_to_compare(tract: int) -> Verdict:
     )
 
 
-_JOINED: Final = 'FROM tap AS t LEFT JOIN butler AS b ON b."obj_objectId" = t."mt_match_objectId"'
-_IS_MISSING: Final = 'b."obj_objectId" IS NULL'
+class _Doors:
+    """The SQL that compares a release's galaxies, the view ``tap``, with its objects, the view ``butler``."""
 
+    def __init__(self, release: Release) -> None:
+        objects, galaxies = object_table_spec(release), matched_galaxies_spec(release)
+        self.compared = tuple(name for name in objects.names if name in galaxies.names)
+        self._id, self._key = objects.names[0], release.columns.object_id
+        self._types = {column.name: column.type for column in objects}
+        self._fluxes = [name for name in map(release.columns.flux, BANDS) if name in self.compared]
+        ra, dec = release.columns.position
+        self._offsets = {
+            ra: ra_offset_arcsec(f"b.{ra}", f"t.{ra}", f"t.{dec}"),
+            dec: dec_offset_arcsec(f"b.{dec}", f"t.{dec}"),
+        }
+        self._joined = f'FROM tap AS t LEFT JOIN butler AS b ON b."{self._id}" = t."{self._key}"'
+        self._is_missing = f'b."{self._id}" IS NULL'
 
-def _differs(name: str) -> str:
-    """Return the SQL condition that the two values of a column differ; NULL equals NULL alone."""
-    ours, theirs = f'b."{name}"', f't."{name}"'
-    if name in _POSITION:
-        close = f"abs({_OFFSETS[name]}) <= {POSITION_LIMIT_ARCSEC}"
-    elif pa.types.is_floating(OBJECT_TABLE.schema.field(name).type):
-        close = f"abs({ours} - {theirs}) <= {RELATIVE_LIMIT} * abs({theirs})"
-    else:
-        close = "false"
-    return f"(NOT {_IS_MISSING} AND {ours} IS DISTINCT FROM {theirs} AND ({close}) IS NOT TRUE)"
+    def numbers(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        """Count the galaxies that are missing or differ, and measure by how much."""
+        differences = ", ".join(f'max(abs(b."{name}" - t."{name}"))' for name in self._fluxes)
+        squares = " + ".join(f"pow({offset}, 2)" for offset in self._offsets.values())
+        counted = {
+            "galaxies_of_tap": "count(*)",
+            "objects_of_butler": "(SELECT count(*) FROM butler)",
+            "missing": f"count(*) FILTER (WHERE {self._is_missing})",
+            "differing": f"count(*) FILTER (WHERE {' OR '.join(map(self._differs, self.compared))})",
+            "largest_flux_difference_njy": f"greatest({differences})",
+            "largest_position_difference_arcsec": f"max(sqrt({squares}))",
+            **{f"differing_{name}": f"count(*) FILTER (WHERE {self._differs(name)})" for name in self.compared},
+        }
+        listed = ", ".join(f'{sql} AS "{name}"' for name, sql in counted.items())
+        [row] = connection.sql(f"SELECT {listed} {self._joined}").to_arrow_table().to_pylist()
+        return dict(row)
 
+    def shown(self, connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+        """Return some galaxies that are missing or differ, one row for each value."""
+        differences = " UNION ALL ".join(
+            f'SELECT t."{self._key}" AS "objectId", \'{name}\' AS "column", '
+            f'CAST(b."{name}" AS VARCHAR) AS "butler", CAST(t."{name}" AS VARCHAR) AS "tap" '
+            f"{self._joined} WHERE {self._differs(name)}"
+            for name in self.compared
+        )
+        whole = f"SELECT t.\"{self._key}\", 'the whole row', 'missing', 'there'"
+        missing = f"{whole} {self._joined} WHERE {self._is_missing}"
+        found = connection.sql(f"{missing} UNION ALL {differences} ORDER BY ALL LIMIT {SHOWN_ROWS}")
+        names = ("objectId", "column", "butler", "tap")
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
-def _any_differs() -> str:
-    return " OR ".join(_differs(name) for name in _COMPARED)
-
-
-def _numbers(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    differences = ", ".join(f'max(abs(b."{name}" - t."{name}"))' for name in _FLUXES)
-    largest_offset = f"max(sqrt(pow({_OFFSETS['obj_coord_ra']}, 2) + pow({_OFFSETS['obj_coord_dec']}, 2)))"
-    counted = {
-        "galaxies_of_tap": "count(*)",
-        "objects_of_butler": "(SELECT count(*) FROM butler)",
-        "missing": f"count(*) FILTER (WHERE {_IS_MISSING})",
-        "differing": f"count(*) FILTER (WHERE {_any_differs()})",
-        "largest_flux_difference_njy": f"greatest({differences})",
-        "largest_position_difference_arcsec": largest_offset,
-        **{f"differing_{name}": f"count(*) FILTER (WHERE {_differs(name)})" for name in _COMPARED},
-    }
-    listed = ", ".join(f'{sql} AS "{name}"' for name, sql in counted.items())
-    [row] = connection.sql(f"SELECT {listed} {_JOINED}").to_arrow_table().to_pylist()
-    return dict(row)
-
-
-def _shown(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return some galaxies that are missing or differ, one row for each value."""
-    differences = " UNION ALL ".join(
-        f'SELECT t."mt_match_objectId" AS "objectId", \'{name}\' AS "column", '
-        f'CAST(b."{name}" AS VARCHAR) AS "butler", CAST(t."{name}" AS VARCHAR) AS "tap" '
-        f"{_JOINED} WHERE {_differs(name)}"
-        for name in _COMPARED
-    )
-    missing = f"SELECT t.\"mt_match_objectId\", 'the whole row', 'missing', 'there' {_JOINED} WHERE {_IS_MISSING}"
-    found = connection.sql(f"{missing} UNION ALL {differences} ORDER BY ALL LIMIT {SHOWN_ROWS}")
-    names = ("objectId", "column", "butler", "tap")
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    def _differs(self, name: str) -> str:
+        """Return the SQL condition that the two values of a column differ; NULL equals NULL alone."""
+        ours, theirs = f'b."{name}"', f't."{name}"'
+        if name in self._offsets:
+            close = f"abs({self._offsets[name]}) <= {POSITION_LIMIT_ARCSEC}"
+        elif pa.types.is_floating(self._types[name]):
+            close = f"abs({ours} - {theirs}) <= {RELATIVE_LIMIT} * abs({theirs})"
+        else:
+            close = "false"
+        return f"(NOT {self._is_missing} AND {ours} IS DISTINCT FROM {theirs} AND ({close}) IS NOT TRUE)"
 
 
 def _summary(numbers: dict[str, Any], columns: list[str]) -> str:

@@ -8,14 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from photoz_assets.lake.audit import SHOWN_ROWS
+from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.check_results import check_result
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource
-from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets.orchestration.resources import ArchiveResource, ReleaseParam
 from photoz_assets.science.tessellation import outline_offsets_arcsec
 from photoz_assets.survey.checks import Check, Verdict
-from photoz_assets.survey.contracts import COADD_PATCHES, PATCHES
+from photoz_assets.survey.contracts.sky import coadd_patches_contract
 from photoz_assets.survey.queries import coadd_patches_query
+from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.skymap import RingsSkyMap
 from photoz_assets.tap.errors import ArchiveError
 
 # The archive rounds corners to a microdegree, which moves them by up to 2.5 mas.
@@ -30,37 +33,49 @@ AGREES_WITH_COADD_PATCHES: Final = Check(
 )
 
 
-@dg.asset_check(
-    asset=PATCHES.table,
-    name=AGREES_WITH_COADD_PATCHES.name,
-    description=AGREES_WITH_COADD_PATCHES.description,
-)
-def agrees_with_coadd_patches(
-    context: dg.AssetCheckExecutionContext, archive: ArchiveResource, lake: LakeResource, patches: pa.Table
+def agrees_with_coadd_patches(release: Release) -> dg.AssetChecksDefinition:
+    """Return the check of a release's ``patches``."""
+    declare = dg.asset_check(
+        asset=asset_key(release, "patches"),
+        name=AGREES_WITH_COADD_PATCHES.name,
+        description=AGREES_WITH_COADD_PATCHES.description,
+    )
+    return declare(_agrees_with_coadd_patches)
+
+
+def _agrees_with_coadd_patches(
+    context: dg.AssetCheckExecutionContext,
+    release: ReleaseParam,
+    archive: ArchiveResource,
+    lake: LakeResource,
+    patches: pa.Table,
 ) -> dg.AssetCheckResult:
     """Ask the archive for the outlines of its patches and compare them with the skymap's."""
+    schema = coadd_patches_contract(release).selected_schema
     with as_dagster_failure():
-        ingest = archive.ingest(lake.open(), run_id=context.run.run_id, log=context.log.info)
+        ingest = archive.ingest(lake.open(), release, run_id=context.run.run_id, log=context.log.info)
     try:
-        batches = ingest.client.query(coadd_patches_query(), COADD_PATCHES.selected_schema)
-        published = pa.Table.from_batches(batches, COADD_PATCHES.selected_schema)
+        batches = ingest.client.query(coadd_patches_query(release), schema)
+        published = pa.Table.from_batches(batches, schema)
     except ArchiveError as error:
         return check_result(AGREES_WITH_COADD_PATCHES, AGREES_WITH_COADD_PATCHES.failed(str(error)))
-    return check_result(AGREES_WITH_COADD_PATCHES, compare_outlines(published, patches))
+    return check_result(AGREES_WITH_COADD_PATCHES, compare_outlines(release.skymap, published, patches))
 
 
-def compare_outlines(published: pa.Table, patches: pa.Table) -> Verdict:
+def compare_outlines(skymap: RingsSkyMap, published: pa.Table, patches: pa.Table) -> Verdict:
     """Compare the outer regions that the archive publishes with the skymap's.
 
     Parameters
     ----------
+    skymap
+        Where the patches should lie.
     published
-        In the columns of the contract ``COADD_PATCHES``.
+        In the columns of the contract ``coadd_patches``.
     patches
-        Those with objects, in the columns of the contract ``PATCHES``; each should be published.
+        Those with objects, in the columns of the asset ``patches``; each should be published.
     """
     tracts, numbers = (published.column(name).to_numpy() for name in ("tract", "patch"))
-    offsets = outline_offsets_arcsec(tracts, numbers, published.column("s_region").to_pylist())
+    offsets = outline_offsets_arcsec(skymap, tracts, numbers, published.column("s_region").to_pylist())
     listed = set(zip(tracts.tolist(), numbers.tolist(), strict=True))
     held = zip(*(patches.column(name).to_pylist() for name in ("tract", "patch")), strict=True)
     missing = sorted(set(held) - listed)

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 import dagster as dg
 
+from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.check_results import check_result
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource
-from photoz_assets.orchestration.resources import SelectionResource
+from photoz_assets.orchestration.resources import ReleaseParam, SelectionResource
 from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, TractState, by_reason, counted, tract_states
 from photoz_assets.survey.checks import Check, Verdict
-from photoz_assets.survey.contracts import SURVEY_DIAGNOSTICS
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.text import listed
 
 SURVEY_STATE: Final = Check(
@@ -23,13 +24,22 @@ SURVEY_STATE: Final = Check(
 )
 
 
-@dg.asset_check(asset=SURVEY_DIAGNOSTICS.table, name=SURVEY_STATE.name, description=SURVEY_STATE.description)
-def survey_state(
-    context: dg.AssetCheckExecutionContext, lake: LakeResource, selection: SelectionResource
+def survey_state(release: Release) -> dg.AssetChecksDefinition:
+    """Return the check of a release's ``survey_diagnostics``."""
+    declare = dg.asset_check(
+        asset=asset_key(release, "survey_diagnostics"),
+        name=SURVEY_STATE.name,
+        description=SURVEY_STATE.description,
+    )
+    return declare(_survey_state)
+
+
+def _survey_state(
+    context: dg.AssetCheckExecutionContext, release: ReleaseParam, lake: LakeResource, selection: SelectionResource
 ) -> dg.AssetCheckResult:
     """Hold every stored tract against what is wanted now; each run of a refresh does."""
     with as_dagster_failure():
-        states = tract_states(lake.open(), context.instance, selection.selection())
+        states = tract_states(lake.open(), context.instance, release, selection.selection())
     return check_result(SURVEY_STATE, judged(states))
 
 

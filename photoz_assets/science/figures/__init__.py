@@ -5,7 +5,7 @@ figures can be drawn in any thread; its label is its alt text. Importing this pa
 a second: import it where figures are drawn, not where definitions are loaded.
 """
 
-from photoz_assets.science.figures.galaxies import GALAXY_FIGURES, galaxy_figures
+from photoz_assets.science.figures.galaxies import figures_of, galaxy_figures
 from photoz_assets.science.figures.png import (
     THUMBNAIL_LIMIT_BYTES,
     contact_sheet,
@@ -18,11 +18,11 @@ from photoz_assets.science.figures.style import Caption
 from photoz_assets.science.figures.survey import SURVEY_FIGURES, state_map
 
 __all__ = [
-    "GALAXY_FIGURES",
     "SURVEY_FIGURES",
     "THUMBNAIL_LIMIT_BYTES",
     "Caption",
     "contact_sheet",
+    "figures_of",
     "galaxy_figures",
     "save",
     "sky_map",

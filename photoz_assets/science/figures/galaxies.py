@@ -27,16 +27,16 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
-from photoz_assets.science.statistics import REDSHIFT, SampleSummary
+from photoz_assets.science.statistics import SampleSummary, redshift_axis
 from photoz_assets.survey.bands import BAND_COLORS, BANDS
-from photoz_assets.survey.contracts import flux_column, magnitude_column, true_flux_column
-from photoz_assets.survey.expressions import DEC_OFFSET_ARCSEC, RA_OFFSET_ARCSEC
+from photoz_assets.survey.expressions import position_offsets_arcsec
+from photoz_assets.survey.galaxy_columns import GalaxyColumns
 
 Plane = tuple[Axis, ...]
 """What is counted together: one axis for a histogram, x and y for a map."""
 
-Draw = Callable[[Sequence[Counts], SampleSummary, Caption], Figure]
-"""Of the counts in each plane of the figure, the summary of the same galaxies and the caption."""
+Draw = Callable[[Sequence[Plane], Sequence[Counts], SampleSummary, Caption], Figure]
+"""Of the figure's planes, the counts in each, the summary of the same galaxies and the caption."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +47,30 @@ class GalaxyFigure:
     draw: Draw
 
     def count(self, galaxies: duckdb.DuckDBPyRelation) -> list[Counts]:
-        """Count galaxies, in the columns of the contract ``MATCHED_GALAXIES``, in each plane."""
+        """Count galaxies, in the columns of the asset ``matched_galaxies``, in each plane."""
         return [counts(galaxies, *plane) for plane in self.planes]
+
+    def drawn(self, found: Sequence[Counts], summary: SampleSummary, caption: Caption) -> Figure:
+        """Draw what was counted in each plane."""
+        return self.draw(self.planes, found, summary, caption)
 
 
 def galaxy_figures(
     galaxies: duckdb.DuckDBPyRelation, summary: SampleSummary, caption: Caption
 ) -> Iterator[tuple[str, Figure]]:
-    """Yield the name and the figure of each of ``GALAXY_FIGURES``, drawn one after the other.
+    """Yield the name and the figure of each figure of galaxies, drawn one after the other.
 
     Parameters
     ----------
     galaxies
-        In the columns of the contract ``MATCHED_GALAXIES``.
+        In the columns of the asset ``matched_galaxies``.
     summary
         Theirs.
     caption
-        Which galaxies they are.
+        Which galaxies they are, of which release.
     """
-    for name, figure in GALAXY_FIGURES.items():
-        yield name, figure.draw(figure.count(galaxies), summary, caption)
+    for name, figure in figures_of(caption.release.columns).items():
+        yield name, figure.drawn(figure.count(galaxies), summary, caption)
 
 
 # All of one shape, so that a contact sheet has no holes.
@@ -94,15 +98,9 @@ def _color(blue_flux: str, red_flux: str, label: str) -> Axis:
     return Axis(sql=ratio, label=f"{label} [mag]", low=-2.0, high=4.0, bins=120, scale=Scale.MAGNITUDE)
 
 
-_OFFSETS: Final = (_offset(RA_OFFSET_ARCSEC, "ΔRA cos(Dec)"), _offset(DEC_OFFSET_ARCSEC, "ΔDec"))
-_R_MAGNITUDES: Final = (
-    _magnitude("ts_mag_r", "true r"),
-    _magnitude(magnitude_column("r"), "measured cModel r"),
-)
-_FLUXES: Final = {band: (_flux(true_flux_column(band)), _flux(flux_column(band))) for band in BANDS}
-
-
-def _coordinate_offsets(found: Sequence[Counts], summary: SampleSummary, caption: Caption) -> Figure:
+def _coordinate_offsets(
+    planes: Sequence[Plane], found: Sequence[Counts], summary: SampleSummary, caption: Caption
+) -> Figure:
     """Draw how far measured positions lie from true ones: true minus measured, in arcsec on the sky."""
     figure = new_figure(
         "Coordinate offsets",
@@ -110,7 +108,7 @@ def _coordinate_offsets(found: Sequence[Counts], summary: SampleSummary, caption
         "Map of the offsets between true and measured positions in right ascension and declination.",
         size_inches=_ONE_PANEL_INCHES,
     )
-    axes = _square_map(figure, found[0], _OFFSETS, count_colors(*found))
+    axes = _square_map(figure, found[0], planes[0], count_colors(*found))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     if summary.median_ra_offset_arcsec is not None and summary.median_dec_offset_arcsec is not None:
@@ -119,57 +117,62 @@ def _coordinate_offsets(found: Sequence[Counts], summary: SampleSummary, caption
     return figure
 
 
-def _r_magnitudes(found: Sequence[Counts], _summary: SampleSummary, caption: Caption) -> Figure:
+def _r_magnitudes(
+    planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption
+) -> Figure:
     """Draw measured against true r magnitudes."""
     figure = new_figure(
         "True and measured r magnitudes",
         caption,
-        "Map of measured cModel r magnitudes against true ones, with the line of equality.",
+        f"Map of measured {_kind(caption)} r magnitudes against true ones, with the line of equality.",
         size_inches=_ONE_PANEL_INCHES,
     )
-    x, y = _R_MAGNITUDES
-    axes = _square_map(figure, found[0], _R_MAGNITUDES, count_colors(*found, colors=tints_of(BAND_COLORS["r"])))
+    x, y = planes[0]
+    axes = _square_map(figure, found[0], planes[0], count_colors(*found, colors=tints_of(BAND_COLORS["r"])))
     axes.plot([x.low, x.high], [y.low, y.high], color="black", linewidth=0.9)
     return figure
 
 
-def _fluxes(found: Sequence[Counts], _summary: SampleSummary, caption: Caption) -> Figure:
+def _fluxes(planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption) -> Figure:
     """Draw measured against true fluxes, one panel for each band."""
     figure = new_figure(
         "True and measured fluxes",
         caption,
-        "Six maps, one a band, of measured cModel fluxes against true ones, with the line of equality.",
+        f"Six maps, one a band, of measured {_kind(caption)} fluxes against true ones, with the line of equality.",
         size_inches=_SIX_PANELS_INCHES,
         panels=3,
     )
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
     colors = {band: count_colors(*found, colors=tints_of(BAND_COLORS[band])) for band in BANDS}
-    for (band, (x, y)), plane, axes in zip(_FLUXES.items(), found, panels.flat, strict=True):
+    for band, (x, y), plane, axes in zip(BANDS, planes, found, panels.flat, strict=True):
         dress(axes)
         draw_counts(axes, plane, x, y, colors[band])
         axes.plot([x.low, x.high], [y.low, y.high], color="black", linewidth=0.9)
         axes.text(0.06, 0.94, band, transform=axes.transAxes, va="top", fontsize=26, color=BAND_COLORS[band])
         note(axes, f"{plane.sum():,} shown")
-    label_all(figure, "true flux [nJy]", "measured cModel flux [nJy]")
+    label_all(figure, "true flux [nJy]", f"measured {_kind(caption)} flux [nJy]")
     # The bands share one scale; black, the colour of y, stands for all of them.
     add_color_bar(figure, colors["y"], list(panels.flat), COUNT_LABEL)
     return figure
 
 
-def _redshifts(found: Sequence[Counts], summary: SampleSummary, caption: Caption) -> Figure:
-    """Draw the distribution of true redshifts."""
+def _redshifts(
+    planes: Sequence[Plane], found: Sequence[Counts], summary: SampleSummary, caption: Caption
+) -> Figure:
+    """Draw the distribution of the redshifts."""
+    [[axis]] = planes
     figure = new_figure(
-        "True redshift distribution",
+        f"{axis.label.capitalize()} distribution",
         caption,
-        "Histogram of the galaxies' true redshifts.",
+        f"Histogram of the galaxies' {axis.label}s.",
         size_inches=_ONE_PANEL_INCHES,
         color_bar=False,
     )
     axes = figure.add_subplot()
-    dress(axes, REDSHIFT.label, f"galaxies per {REDSHIFT.width:g} in redshift")
-    axes.set_xlim(REDSHIFT.low, REDSHIFT.high)
+    dress(axes, axis.label, f"galaxies per {axis.width:g} in redshift")
+    axes.set_xlim(axis.low, axis.high)
     axes.yaxis.set_major_formatter("{x:,g}")
-    axes.stairs(found[0], REDSHIFT.edges, fill=True, color=BLUE)
+    axes.stairs(found[0], axis.edges, fill=True, color=BLUE)
     median = summary.median_redshift
     if not found[0].any():
         say_empty(axes)
@@ -180,20 +183,22 @@ def _redshifts(found: Sequence[Counts], summary: SampleSummary, caption: Caption
     return figure
 
 
-def _color_magnitude(blue: str, red: str) -> GalaxyFigure:
+def _color_magnitude(columns: GalaxyColumns, blue: str, red: str) -> GalaxyFigure:
     """Return the figure of the r magnitude over the colour of two bands: true beside measured, on one scale."""
     planes = [
         (
-            _color(true_flux_column(blue), true_flux_column(red), f"true {blue}-{red}"),
-            _magnitude("ts_mag_r", "true r"),
+            _color(columns.true_fluxes[blue], columns.true_fluxes[red], f"true {blue}-{red}"),
+            _magnitude(columns.true_magnitudes["r"], "true r"),
         ),
         (
-            _color(flux_column(blue), flux_column(red), f"measured {blue}-{red}"),
-            _magnitude(magnitude_column("r"), "measured r"),
+            _color(columns.flux(blue), columns.flux(red), f"measured {blue}-{red}"),
+            _magnitude(columns.magnitude("r"), "measured r"),
         ),
     ]
 
-    def draw(found: Sequence[Counts], _summary: SampleSummary, caption: Caption) -> Figure:
+    def draw(
+        planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption
+    ) -> Figure:
         figure = new_figure(
             f"Colour and magnitude, {blue}-{red}",
             caption,
@@ -214,10 +219,11 @@ def _color_magnitude(blue: str, red: str) -> GalaxyFigure:
     return GalaxyFigure(planes=planes, draw=draw)
 
 
-def _square_map(figure: Figure, found: Counts, plane: tuple[Axis, Axis], colors: ScalarMappable) -> Axes:
+def _square_map(figure: Figure, found: Counts, plane: Plane, colors: ScalarMappable) -> Axes:
     """Draw one map whose axes have equal scales, with its colour scale."""
     axes = figure.add_subplot(aspect="equal")
-    _draw_plane(axes, found, *plane, colors)
+    x, y = plane
+    _draw_plane(axes, found, x, y, colors)
     add_color_bar(figure, colors, axes, COUNT_LABEL)
     return axes
 
@@ -229,13 +235,27 @@ def _draw_plane(axes: Axes, found: Counts, x: Axis, y: Axis, colors: ScalarMappa
     draw_counts(axes, found, x, y, colors)
 
 
-GALAXY_FIGURES: Final[Mapping[str, GalaxyFigure]] = MappingProxyType(
-    {
-        "coordinate_offsets": GalaxyFigure(planes=[_OFFSETS], draw=_coordinate_offsets),
-        "r_magnitudes": GalaxyFigure(planes=[_R_MAGNITUDES], draw=_r_magnitudes),
-        "fluxes": GalaxyFigure(planes=list(_FLUXES.values()), draw=_fluxes),
-        "color_magnitude_gr": _color_magnitude("g", "r"),
-        "color_magnitude_iz": _color_magnitude("i", "z"),
-        "redshifts": GalaxyFigure(planes=[(REDSHIFT,)], draw=_redshifts),
-    }
-)
+def _kind(caption: Caption) -> str:
+    return caption.release.objects.photometry.kind
+
+
+def figures_of(columns: GalaxyColumns) -> Mapping[str, GalaxyFigure]:
+    """Return the figures of galaxies in such columns, by name."""
+    east, north = position_offsets_arcsec(columns)
+    fluxes = [(_flux(columns.true_fluxes[band]), _flux(columns.flux(band))) for band in BANDS]
+    r_magnitudes = (
+        _magnitude(columns.true_magnitudes["r"], "true r"),
+        _magnitude(columns.magnitude("r"), f"measured {columns.photometry.kind} r"),
+    )
+    return MappingProxyType(
+        {
+            "coordinate_offsets": GalaxyFigure(
+                planes=[(_offset(east, "ΔRA cos(Dec)"), _offset(north, "ΔDec"))], draw=_coordinate_offsets
+            ),
+            "r_magnitudes": GalaxyFigure(planes=[r_magnitudes], draw=_r_magnitudes),
+            "fluxes": GalaxyFigure(planes=fluxes, draw=_fluxes),
+            "color_magnitude_gr": _color_magnitude(columns, "g", "r"),
+            "color_magnitude_iz": _color_magnitude(columns, "i", "z"),
+            "redshifts": GalaxyFigure(planes=[(redshift_axis(columns),)], draw=_redshifts),
+        }
+    )

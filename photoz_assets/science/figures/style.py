@@ -19,6 +19,7 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from photoz_assets.science.bins import Axis, Counts, Scale
+from photoz_assets.survey.releases.release import Release
 
 HEADING_PT: Final = 19
 CAPTION_PT: Final = 13
@@ -52,12 +53,15 @@ _FRAME_WIDTH: Final = 1.4
 class Caption:
     """What a figure's data are: of which tract, field or survey, from which archive, and how many galaxies.
 
-    ``origin`` is the archive's own word, such as 'embedded archive, simulated' or 'DC2 simulation'.
+    ``rights`` says who may have them; it is empty for made-up ones.
+    ``origin`` is the archive's own word, such as 'embedded archive, simulated', or its release's.
     """
 
     title: str
     origin: str
     num_galaxies: int
+    release: Release
+    rights: str = ""
 
 
 def new_figure(
@@ -122,7 +126,11 @@ def new_figure(
         # An archive's words are no mathematics, whatever signs they hold.
         parse_math=False,
     )
-    figure.set_label(f"{alt_text} {caption.title}, {number}; {caption.origin}.")
+    label = f"{alt_text} {caption.title}, {number}; {caption.origin}."
+    if caption.rights:
+        figure.text(1 - left, 1 - low, caption.rights, fontsize=NOTE_PT, color=GREY, va="top", ha="right")
+        label += f" {caption.rights}."
+    figure.set_label(label)
     return figure
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, color_by, fill_tracts, label_tracts, sky_axes
+from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, Sky, color_by
 from photoz_assets.science.figures.style import (
     BLUE,
     LABEL_PT,
@@ -24,13 +24,13 @@ from photoz_assets.science.figures.style import (
     new_figure,
     say_empty,
 )
-from photoz_assets.science.statistics import REDSHIFT, magnitude_axis, summed_counts
+from photoz_assets.science.statistics import magnitude_axis, redshift_axis, summed_counts
 from photoz_assets.survey.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
-from photoz_assets.survey.contracts import MAGNITUDE_BINS
-from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.contracts.diagnostics import MAGNITUDE_BINS
+from photoz_assets.survey.skymap import RingsSkyMap
 
 Measured = Mapping[int, pa.Table]
-"""For each tract that is held, its statistics in the columns of the contract ``DIAGNOSTICS``."""
+"""For each tract that is held, its statistics in the columns of the asset ``diagnostics``."""
 
 SurveyFigure = Callable[[Measured, pa.Table, Caption], Figure]
 """Of the held tracts' statistics, the table ``survey_diagnostics`` and the caption, as all figures here."""
@@ -59,11 +59,12 @@ def number_counts(measured: Measured, statistics: pa.Table, caption: Caption) ->
         color_bar=False,
     )
     axes = figure.add_subplot(yscale="log")
-    dress(axes, magnitude_axis("r").label, "galaxies per mag and deg²")
-    area_deg2 = _area_deg2(statistics)
+    columns = caption.release.columns
+    dress(axes, magnitude_axis(columns, "r").label, "galaxies per mag and deg²")
+    area_deg2 = _area_deg2(statistics, caption.release.skymap)
     drawn = False
     for band in BANDS:
-        axis = magnitude_axis(band)
+        axis = magnitude_axis(columns, band)
         found = summed_counts(measured, "magnitude_counts", band)
         filled = found > 0
         if filled.any():
@@ -86,21 +87,23 @@ def number_counts(measured: Measured, statistics: pa.Table, caption: Caption) ->
 
 
 def redshifts(measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
-    """Draw n(z): the galaxies per unit of true redshift and square degree."""
+    """Draw n(z): the galaxies per unit of redshift and square degree."""
+    axis = redshift_axis(caption.release.columns)
     figure = new_figure(
         "Redshift distribution n(z)",
         caption,
-        "Histogram of the galaxies per unit of true redshift and square degree.",
+        f"Histogram of the galaxies per unit of {axis.label} and square degree.",
         size_inches=_WIDE_INCHES,
         color_bar=False,
     )
     axes = figure.add_subplot()
-    dress(axes, REDSHIFT.label, "galaxies per unit redshift and deg²")
-    axes.set_xlim(REDSHIFT.low, REDSHIFT.high)
+    dress(axes, axis.label, "galaxies per unit redshift and deg²")
+    axes.set_xlim(axis.low, axis.high)
     axes.yaxis.set_major_formatter("{x:,g}")
     found = summed_counts(measured, "redshift_counts")
     if found.any():
-        axes.stairs(found / (REDSHIFT.width * _area_deg2(statistics)), REDSHIFT.edges, fill=True, color=BLUE)
+        area_deg2 = _area_deg2(statistics, caption.release.skymap)
+        axes.stairs(found / (axis.width * area_deg2), axis.edges, fill=True, color=BLUE)
     else:
         say_empty(axes)
     return figure
@@ -124,15 +127,15 @@ def _value_map(statistics: pa.Table, caption: Caption, heading: str, column: str
         f"Map of the survey's tracts, labelled, coloured by {label}; tracts without a value are grey.",
         size_inches=SKY_SIZE_INCHES,
     )
-    axes = sky_axes(figure)
+    sky = Sky.on(figure, caption.release)
     known = pc.is_valid(statistics.column(column))
-    fill_tracts(axes, _tracts(statistics.filter(pc.invert(known))), _MISSING)
+    sky.fill(_tracts(statistics.filter(pc.invert(known))), _MISSING)
     valued = statistics.filter(known)
     if valued.num_rows:
-        filled = fill_tracts(axes, _tracts(valued))
+        filled = sky.fill(_tracts(valued))
         color_by(filled, valued.column(column).to_numpy())
-        add_color_bar(figure, filled, axes, label)
-    label_tracts(axes, _tracts(statistics))
+        add_color_bar(figure, filled, sky.axes, label)
+    sky.label(_tracts(statistics))
     return figure
 
 
@@ -144,12 +147,12 @@ def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) ->
         "Map of the survey's tracts, labelled: those that are held blue, missing ones grey.",
         size_inches=SKY_SIZE_INCHES,
     )
-    axes = sky_axes(figure)
+    sky = Sky.on(figure, caption.release)
     held, missing = _split(statistics)
-    fill_tracts(axes, _tracts(held), _HELD)
-    fill_tracts(axes, _tracts(missing), _MISSING)
-    label_tracts(axes, _tracts(statistics))
-    axes.legend(
+    sky.fill(_tracts(held), _HELD)
+    sky.fill(_tracts(missing), _MISSING)
+    sky.label(_tracts(statistics))
+    sky.axes.legend(
         handles=[
             Patch(facecolor=_HELD, edgecolor="black", label=f"{held.num_rows} held"),
             Patch(facecolor=_MISSING, edgecolor="black", label=f"{missing.num_rows} missing"),
@@ -168,15 +171,15 @@ def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
         "Map of the survey's tracts, labelled, coloured by their state: fresh, stale, failed, missing or running.",
         size_inches=SKY_SIZE_INCHES,
     )
-    axes = sky_axes(figure)
+    sky = Sky.on(figure, caption.release)
     handles = []
     for state, color in _STATE_COLORS.items():
         found = [tract for tract in states if states[tract] == state]
-        fill_tracts(axes, found, color)
+        sky.fill(found, color)
         if found:
             handles.append(Patch(facecolor=color, edgecolor="black", label=f"{len(found)} {state}"))
-    label_tracts(axes, list(states))
-    axes.legend(handles=handles, ncols=len(handles), **_BELOW_THE_TRACTS)
+    sky.label(list(states))
+    sky.axes.legend(handles=handles, ncols=len(handles), **_BELOW_THE_TRACTS)
     return figure
 
 
@@ -188,19 +191,19 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
         "Map of the survey's tracts with an arrow in each for its median offset, true minus measured position.",
         size_inches=SKY_SIZE_INCHES,
     )
-    axes = sky_axes(figure)
-    fill_tracts(axes, _tracts(statistics))
+    sky = Sky.on(figure, caption.release)
+    sky.fill(_tracts(statistics))
     measured = statistics.filter(pc.field("num_galaxies") > 0)
     if not measured.num_rows:
-        say_empty(axes)
+        say_empty(sky.axes)
         return figure
     offsets_mas = [
         1000 * measured.column(name).to_numpy() for name in ("median_ra_offset_arcsec", "median_dec_offset_arcsec")
     ]
     longest_mas = max(float(np.hypot(*offsets_mas).max()), 0.1)
     # The longest arrow is as long as a tract is wide, a fifteenth of the window.
-    arrows = axes.quiver(
-        *np.transpose([DC2_RINGS.centre(tract) for tract in _tracts(measured)]),
+    arrows = sky.axes.quiver(
+        *np.transpose([sky.skymap.centre(tract) for tract in _tracts(measured)]),
         *offsets_mas,
         scale=15 * longest_mas,
         scale_units="width",
@@ -208,16 +211,16 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
         pivot="mid",
         color=BLUE,
     )
-    axes.quiverkey(
+    sky.axes.quiverkey(
         arrows, 0.1, 0.05, longest_mas, f"{longest_mas:.2g} mas", labelpos="E", fontproperties={"size": LABEL_PT}
     )
     return figure
 
 
-def _area_deg2(statistics: pa.Table) -> float:
+def _area_deg2(statistics: pa.Table, skymap: RingsSkyMap) -> float:
     """Return the area of the stored tracts in square degrees."""
     held, _ = _split(statistics)
-    return sum(DC2_RINGS.inner_box(tract).area_deg2 for tract in _tracts(held))
+    return sum(skymap.inner_box(tract).area_deg2 for tract in _tracts(held))
 
 
 def _split(statistics: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -1,14 +1,14 @@
 """What the archive says of itself: its tables, the columns of those we use, and where its objects lie."""
 
+from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 
 from photoz_assets.survey.checks import Check
-from photoz_assets.survey.contracts.galaxies import TABLE_ALIASES
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Column, TableSpec, complete_check, contract_check
-
-_OBJECTS: Final = TABLE_ALIASES["obj"]
 
 
 def _listed(table: str, name: str, description: str, *, ucd: str, nullable: bool = True) -> Column:
@@ -53,59 +53,62 @@ TAP_COLUMNS: Final = TableSpec(
 )
 
 
-def _extent(name: str, function: str, coordinate: str, description: str) -> Column:
-    """Describe an aggregate of ``coord_ra`` or ``coord_dec`` over the objects of one tract and patch."""
-    statistic = {"MIN": "stat.min", "MAX": "stat.max", "AVG": "stat.mean"}[function]
-    return Column(
-        name=name,
-        type=pa.float64(),
-        description=description,
-        unit="deg",
-        ucd=f"pos.eq.{coordinate};{statistic}",
-        nullable=False,
-        source=f"{function}(coord_{coordinate})",
-        derived_from=(f"{_OBJECTS}.coord_{coordinate}",),
-    )
+def _extents(objects: str) -> Iterator[Column]:
+    """Yield what is counted and averaged over the objects of one tract and patch."""
+
+    def extent(name: str, function: str, coordinate: str, description: str) -> Column:
+        statistic = {"MIN": "stat.min", "MAX": "stat.max", "AVG": "stat.mean"}[function]
+        return Column(
+            name=name,
+            type=pa.float64(),
+            description=description,
+            unit="deg",
+            ucd=f"pos.eq.{coordinate};{statistic}",
+            nullable=False,
+            source=f"{function}(coord_{coordinate})",
+            derived_from=(f"{objects}.coord_{coordinate}",),
+        )
+
+    def key(name: str, source: str, counted: str, description: str, ucd: str) -> Column:
+        return Column(
+            name=name,
+            type=pa.int64(),
+            description=description,
+            ucd=ucd,
+            nullable=False,
+            source=source,
+            derived_from=(f"{objects}.{counted}",),
+        )
+
+    yield key("tract", "tract", "tract", "Skymap tract", "meta.id;obs.field")
+    yield key("patch", "patch", "patch", "Skymap patch within the tract, sequential", "meta.id.part;obs.field")
+    yield extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects")
+    yield extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects")
+    yield extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects")
+    yield extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects")
+    yield extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects")
+    yield extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects")
+    yield key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number")
 
 
-def _key(name: str, source: str, counted: str, description: str, ucd: str) -> Column:
-    return Column(
-        name=name,
-        type=pa.int64(),
-        description=description,
-        ucd=ucd,
-        nullable=False,
-        source=source,
-        derived_from=(f"{_OBJECTS}.{counted}",),
-    )
-
-
-_EXTENTS: Final = (
-    _key("tract", "tract", "tract", "Skymap tract", "meta.id;obs.field"),
-    _key("patch", "patch", "patch", "Skymap patch within the tract, sequential", "meta.id.part;obs.field"),
-    _extent("minRA", "MIN", "ra", "Smallest right ascension of the patch's objects"),
-    _extent("maxRA", "MAX", "ra", "Largest right ascension of the patch's objects"),
-    _extent("minDEC", "MIN", "dec", "Smallest declination of the patch's objects"),
-    _extent("maxDEC", "MAX", "dec", "Largest declination of the patch's objects"),
-    _extent("meanRA", "AVG", "ra", "Mean right ascension of the patch's objects"),
-    _extent("meanDEC", "AVG", "dec", "Mean declination of the patch's objects"),
-    _key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number"),
-)
-
-SKYINFO: Final = TableSpec(
-    table="skyinfo",
-    columns=_EXTENTS,
-    version=1,
-    group="sky",
-    kinds=frozenset({"tap", "parquet"}),
-    checks=(
-        contract_check(_EXTENTS, ("tract", "patch")),
-        complete_check(),
-        Check(
-            name="known_tracts",
-            description="The tracts with objects are those of the packaged list.",
-            blocking=False,
-            rows="differing_tracts",
+@cache
+def skyinfo_spec(release: Release) -> TableSpec:
+    """Return where the objects of each tract and patch lie, and how many there are."""
+    columns = tuple(_extents(release.tables["obj"]))
+    return TableSpec(
+        table="skyinfo",
+        columns=columns,
+        version=1,
+        group="sky",
+        kinds=frozenset({"tap", "parquet"}),
+        checks=(
+            contract_check(columns, ("tract", "patch")),
+            complete_check(),
+            Check(
+                name="known_tracts",
+                description="The tracts with objects are those of the packaged list.",
+                blocking=False,
+                rows="differing_tracts",
+            ),
         ),
-    ),
-)
+    )

@@ -5,25 +5,20 @@ Column names, types and units are those of TAP's tables wherever both doors give
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.survey.band_columns import flux_column, flux_error_column, true_flux_column
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope
-from photoz_assets.survey.contracts.galaxies import MATCHED_GALAXIES
-from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Column, TableSpec, contract_check, not_empty_check
 
 GROUP: Final = "butler"
 
-# The dataset types that are read, as asset keys below "butler".
-OBJECT_DATASET: Final = "objectTable_tract"
-MATCHED_DATASET: Final = "matched_truth_summary_objectTable_tract"
-
 _KINDS: Final = frozenset({"butler", "parquet"})
-_BY_NAME: Final = {column.name: column for column in MATCHED_GALAXIES}
 
 
 def _text(name: str, description: str, *, of: str, ucd: str, nullable: bool = True) -> Column:
@@ -82,9 +77,9 @@ BUTLER_DATASET_TYPES: Final = TableSpec(
 )
 
 
-def _read(name: str, dataset: str, source: str) -> Column:
+def _read(column: Column, dataset: str, source: str) -> Column:
     """Describe a column of ``matched_galaxies`` as it is read from a dataset under another name."""
-    return replace(_BY_NAME[name], source=source, derived_from=(f"butler.{dataset}.{source}",))
+    return replace(column, source=source, derived_from=(f"butler.{dataset}.{source}",))
 
 
 def _object_id(dataset: str) -> Column:
@@ -99,14 +94,15 @@ def _object_id(dataset: str) -> Column:
     )
 
 
-def _object_columns() -> Iterator[Column]:
+def _object_columns(release: Release) -> Iterator[Column]:
     """Yield the objectId and, in their order, the columns of ``matched_galaxies`` that come of an object."""
-    yield _object_id(OBJECT_DATASET)
-    for column in MATCHED_GALAXIES:
+    dataset = release.butler.objects
+    yield _object_id(dataset)
+    for column in matched_galaxies_spec(release):
         alias, _, name = column.name.partition("_")
         if alias == "obj":
             yield (
-                _read(column.name, OBJECT_DATASET, name)
+                _read(column, dataset, name)
                 if column.source
                 else replace(column, derived_from=tuple(f"object_table.{origin}" for origin in _fluxes_of(column)))
             )
@@ -118,10 +114,9 @@ def _fluxes_of(column: Column) -> tuple[str, ...]:
 
 
 _KEY: Final = "obj_objectId"
-_POSITIONS: Final = frozenset({"ts_ra", "ts_dec", "obj_coord_ra", "obj_coord_dec"})
 
 
-def _tract_table(table: str, columns: tuple[Column, ...], version: int) -> TableSpec:
+def _tract_table(release: Release, table: str, columns: tuple[Column, ...], version: int) -> TableSpec:
     """Describe a table of one tract's objects, with the checks that both have."""
     return TableSpec(
         table=table,
@@ -137,7 +132,7 @@ def _tract_table(table: str, columns: tuple[Column, ...], version: int) -> Table
                 description="Every row is of the tract and of a patch that it has, and every position is a finite "
                 "number.",
                 blocking=True,
-                rule=lambda scope: _inside_tract([column.name for column in columns], scope),
+                rule=lambda scope: _inside_tract(release, [column.name for column in columns], scope),
             ),
             Check(
                 name="unique_objects",
@@ -150,9 +145,10 @@ def _tract_table(table: str, columns: tuple[Column, ...], version: int) -> Table
     )
 
 
-def _inside_tract(names: Sequence[str], scope: Scope) -> RowRule:
-    last_patch = DC2_RINGS.patches_per_side**2 - 1
-    finite = [name for name in names if name in _POSITIONS]
+def _inside_tract(release: Release, names: Sequence[str], scope: Scope) -> RowRule:
+    last_patch = release.skymap.patches_per_side**2 - 1
+    positions = {*release.columns.position, *release.columns.reference_position}
+    finite = [name for name in names if name in positions]
     conditions = [f'isfinite("{name}")' for name in finite]
     conditions.append(f'"obj_patch" BETWEEN 0 AND {last_patch}')
     if "obj_tract" in names:
@@ -165,20 +161,26 @@ def _inside_tract(names: Sequence[str], scope: Scope) -> RowRule:
     )
 
 
-OBJECT_TABLE: Final = _tract_table("object_table", tuple(_object_columns()), MATCHED_GALAXIES.version)
+@cache
+def object_table_spec(release: Release) -> TableSpec:
+    """Return a tract's objects, in the columns of ``matched_galaxies`` that come of an object."""
+    version = matched_galaxies_spec(release).version
+    return _tract_table(release, "object_table", tuple(_object_columns(release)), version)
 
 
-def _matched_columns() -> Iterator[Column]:
+def _matched_columns(release: Release) -> Iterator[Column]:
     """Yield what the pipeline's comparison with the truth keeps of an object and of its truth entry."""
-    yield _object_id(MATCHED_DATASET)
-    yield _read("obj_patch", MATCHED_DATASET, "patch")
-    for axis in ("ra", "dec"):
-        yield _read(f"ts_{axis}", MATCHED_DATASET, axis)
+    dataset, galaxies = release.butler.matches, release.columns
+    by_name = {column.name: column for column in matched_galaxies_spec(release)}
+    yield _object_id(dataset)
+    yield _read(by_name["obj_patch"], dataset, "patch")
+    for name, axis in zip(galaxies.reference_position, ("ra", "dec"), strict=True):
+        yield _read(by_name[name], dataset, axis)
+    for band, name in galaxies.true_fluxes.items():
+        yield _read(by_name[name], dataset, f"flux_{band}")
     for band in BANDS:
-        yield _read(true_flux_column(band), MATCHED_DATASET, f"flux_{band}")
-    for band in BANDS:
-        yield _read(flux_column(band), MATCHED_DATASET, f"{band}_cModelFlux")
-        yield _read(flux_error_column(band), MATCHED_DATASET, f"{band}_cModelFluxErr")
+        yield _read(by_name[galaxies.flux(band)], dataset, galaxies.photometry.flux(band))
+        yield _read(by_name[galaxies.flux_error(band)], dataset, galaxies.photometry.flux_error(band))
     yield Column(
         name="match_distance_pix",
         type=pa.float64(),
@@ -186,8 +188,11 @@ def _matched_columns() -> Iterator[Column]:
         ucd="pos.distance;pos.cartesian",
         unit="pixel",
         source="match_distance",
-        derived_from=(f"butler.{MATCHED_DATASET}.match_distance",),
+        derived_from=(f"butler.{dataset}.match_distance",),
     )
 
 
-MATCHED_TRUTH: Final = _tract_table("matched_truth", tuple(_matched_columns()), 1)
+@cache
+def matched_truth_spec(release: Release) -> TableSpec:
+    """Return true positions and fluxes of a tract's matched objects."""
+    return _tract_table(release, "matched_truth", tuple(_matched_columns(release)), 1)

@@ -1,11 +1,14 @@
 """Statistics of the galaxies: per band for a tract or the field, per tract for the survey."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 
 from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Column, TableSpec
 
 _KINDS: Final = frozenset({"duckdb", "parquet", "matplotlib"})
@@ -79,19 +82,18 @@ def _histogram(name: str, description: str, *inputs: str, source: str) -> Column
     )
 
 
-def _each_band(name: str) -> tuple[str, ...]:
-    """Name one quantity of all bands, ``{b}`` standing for the band."""
-    return tuple(name.replace("{b}", band) for band in BANDS)
-
-
-def _band_statistics(table: str, source: str, *, by_tract: bool) -> TableSpec:
+def _band_statistics(release: Release, table: str, source: str, *, by_tract: bool) -> TableSpec:
     """Describe a row of statistics for each band over the galaxies of ``source``."""
-    flux, error, flag = (
-        _each_band(f"obj_{{b}}_{name}") for name in ("cModelFlux", "cModelFluxErr", "cModel_flag")
-    )
-    truth = _each_band("ts_flux_{b}")
+    galaxies = release.columns
+
+    def of_all_bands(column: Callable[[str], str]) -> tuple[str, ...]:
+        return tuple(map(column, BANDS))
+
+    flux, error, flag = map(of_all_bands, (galaxies.flux, galaxies.flux_error, galaxies.flag))
+    truth = tuple(galaxies.true_fluxes.values())
     pairs = (*flux, *error, *truth)
-    positions = ("ts_ra", "obj_coord_ra", "obj_coord_dec"), ("ts_dec", "obj_coord_dec")
+    (true_ra, true_dec), (ra, dec) = galaxies.reference_position, galaxies.position
+    positions = (true_ra, ra, dec), (true_dec, dec)
     return TableSpec(
         table=table,
         version=2,
@@ -107,10 +109,10 @@ def _band_statistics(table: str, source: str, *, by_tract: bool) -> TableSpec:
                 nullable=False,
                 derived_from=tuple(f"{source}.{name}" for name in flux),
             ),
-            _count("num_galaxies", "Galaxies", "mt_match_objectId", source=source),
+            _count("num_galaxies", "Galaxies", galaxies.object_id, source=source),
             _count("num_null", "Galaxies without a flux in the band", *flux, source=source),
             _count("num_not_positive", "Galaxies whose flux is zero or negative", *flux, source=source),
-            _count("num_flagged", "Galaxies whose cModel fit failed", *flag, source=source),
+            _count("num_flagged", f"Galaxies whose {galaxies.photometry.kind} fit failed", *flag, source=source),
             _count("num_sn10", "Galaxies at a signal-to-noise ratio above 10", *flux, *error, source=source),
             _statistic("median_mag", "Median measured AB magnitude", *flux, unit="mag", source=source),
             _statistic(
@@ -138,75 +140,95 @@ def _band_statistics(table: str, source: str, *, by_tract: bool) -> TableSpec:
                 source=source,
             ),
             _statistic(
-                "median_redshift", "Median true redshift, all bands together", "ts_redshift", source=source
+                "median_redshift",
+                f"Median {galaxies.redshift_words}, all bands together",
+                galaxies.redshift,
+                source=source,
             ),
             _histogram(
                 "magnitude_counts", f"Galaxies by measured AB magnitude, in {MAGNITUDE_BINS}", *flux, source=source
             ),
             _histogram(
                 "redshift_counts",
-                f"Galaxies by true redshift, in {REDSHIFT_BINS}, all bands together",
-                "ts_redshift",
+                f"Galaxies by {galaxies.redshift_words}, in {REDSHIFT_BINS}, all bands together",
+                galaxies.redshift,
                 source=source,
             ),
         ),
     )
 
 
-DIAGNOSTICS: Final = _band_statistics("diagnostics", "matched_galaxies", by_tract=True)
-FIELD_DIAGNOSTICS: Final = _band_statistics("field_diagnostics", "field_galaxies", by_tract=False)
+@cache
+def diagnostics_spec(release: Release) -> TableSpec:
+    """Return the statistics of a tract's galaxies."""
+    return _band_statistics(release, "diagnostics", "matched_galaxies", by_tract=True)
 
-SURVEY_DIAGNOSTICS: Final = TableSpec(
-    table="survey_diagnostics",
-    version=2,
-    group="diagnostics",
-    kinds=_KINDS,
-    columns=(
-        _count("tract", "Skymap tract", "tract", source="tracts"),
-        Column(
-            name="held",
-            type=pa.bool_(),
-            description="True where the lake holds the tract's galaxies",
-            ucd="meta.code",
-            nullable=False,
-            derived_from=("matched_galaxies.obj_tract",),
+
+@cache
+def field_diagnostics_spec(release: Release) -> TableSpec:
+    """Return the statistics of the field's galaxies."""
+    return _band_statistics(release, "field_diagnostics", "field_galaxies", by_tract=False)
+
+
+@cache
+def survey_diagnostics_spec(release: Release) -> TableSpec:
+    """Return the statistics of each tract of the survey."""
+    return TableSpec(
+        table="survey_diagnostics",
+        version=2,
+        group="diagnostics",
+        kinds=_KINDS,
+        columns=(
+            _count("tract", "Skymap tract", "tract", source="tracts"),
+            Column(
+                name="held",
+                type=pa.bool_(),
+                description="True where the lake holds the tract's galaxies",
+                ucd="meta.code",
+                nullable=False,
+                derived_from=("matched_galaxies.obj_tract",),
+            ),
+            _count("num_galaxies", "Galaxies held", "num_galaxies", source="diagnostics"),
+            Column(
+                name="density_per_deg2",
+                type=pa.float64(),
+                description="Galaxies per square degree of the inner region; NULL where the tract is not held",
+                unit="deg-2",
+                ucd="src.density",
+                derived_from=("diagnostics.num_galaxies", "tracts.area_deg2"),
+            ),
+            _statistic(
+                "median_redshift",
+                f"Median {release.columns.redshift_words}",
+                "median_redshift",
+                source="diagnostics",
+            ),
+            _statistic(
+                "median_ra_offset_arcsec",
+                "Median of true minus measured right ascension times cos(Dec)",
+                "median_ra_offset_arcsec",
+                unit="arcsec",
+                source="diagnostics",
+            ),
+            _statistic(
+                "median_dec_offset_arcsec",
+                "Median of true minus measured declination",
+                "median_dec_offset_arcsec",
+                unit="arcsec",
+                source="diagnostics",
+            ),
+            _statistic(
+                "r_depth_5sigma_mag",
+                "AB magnitude at which the median r-band flux error is a fifth of the flux",
+                "depth_5sigma_mag",
+                unit="mag",
+                source="diagnostics",
+            ),
+            _statistic(
+                "r_median_flux_ratio",
+                "Median of measured to true r-band flux at S/N > 10",
+                "median_flux_ratio",
+                source="diagnostics",
+            ),
         ),
-        _count("num_galaxies", "Galaxies held", "num_galaxies", source="diagnostics"),
-        Column(
-            name="density_per_deg2",
-            type=pa.float64(),
-            description="Galaxies per square degree of the inner region; NULL where the tract is not held",
-            unit="deg-2",
-            ucd="src.density",
-            derived_from=("diagnostics.num_galaxies", "tracts.area_deg2"),
-        ),
-        _statistic("median_redshift", "Median true redshift", "median_redshift", source="diagnostics"),
-        _statistic(
-            "median_ra_offset_arcsec",
-            "Median of true minus measured right ascension times cos(Dec)",
-            "median_ra_offset_arcsec",
-            unit="arcsec",
-            source="diagnostics",
-        ),
-        _statistic(
-            "median_dec_offset_arcsec",
-            "Median of true minus measured declination",
-            "median_dec_offset_arcsec",
-            unit="arcsec",
-            source="diagnostics",
-        ),
-        _statistic(
-            "r_depth_5sigma_mag",
-            "AB magnitude at which the median r-band flux error is a fifth of the flux",
-            "depth_5sigma_mag",
-            unit="mag",
-            source="diagnostics",
-        ),
-        _statistic(
-            "r_median_flux_ratio",
-            "Median of measured to true r-band flux at S/N > 10",
-            "median_flux_ratio",
-            source="diagnostics",
-        ),
-    ),
-)
+    )

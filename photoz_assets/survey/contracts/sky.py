@@ -1,10 +1,11 @@
 """Tracts and patches: the skymap's geometry joined with what the archive holds there."""
 
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 
-from photoz_assets.survey.contracts.galaxies import ARCHIVE_SCHEMA
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Column, Contract, TableSpec
 
 
@@ -31,25 +32,28 @@ def _integer(name: str, description: str, *derived_from: str, ucd: str) -> Colum
     )
 
 
-# Asked of the archive to be compared with `PATCHES`, and not stored.
-COADD_PATCHES: Final = Contract(
-    table="coadd_patches",
-    columns=tuple(
-        Column(
-            name=name,
-            type=type_,
-            description=description,
-            nullable=False,
-            source=source,
-            derived_from=(f"{ARCHIVE_SCHEMA}.CoaddPatches.{source}",),
-        )
-        for name, source, type_, description in (
-            ("tract", "lsst_tract", pa.int64(), "Skymap tract"),
-            ("patch", "lsst_patch", pa.int64(), "Skymap patch within the tract, sequential"),
-            ("s_region", "s_region", pa.string(), "The outer region as an STC-S polygon in ICRS"),
-        )
-    ),
-)
+@cache
+def coadd_patches_contract(release: Release) -> Contract:
+    """Return what is asked of the archive to be compared with ``PATCHES``, and not stored."""
+    return Contract(
+        table="coadd_patches",
+        columns=tuple(
+            Column(
+                name=name,
+                type=type_,
+                description=description,
+                nullable=False,
+                source=source,
+                derived_from=(f"{release.coadd_patches}.{source}",),
+            )
+            for name, source, type_, description in (
+                ("tract", "lsst_tract", pa.int64(), "Skymap tract"),
+                ("patch", "lsst_patch", pa.int64(), "Skymap patch within the tract, sequential"),
+                ("s_region", "s_region", pa.string(), "The outer region as an STC-S polygon in ICRS"),
+            )
+        ),
+    )
+
 
 TRACTS: Final = TableSpec(
     table="tracts",

@@ -1,0 +1,127 @@
+"""A release is a value: what is made of one follows it, and nothing outside ``survey`` knows one by name."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from photoz_assets import environment
+from photoz_assets.commands.cli import main
+from photoz_assets.definitions import build_definitions, tables_of
+from photoz_assets.environment import SettingError
+from photoz_assets.science.field import cut
+from photoz_assets.survey.field import Field
+from photoz_assets.survey.galaxy_columns import Photometry
+from photoz_assets.survey.queries import Dialect, matched_galaxies_query, skyinfo_query
+from photoz_assets.survey.releases import UnknownReleaseError, label_of, release_named, release_names
+from photoz_assets.survey.releases.release import ButlerNames, ObjectTable, Release, Truth
+from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.skymap import LSST_CELLS_V1, SkyBox
+from photoz_assets_tests.dp02 import DP02
+
+PACKAGE = Path(__file__).parents[2] / "photoz_assets"
+
+MADE_UP = Release(
+    name="madeup",
+    title="a made-up release",
+    label="a sky that nobody saw",
+    schema="made_up_catalogs",
+    skymap=LSST_CELLS_V1,
+    tracts=(3637, 3638),
+    window=SkyBox(ra_min=50.0, ra_max=70.0, dec_min=-45.0, dec_max=-30.0),
+    fields={"only": Field(ra_deg=60.0, dec_deg=-37.0, radius_deg=0.3)},
+    objects=ObjectTable(
+        real=pa.float32(), primary=None, photometry=Photometry(kind="gaap1p0", flag_name="gaapFlux_flag")
+    ),
+    redshifts=Truth(matches="Matches", truths="Truths"),
+    galaxies="galaxies",
+    butler=ButlerNames(collections=("made/up",), skymap="cells", objects="object", matches="matches"),
+    rights="everyone",
+    citation="Nobody, unpublished",
+    density=0.02,
+)
+
+
+def test_queries_and_columns_follow_a_made_up_release() -> None:
+    adql = matched_galaxies_query(MADE_UP, 3638, Selection(), Dialect())
+    assert "FROM made_up_catalogs.Matches AS mt JOIN made_up_catalogs.Truths AS ts" in adql
+    assert "JOIN made_up_catalogs.Object AS obj" in adql
+    assert " obj.g_gaap1p0Flux > 144.5439770745925 AND " in adql
+    assert "cModel" not in adql
+    assert "detect_isPrimary" not in adql
+    assert skyinfo_query(MADE_UP).endswith("FROM made_up_catalogs.Object GROUP BY tract, patch")
+    galaxies = tables_of(MADE_UP)["matched_galaxies"]
+    assert galaxies.schema.field("obj_r_gaap1p0Flux").type == pa.float32()
+    assert galaxies.schema.field("obj_coord_ra").type == pa.float64()
+    assert {"obj_r_gaap1p0Mag", "obj_r_gaapFlux_flag"} <= set(galaxies.names)
+    assert "obj_detect_isPrimary" not in galaxies.names
+
+
+def test_assets_of_a_made_up_release_are_prefixed_and_have_its_tracts() -> None:
+    definitions = build_definitions(release=MADE_UP)
+    graph = definitions.resolve_asset_graph()
+    prefixed = {key.path[0] for key in graph.materializable_asset_keys}
+    assert prefixed == {"madeup"}
+    galaxies = graph.get(dg.AssetKey(["madeup", "matched_galaxies"]))
+    assert galaxies.partitions_def is not None
+    assert galaxies.partitions_def.get_partition_keys() == ["3637", "3638"]
+    diagnostics = graph.get(dg.AssetKey(["madeup", "diagnostics"]))
+    assert diagnostics.parent_keys == {dg.AssetKey(["madeup", "matched_galaxies"])}
+    demo = definitions.resolve_job_def("demo").asset_layer.executable_asset_keys
+    assert set(demo) <= graph.materializable_asset_keys
+    checks = {check.asset_key.path[0] for check in graph.asset_check_keys}
+    assert checks == {"madeup"}
+
+
+def test_one_release_has_bare_keys() -> None:
+    assert [name for name in release_names() if release_named(name).bare_keys] == ["dp02"]
+    graph = build_definitions(release=DP02).resolve_asset_graph()
+    assert all(len(key.path) == 1 for key in graph.materializable_asset_keys)
+
+
+def test_field_is_cut_by_the_roles_of_the_columns() -> None:
+    galaxies = duckdb.connect().sql(
+        "SELECT 60.125::DOUBLE AS spec_ra, -37::DOUBLE AS spec_dec UNION ALL SELECT 61, -37"
+    )
+    columns = replace(MADE_UP.columns, reference_position=("spec_ra", "spec_dec"))
+    assert cut(MADE_UP.field, galaxies, columns).fetchall() == [(60.125, -37.0)]
+
+
+def test_release_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PHOTOZ_RELEASE", raising=False)
+    assert environment.release() is DP02
+    assert environment.archive_density() == DP02.density
+    monkeypatch.setenv("PHOTOZ_RELEASE", "dp99")
+    with pytest.raises(SettingError, match=r"PHOTOZ_RELEASE must be the name of a release.*'dp99'.*dp02"):
+        environment.release()
+    refused = CliRunner().invoke(main, ["status"])
+    assert refused.exit_code == 1
+    assert "PHOTOZ_RELEASE" in refused.output
+
+
+def test_unknown_release_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UnknownReleaseError, match=r"no release '\.\./x': it is one of dp02"):
+        release_named("../x")
+    assert label_of("DP02_DC2_catalogs") == DP02.label
+    assert label_of("made_up_catalogs") == "made_up_catalogs"
+
+
+def test_nothing_outside_the_survey_names_a_release_a_schema_or_a_column_of_the_truth() -> None:
+    # The default of PHOTOZ_RELEASE, and the URL that the example of a setting shows.
+    allowed = {"environment.py"}
+    words = re.compile(
+        r"\bdp0?\d\w*|\bDP0?\d|\bDC2|\bts_(?:ra|dec|redshift|flux|mag|truth)|TruthSummary\b", re.IGNORECASE
+    )
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "survey" not in path.relative_to(PACKAGE).parts and path.name not in allowed
+        for line in path.read_text().splitlines()
+        if words.search(line)
+    ]
+    assert found == []
