@@ -24,6 +24,11 @@ ATTEMPTS: Final = (
         test="photoz_assets_tests/orchestration/test_token.py::test_run_configured_for_another_origin_asks_without_the_token",
     ),
     Attempt(
+        tried="a run whose configuration names the variable of a token as a URL, a folder or a band",
+        found="refused in one line; the token is nowhere in the event log",
+        test="photoz_assets_tests/orchestration/test_declared.py::test_run_whose_configuration_names_the_variable_of_a_token_shows_it_nowhere",
+    ),
+    Attempt(
         tried="a run whose configuration names another folder as the lake",
         found="refused in one line; the folder is neither read nor made",
         test="photoz_assets_tests/orchestration/test_declared.py::test_run_configured_for_another_lake_is_refused_and_leaves_it_alone",
