@@ -1,7 +1,8 @@
 """What a survey measures in the images of a tract: objects with noisy fluxes, some of them more than once.
 
 Each patch is measured on its own, border included, so that what lies in the border between patches is measured
-in each of them. Objects that overlap have a parent, which is measured too. Empty sky is measured for its noise.
+in each of them, with that patch's noise. Objects that overlap have a parent, which is measured too. Empty sky is
+measured for its noise. What is reported of an error is worked out from what was measured, never from the truth.
 """
 
 from dataclasses import dataclass, fields
@@ -11,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoz_archive.sky.blending import I_BAND, Blobs, blend
-from photoz_archive.sky.photometry import DETECTION_SNR, flux_error
+from photoz_archive.sky.photometry import (
+    DETECTION_SNR,
+    POINT_AREA_ARCSEC2,
+    TYPICAL_AREA_ARCSEC2,
+    flux_error,
+    noise_area_arcsec2,
+)
 from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.truth import GALAXY, Sources
 from photoz_assets.survey.skymap import DC2_RINGS
@@ -26,9 +33,10 @@ NO_ROW: Final = -1
 _FLUX_SCATTER: Final = 0.03
 _BAD_FIT_SHARE: Final = 0.03
 _BAD_FIT_DEX: Final = 0.3 / 2.5
-# Pipelines report less error than there is; a PSF gathers less noise than a model.
+# Pipelines report less error than there is.
 _REPORTED_ERROR: Final = 0.9
-_PSF_ERROR: Final = 0.8
+# Visits, seeing and sky differ from patch to patch: the scatter of the logarithm of noise, not fitted to anything.
+_PATCH_NOISE_SCATTER: Final = 0.05
 _PSF_RADIUS_ARCSEC: Final = 0.5
 _SKY_OBJECTS_PER_PATCH: Final = 100
 
@@ -71,12 +79,8 @@ def measure(simulation: TractSimulation, sources: Sources) -> Detections:
     """Measure the sources of a tract, patch after patch."""
     blobs = blend(simulation, sources)
     blob, patch = _views(blobs.x, blobs.y)
-    children = _measure_blobs(simulation, sources, blobs, blob, patch)
-    detected = np.flatnonzero(
-        np.any(children.cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * children.cmodel_error, axis=1)
-    )
-    children = children.take(detected)
-    families = _with_parents(children, blobs.group[blob[detected]])
+    children, blob = _measure_blobs(simulation, sources, blobs, blob, patch)
+    families = _with_parents(children, blobs.group[blob])
     rows = _concatenate(families, _measure_sky(simulation))
     return rows.take(np.argsort(rows.patch.astype(np.int8), kind="stable"))
 
@@ -120,16 +124,21 @@ def _reaches(pixel: FloatArray, step: int, size: int, border: int) -> BoolArray:
 
 def _measure_blobs(
     simulation: TractSimulation, sources: Sources, blobs: Blobs, blob: IntArray, patch: IntArray
-) -> Detections:
+) -> tuple[Detections, IntArray]:
+    """Measure blobs in patches; give what is detected, and the blob of each row."""
     rng = simulation.generator(Stage.FLUXES)
-    count = len(blob)
-    source = blobs.source[blob]
     signal = blobs.flux[blob]
-    error = flux_error(signal)
-    misfit = np.where(rng.random(count) < _BAD_FIT_SHARE, 10 ** rng.normal(0, _BAD_FIT_DEX, count), 1.0)
+    misfit = np.where(rng.random(len(blob)) < _BAD_FIT_SHARE, 10 ** rng.normal(0, _BAD_FIT_DEX, len(blob)), 1.0)
     modelled = signal * (misfit[:, None] * (1 + _FLUX_SCATTER * rng.standard_normal(signal.shape)))
-    noise = error * rng.standard_normal(signal.shape)
-    within_psf = 1 / (1 + (sources.radius_arcsec[source] / _PSF_RADIUS_ARCSEC) ** 2)
+    area_arcsec2 = noise_area_arcsec2(sources.radius_arcsec[blobs.source[blob]])[:, None]
+    noise = _Noise(_patch_noise(simulation)[patch], rng.standard_normal(signal.shape))
+    cmodel_flux, cmodel_error = noise.measured(modelled, signal, area_arcsec2)
+    detected = np.flatnonzero(np.any(cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * cmodel_error, axis=1))
+    blob, patch, signal = blob[detected], patch[detected], signal[detected]
+    source, count = blobs.source[blob], len(detected)
+    noise = _Noise(noise.scale[detected], noise.deviates[detected])
+    within_psf = signal / (1 + (sources.radius_arcsec[source] / _PSF_RADIUS_ARCSEC) ** 2)[:, None]
+    psf_flux, psf_error = noise.measured(within_psf, within_psf, POINT_AREA_ARCSEC2)
     return Detections(
         patch=patch,
         x=blobs.x[blob],
@@ -140,11 +149,36 @@ def _measure_blobs(
         is_sky=np.zeros(count, bool),
         is_extended=sources.truth_type[source] == GALAXY,
         signal=signal.astype(np.float32),
-        cmodel_flux=(modelled + noise).astype(np.float32),
-        cmodel_error=(error * _REPORTED_ERROR).astype(np.float32),
-        psf_flux=(within_psf[:, None] * signal + _PSF_ERROR * noise).astype(np.float32),
-        psf_error=(error * (_PSF_ERROR * _REPORTED_ERROR)).astype(np.float32),
-    )
+        cmodel_flux=cmodel_flux[detected],
+        cmodel_error=cmodel_error[detected],
+        psf_flux=psf_flux,
+        psf_error=psf_error,
+    ), blob
+
+
+def _patch_noise(simulation: TractSimulation) -> FloatArray:
+    """Return the noise of each patch and band in units of the survey's, shape (patches, 6)."""
+    scatter = simulation.generator(Stage.DEPTHS).standard_normal((DC2_RINGS.patches_per_side**2, 6))
+    return np.exp(_PATCH_NOISE_SCATTER * scatter)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The noise of objects, shape (n, 6): in units of the survey's, and how many times that was drawn."""
+
+    scale: FloatArray
+    deviates: FloatArray
+
+    def measured(
+        self, flux: FloatArray, light: FloatArray, area_arcsec2: FloatArray | float
+    ) -> tuple[SingleArray, SingleArray]:
+        """Return fluxes with noise, and the errors reported of them.
+
+        The noise is that of the light that is there. Of that a pipeline knows only what it measured.
+        """
+        noisy = flux + self.deviates * self.scale * flux_error(light, area_arcsec2)
+        error = _REPORTED_ERROR * self.scale * flux_error(noisy, area_arcsec2)
+        return noisy.astype(np.float32), error.astype(np.float32)
 
 
 def _with_parents(children: Detections, group: IntArray) -> Detections:
@@ -190,11 +224,13 @@ def _measure_sky(simulation: TractSimulation) -> Detections:
     count = int(rng.poisson(_SKY_OBJECTS_PER_PATCH * simulation.density * side**2))
     x, y = rng.uniform(-0.5, side * DC2_RINGS.patch_inner_pixels - 0.5, (2, count))
     column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2_RINGS.patch_inner_pixels for pixel in (x, y))
+    patch = row * side + column
     nothing = np.zeros((count, 6))
-    error = flux_error(nothing)
-    noise = error * rng.standard_normal(nothing.shape)
+    noise = _Noise(_patch_noise(simulation)[patch], rng.standard_normal(nothing.shape))
+    cmodel_flux, cmodel_error = noise.measured(nothing, nothing, TYPICAL_AREA_ARCSEC2)
+    psf_flux, psf_error = noise.measured(nothing, nothing, POINT_AREA_ARCSEC2)
     return Detections(
-        patch=row * side + column,
+        patch=patch,
         x=x,
         y=y,
         source=np.full(count, NO_ROW),
@@ -203,8 +239,8 @@ def _measure_sky(simulation: TractSimulation) -> Detections:
         is_sky=np.ones(count, bool),
         is_extended=np.zeros(count, bool),
         signal=nothing.astype(np.float32),
-        cmodel_flux=noise.astype(np.float32),
-        cmodel_error=(error * _REPORTED_ERROR).astype(np.float32),
-        psf_flux=(_PSF_ERROR * noise).astype(np.float32),
-        psf_error=(error * (_PSF_ERROR * _REPORTED_ERROR)).astype(np.float32),
+        cmodel_flux=cmodel_flux,
+        cmodel_error=cmodel_error,
+        psf_flux=psf_flux,
+        psf_error=psf_error,
     )

@@ -18,6 +18,10 @@ DEPTHS_MAG: Final = np.array([24.803, 26.506, 26.598, 26.194, 25.571, 24.664])
 # Of the fitted sample: how much of the error the background makes.
 _GAMMA: Final = np.array([0.0397267, 0.0398869, 0.0399254, 0.0399254, 0.0399200, 0.0399200])
 
+# The PSF, taken for a Gaussian, and the half-light radius of one.
+_PSF_SIGMA_ARCSEC: Final = 0.33
+_HALF_LIGHT_PER_SIGMA: Final = 1.1774
+
 
 def flux_of_magnitude(magnitude: FloatArray | float) -> FloatArray:
     """Return the fluxes of AB magnitudes in nJy."""
@@ -29,13 +33,30 @@ def magnitude_of_flux(flux: NDArray[np.floating]) -> FloatArray:
     return np.asarray(AB_ZERO_POINT_MAG - 2.5 * np.log10(flux.astype(np.float64)))
 
 
-def flux_error(flux: FloatArray) -> FloatArray:
-    """Return the standard deviation in nJy of measured fluxes, shape (n, 6), for true fluxes of that shape.
+def noise_area_arcsec2(radius_arcsec: FloatArray) -> FloatArray:
+    """Return over how much sky the fluxes of sources gather noise, whose half-light radii are given.
+
+    Where the light is a Gaussian and weighs the pixels, that is 4 pi of its variance (King 1983, PASP 95, 163).
+    """
+    return np.asarray(4 * np.pi * (_PSF_SIGMA_ARCSEC**2 + (radius_arcsec / _HALF_LIGHT_PER_SIGMA) ** 2))
+
+
+POINT_AREA_ARCSEC2: Final = float(noise_area_arcsec2(np.array(0.0)))
+# The sample's noise knows no size, so that its depths are those of typical galaxies: as many are found as if all
+# were this large, 0.22 arcsec.
+TYPICAL_AREA_ARCSEC2: Final = float(noise_area_arcsec2(np.array(0.22)))
+
+
+def flux_error(flux: NDArray[np.floating], area_arcsec2: FloatArray | float = TYPICAL_AREA_ARCSEC2) -> FloatArray:
+    """Return the standard deviation in nJy of fluxes, shape (n, 6), measured over an area of sky.
 
     Ivezic et al. 2019, ApJ 873, 111, eq. 5, without its systematic floor and written for fluxes so that it holds
     for faint ones: in magnitudes, sigma^2 = (0.04 - gamma) x + gamma x^2 with x the flux at five sigma over the
-    flux.
+    flux. The second term is the sky's, and grows with the area.
     """
     limit = flux_of_magnitude(DEPTHS_MAG)
-    variance = (0.04 - _GAMMA) * np.maximum(flux, 0) * limit + _GAMMA * limit**2
-    return np.asarray(np.log(10) / 2.5 * np.sqrt(variance))
+    # In place: a tract has millions of rows.
+    variance = np.maximum(flux, 0, dtype=np.float64)
+    variance *= (0.04 - _GAMMA) * limit
+    variance += _GAMMA * limit**2 * (area_arcsec2 / TYPICAL_AREA_ARCSEC2)
+    return np.asarray(np.log(10) / 2.5 * np.sqrt(variance, out=variance))

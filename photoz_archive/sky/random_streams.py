@@ -22,6 +22,7 @@ class Stage(IntEnum):
     SKY_OBJECTS = 11
     MATCHES = 12
     SUPERNOVAE = 13
+    DEPTHS = 14
 
 
 @dataclass(frozen=True, kw_only=True)

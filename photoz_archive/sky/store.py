@@ -26,7 +26,7 @@ from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
 from photoz_assets.survey.releases import dp02
 
 # Changes when the rows that a seed and a density give change.
-SKY_VERSION: Final = "3"
+SKY_VERSION: Final = "4"
 
 TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 
