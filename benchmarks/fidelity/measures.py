@@ -47,14 +47,27 @@ def classifier_auc(ours: Sample, real: Sample) -> float:
 
 @dataclass(frozen=True)
 class PhotoZ:
-    """How good an estimator is: scatter, share of outliers and median bias of (z_est - z) / (1 + z)."""
+    """How good an estimator is: scatter, outliers, median and standard deviation of (z_est - z) / (1 + z)."""
 
     sigma_nmad: float
     outliers: float
     bias: float
+    deviation: float
 
 
-def photo_z(training: Sample, judged: Sample, kind: str) -> PhotoZ:
+def judged(estimate: FloatArray, redshift: FloatArray) -> PhotoZ:
+    """Judge estimates by the true redshifts."""
+    error = (estimate - redshift) / (1 + redshift)
+    spread = 1.4826 * np.median(np.abs(error - np.median(error)))
+    return PhotoZ(
+        sigma_nmad=float(spread),
+        outliers=float(np.mean(np.abs(error) > _OUTLIER)),
+        bias=float(np.median(error)),
+        deviation=float(error.std()),
+    )
+
+
+def photo_z(training: Sample, test: Sample, kind: str) -> PhotoZ:
     """Train ``forest`` or ``neighbours`` on one sample and judge it on another."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.neighbors import KNeighborsRegressor
@@ -64,9 +77,7 @@ def photo_z(training: Sample, judged: Sample, kind: str) -> PhotoZ:
         "neighbours": KNeighborsRegressor(10, weights="distance"),
     }[kind]
     estimator.fit(_inputs(training), training.redshift)
-    error = (estimator.predict(_inputs(judged)) - judged.redshift) / (1 + judged.redshift)
-    spread = 1.4826 * np.median(np.abs(error - np.median(error)))
-    return PhotoZ(float(spread), float(np.mean(np.abs(error) > _OUTLIER)), float(np.median(error)))
+    return judged(estimator.predict(_inputs(test)), test.redshift)
 
 
 def _inputs(sample: Sample) -> FloatArray:
