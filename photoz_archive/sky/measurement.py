@@ -18,6 +18,7 @@ from photoz_archive.sky.photometry import (
     TYPICAL_AREA_ARCSEC2,
     flux_error,
     noise_area_arcsec2,
+    share_within,
 )
 from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.truth import GALAXY, Sources
@@ -38,6 +39,9 @@ _REPORTED_ERROR: Final = 0.9
 # Visits, seeing and sky differ from patch to patch: the scatter of the logarithm of noise, not fitted to anything.
 _PATCH_NOISE_SCATTER: Final = 0.05
 _PSF_RADIUS_ARCSEC: Final = 0.5
+# The aperture that calibrations are made with: 12 pixels.
+_APERTURE_ARCSEC: Final = 12 * DC2_RINGS.pixel_scale_arcsec
+_APERTURE_AREA_ARCSEC2: Final = np.pi * _APERTURE_ARCSEC**2
 _SKY_OBJECTS_PER_PATCH: Final = 100
 
 
@@ -62,6 +66,8 @@ class Detections:
     cmodel_error: SingleArray
     psf_flux: SingleArray
     psf_error: SingleArray
+    aperture_flux: SingleArray
+    aperture_error: SingleArray
 
     def __len__(self) -> int:
         return len(self.patch)
@@ -136,9 +142,14 @@ def _measure_blobs(
     detected = np.flatnonzero(np.any(cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * cmodel_error, axis=1))
     blob, patch, signal = blob[detected], patch[detected], signal[detected]
     source, count = blobs.source[blob], len(detected)
+    radius_arcsec = sources.radius_arcsec[source][:, None]
     noise = _Noise(noise.scale[detected], noise.deviates[detected])
-    within_psf = signal / (1 + (sources.radius_arcsec[source] / _PSF_RADIUS_ARCSEC) ** 2)[:, None]
-    psf_flux, psf_error = noise.measured(within_psf, within_psf, POINT_AREA_ARCSEC2)
+    within = signal / (1 + (radius_arcsec / _PSF_RADIUS_ARCSEC) ** 2)
+    psf_flux, psf_error = noise.measured(within, within, POINT_AREA_ARCSEC2)
+    # An aperture gathers the noise of pixels that no fit weighs.
+    noise = _Noise(noise.scale, simulation.generator(Stage.APERTURES).standard_normal(signal.shape))
+    within = signal * share_within(_APERTURE_ARCSEC, radius_arcsec)
+    aperture_flux, aperture_error = noise.measured(within, within, _APERTURE_AREA_ARCSEC2)
     return Detections(
         patch=patch,
         x=blobs.x[blob],
@@ -153,6 +164,8 @@ def _measure_blobs(
         cmodel_error=cmodel_error[detected],
         psf_flux=psf_flux,
         psf_error=psf_error,
+        aperture_flux=aperture_flux,
+        aperture_error=aperture_error,
     ), blob
 
 
@@ -211,6 +224,8 @@ def _with_parents(children: Detections, group: IntArray) -> Detections:
         cmodel_error=np.sqrt(totals(children.cmodel_error**2)),
         psf_flux=totals(children.psf_flux),
         psf_error=np.sqrt(totals(children.psf_error**2)),
+        aperture_flux=totals(children.aperture_flux),
+        aperture_error=np.sqrt(totals(children.aperture_error**2)),
     )
     joined = _concatenate(children, parents)
     joined.parent[member] = len(children) + family
@@ -229,6 +244,8 @@ def _measure_sky(simulation: TractSimulation) -> Detections:
     noise = _Noise(_patch_noise(simulation)[patch], rng.standard_normal(nothing.shape))
     cmodel_flux, cmodel_error = noise.measured(nothing, nothing, TYPICAL_AREA_ARCSEC2)
     psf_flux, psf_error = noise.measured(nothing, nothing, POINT_AREA_ARCSEC2)
+    noise = _Noise(noise.scale, rng.standard_normal(nothing.shape))
+    aperture_flux, aperture_error = noise.measured(nothing, nothing, _APERTURE_AREA_ARCSEC2)
     return Detections(
         patch=patch,
         x=x,
@@ -243,4 +260,6 @@ def _measure_sky(simulation: TractSimulation) -> Detections:
         cmodel_error=cmodel_error,
         psf_flux=psf_flux,
         psf_error=psf_error,
+        aperture_flux=aperture_flux,
+        aperture_error=aperture_error,
     )

@@ -12,7 +12,7 @@ from photoz_archive.sky.identifiers import object_ids
 from photoz_archive.sky.measurement import NO_ROW, Detections
 from photoz_archive.sky.photometry import DETECTION_SNR
 from photoz_archive.sky.random_streams import Stage, TractSimulation
-from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles
+from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles, rounded_pixels
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.skymap import DC2_RINGS
 
@@ -110,11 +110,14 @@ def object_table(objects: Objects, rows: slice) -> pa.Table:
         "objectId": pa.array(objects.object_id[rows]),
         "coord_ra": pa.array(objects.ra_deg[rows]),
         "coord_dec": pa.array(objects.dec_deg[rows]),
+        "x": pa.array(rounded_pixels(found.x[rows])),
+        "y": pa.array(rounded_pixels(found.y[rows])),
         "tract": pa.array(np.full_like(objects.object_id[rows], objects.tract)),
         "patch": pa.array(found.patch[rows]),
         "parentObjectId": pa.array(objects.parent_id[rows]),
         "deblend_nChild": pa.array(found.num_children[rows].astype(np.int32)),
         "detect_fromBlend": pa.array(found.parent[rows] != NO_ROW),
+        "detect_isIsolated": pa.array((found.parent[rows] == NO_ROW) & (found.num_children[rows] == 0)),
         "detect_isPatchInner": pa.array(objects.is_patch_inner[rows]),
         "detect_isTractInner": pa.array(objects.is_tract_inner[rows]),
         "detect_isPrimary": pa.array(objects.is_primary[rows]),
@@ -140,6 +143,8 @@ def _band_columns(objects: Objects, rows: slice, number: int, band: str) -> dict
     measured: dict[str, tuple[NDArray[np.floating], int, BoolArray]] = {
         "psfFlux": (found.psf_flux, FLUX_BITS, psf_missing),
         "psfFluxErr": (found.psf_error, ERROR_BITS, psf_missing),
+        "calibFlux": (found.aperture_flux, FLUX_BITS, missing),
+        "calibFluxErr": (found.aperture_error, ERROR_BITS, missing),
         "cModelFlux": (found.cmodel_flux, FLUX_BITS, missing),
         "cModelFluxErr": (found.cmodel_error, ERROR_BITS, missing),
         "extendedness": (objects.extendedness, ERROR_BITS, psf_missing),
@@ -147,6 +152,7 @@ def _band_columns(objects: Objects, rows: slice, number: int, band: str) -> dict
     }
     flags = {
         "psfFlux_flag": psf_missing,
+        "calibFlux_flag": missing,
         "cModel_flag": missing,
         "extendedness_flag": psf_missing,
         "blendedness_flag": missing,

@@ -41,6 +41,15 @@ def noise_area_arcsec2(radius_arcsec: FloatArray) -> FloatArray:
     return np.asarray(4 * np.pi * (_PSF_SIGMA_ARCSEC**2 + (radius_arcsec / _HALF_LIGHT_PER_SIGMA) ** 2))
 
 
+def share_within(aperture_arcsec: float, radius_arcsec: FloatArray) -> FloatArray:
+    """Return the share of sources' light within a radius of their centres; their half-light radii are given.
+
+    That of an exponential disc, made larger by the PSF (Graham & Driver 2005, PASA 22, 118, eq. 2 for n = 1).
+    """
+    scaled = 1.678 * aperture_arcsec / np.hypot(radius_arcsec, _HALF_LIGHT_PER_SIGMA * _PSF_SIGMA_ARCSEC)
+    return np.asarray(1 - (1 + scaled) * np.exp(-scaled))
+
+
 POINT_AREA_ARCSEC2: Final = float(noise_area_arcsec2(np.array(0.0)))
 # The sample's noise knows no size, so that its depths are those of typical galaxies: as many are found as if all
 # were this large, 0.22 arcsec.

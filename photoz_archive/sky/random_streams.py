@@ -23,6 +23,7 @@ class Stage(IntEnum):
     MATCHES = 12
     SUPERNOVAE = 13
     DEPTHS = 14
+    APERTURES = 15
 
 
 @dataclass(frozen=True, kw_only=True)

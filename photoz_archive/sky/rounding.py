@@ -15,8 +15,9 @@ SingleArray = NDArray[np.float32]
 FLUX_BITS: Final = 15
 ERROR_BITS: Final = 12
 _SINGLE_BITS: Final = 24
-# Positions are whole multiples of this, which is 3 microarcseconds.
+# Positions are whole multiples of these: 3 microarcseconds on the sky, 49 in pixels of a tract.
 _GRID_DEG: Final = 2.0**-30
+_GRID_PIXELS: Final = 2.0**-12
 
 
 def rounded(values: NDArray[np.floating], bits: int) -> SingleArray:
@@ -30,3 +31,8 @@ def rounded(values: NDArray[np.floating], bits: int) -> SingleArray:
 def rounded_angles(angles_deg: FloatArray) -> FloatArray:
     """Round angles to the grid of positions."""
     return np.asarray(np.rint(angles_deg / _GRID_DEG) * _GRID_DEG)
+
+
+def rounded_pixels(pixels: FloatArray) -> FloatArray:
+    """Round coordinates in pixels to the grid of positions."""
+    return np.asarray(np.rint(pixels / _GRID_PIXELS) * _GRID_PIXELS)

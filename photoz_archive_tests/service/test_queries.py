@@ -252,6 +252,31 @@ COMPUTED: list[tuple[str, Expected]] = [
         f"SELECT COUNT(*) {O} WHERE g_cModelFlux / g_cModelFluxErr > 10",
         lambda s: [(int((s.objects["g_cModelFlux"] / s.objects["g_cModelFluxErr"] > 10).sum()),)],
     ),
+    # Point sources by their aperture, objects on a piece of an image, galaxies alone: as tutorials ask for them.
+    (
+        f"SELECT COUNT(*) {O} WHERE g_calibFlux > 360 AND i_calibFlux / i_calibFluxErr > 10 AND g_extendedness = 0",
+        lambda s: [
+            (
+                int(
+                    (
+                        (s.objects["g_calibFlux"] > 360)
+                        & (s.objects["i_calibFlux"] / s.objects["i_calibFluxErr"] > 10)
+                        & (s.objects["g_extendedness"] == 0)
+                    ).sum()
+                ),
+            )
+        ],
+    ),
+    (
+        f"SELECT COUNT(*), MIN(x), MAX(y) {O} WHERE tract = 3637 AND x < 4000 AND y BETWEEN 0 AND 8000",
+        lambda s: s.objects[
+            (s.objects["tract"] == 3637) & (s.objects["x"] < 4000) & s.objects["y"].between(0, 8000)
+        ].pipe(lambda part: [(len(part), part["x"].min(), part["y"].max())]),
+    ),
+    (
+        f"SELECT COUNT(*) {O} WHERE detect_isIsolated = 1 AND refExtendedness = 1",
+        lambda s: [(int((s.objects["detect_isIsolated"] & (s.objects["refExtendedness"] == 1)).sum()),)],
+    ),
     (
         f"SELECT COUNT(*) {O} WHERE CONTAINS(POINT('ICRS', coord_ra, coord_dec), CIRCLE('ICRS', 62, -37, 0.25)) = 1",
         lambda s: [(int(cone(s.objects, "coord_ra", "coord_dec", (62, -37), 0.25).sum()),)],

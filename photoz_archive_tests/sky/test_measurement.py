@@ -93,6 +93,28 @@ def test_patches_and_bands_differ_in_depth_by_some_per_cent() -> None:
     assert (log_error - log_error.mean(axis=0)).mean(axis=1).std() < 0.75 * scatter.mean()
 
 
+def test_aperture_holds_the_light_of_all_but_the_largest_galaxies() -> None:
+    held = []
+    for radius_arcsec in (0.1, 0.4, 1.6):
+        sources, found = _measured(radius_arcsec=radius_arcsec, magnitude=21.0)
+        held.append(np.median(found.aperture_flux / sources.flux[found.source]))
+    small, middle, large = held
+    assert small == pytest.approx(1.0, abs=0.002)
+    assert middle == pytest.approx(0.995, abs=0.005)
+    # 1.678 half-light radii of 1.65 arcsec, made larger by the PSF, are 2.44 scale lengths: 1 - 3.44 exp(-2.44).
+    assert large == pytest.approx(0.70, abs=0.01)
+
+
+def test_aperture_gathers_the_noise_of_its_area() -> None:
+    sources, found = _measured(radius_arcsec=0.25, magnitude=25.0)
+    # Twelve pixels of 0.2 arcsec against four pi of the PSF's variance.
+    ratio = np.median(found.aperture_error / found.psf_error, axis=0)
+    np.testing.assert_allclose(ratio, np.sqrt(2.4**2 / (4 * 0.33**2)), rtol=0.01)
+    pull = (found.aperture_flux - sources.flux[found.source]) / found.aperture_error
+    np.testing.assert_allclose(pull.std(axis=0), 1 / 0.9, rtol=0.05)
+    np.testing.assert_allclose(pull.mean(axis=0), 0, atol=0.1)
+
+
 @pytest.mark.parametrize("radius_arcsec", [0.1, 0.6])
 @pytest.mark.parametrize("patch", [8, 24, 40])
 def test_noise_is_as_large_as_reported_in_galaxies_of_any_size_and_patch(radius_arcsec: float, patch: int) -> None:

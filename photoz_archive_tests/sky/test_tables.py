@@ -140,6 +140,21 @@ def test_blends_have_a_parent_of_their_patch_that_counts_them(sky: duckdb.DuckDB
     assert 0.15 < parents / primaries < 0.35
 
 
+def test_objects_are_isolated_or_a_part_of_a_blend(sky: duckdb.DuckDBPyConnection) -> None:
+    rows = sky.execute(
+        "SELECT detect_isIsolated, detect_fromBlend, deblend_nChild > 0, count(*) > 1000 FROM Object "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert rows == [(False, False, True, True), (False, True, False, True), (True, False, False, True)]
+
+
+def test_centroids_in_pixels_are_those_in_degrees(store: SkyStore) -> None:
+    columns = ["x", "y", "coord_ra", "coord_dec"]
+    x, y, ra_deg, dec_deg = pq.read_table(store.files("Object", (2897,))[0], columns=columns).columns
+    from_pixels = DC2_RINGS.pixel_to_sky(2897, x.to_numpy(), y.to_numpy())
+    assert angular_separation_deg(*from_pixels, ra_deg.to_numpy(), dec_deg.to_numpy()).max() * 3600 < 1e-4
+
+
 def test_objects_in_the_border_of_a_patch_are_measured_again(sky: duckdb.DuckDBPyConnection) -> None:
     [[pairs, both_primary, same_flux]] = sky.execute(
         "SELECT count(*), count(*) FILTER (WHERE a.detect_isPrimary AND b.detect_isPrimary), "
@@ -195,8 +210,10 @@ def test_missing_values_are_null_and_flagged(sky: duckdb.DuckDBPyConnection, ban
     [[share, unflagged, half]] = sky.execute(
         f"SELECT avg(({band}_cModelFlux IS NULL)::INT), count(*) FILTER (WHERE "
         f"({band}_cModelFlux IS NULL) <> {band}_cModel_flag OR ({band}_psfFlux IS NULL) <> {band}_psfFlux_flag "
-        f"OR ({band}_extendedness IS NULL) <> {band}_extendedness_flag), count(*) FILTER (WHERE "
-        f"({band}_cModelFlux IS NULL) <> ({band}_cModelFluxErr IS NULL)) FROM Object"
+        f"OR ({band}_extendedness IS NULL) <> {band}_extendedness_flag "
+        f"OR ({band}_calibFlux IS NULL) <> {band}_calibFlux_flag), count(*) FILTER (WHERE "
+        f"({band}_cModelFlux IS NULL) <> ({band}_cModelFluxErr IS NULL) "
+        f"OR ({band}_calibFlux IS NULL) <> ({band}_calibFluxErr IS NULL)) FROM Object"
     ).fetchall()
     assert share == pytest.approx(0.006, abs=0.002)
     assert unflagged == half == 0
