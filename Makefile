@@ -18,7 +18,7 @@ ui: venv ## the Dagster UI on http://127.0.0.1:3000, its daemon and, unless PHOT
 	@exec .venv/bin/photoz ui --until-parent-ends $(port) $(ARGS)
 
 test: venv ## the whole test suite
-	@exec $(python) -m pytest -n logical --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(python) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: venv ## the tests of faults at full length (kills, fuzz, many processes, a demo twice), some 40 minutes; writes docs/reliability.md
 	@rm -rf build/faults

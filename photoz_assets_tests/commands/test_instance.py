@@ -18,6 +18,7 @@ from photoz_assets.commands.cli import main
 from photoz_assets.commands.instance import InstanceError, open_instance
 from photoz_assets.lake.locks import FileLock
 from photoz_assets_tests.dp02 import DP02
+from photoz_assets_tests.effort import effort
 
 # The command with everything loaded, so that several can be let go at the same moment.
 COMMAND = """
@@ -41,7 +42,7 @@ def test_commands_that_start_together_on_an_empty_folder_set_it_up_once(tmp_path
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for _ in range(4)
+        for _ in range(effort(2, 4))
     ]
     for command in started:
         assert command.stdout is not None
