@@ -19,13 +19,13 @@ from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.lake.tables import read_tables
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
-from photoz_assets_tests.effort import SOAK
+from photoz_assets_tests.effort import effort
 from photoz_assets_tests.samples import galaxies
 
 TRACTS: Final = tuple(range(3001, 3041))
 # Of the two versions that every tract has by turns: how many rows, and the redshift of all of them.
 VERSIONS: Final = ((2_400, 1.0), (2_000, 2.0))
-QUERIES: Final = 2_000 if SOAK else 200
+QUERIES: Final = effort(80, 2_000)
 
 _WHOLE: Final = "SELECT tract, count(*), min(ts_redshift), max(ts_redshift) FROM {} GROUP BY tract"
 

@@ -96,7 +96,7 @@ ATTEMPTS: Final = (
     Attempt(
         tried="two demos at once on one lake",
         found="both end well, judged by what is in the lake",
-        test="photoz_assets_tests/commands/test_demo.py::test_two_demos_at_once_make_everything_whatever_is_there_and_say_where",
+        test="photoz_assets_tests/commands/test_demo.py::test_demos_make_everything_whatever_is_there_and_say_where",
     ),
     Attempt(
         tried="a redirect of another machine into this one",

@@ -18,6 +18,7 @@ import pytest
 
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
+from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.reliability.proxy import POLL, Fault, rewritten
 from photoz_assets_tests.reliability.records import FaultRecord, note
 from photoz_assets_tests.reliability.world import TRACT, World, lost_and_wrong
@@ -97,6 +98,7 @@ class Deployment:
         wait_until(lambda: self.processes() == [])
 
 
+@pytest.mark.skipif(not SOAK, reason="make soak runs it")
 def test_run_and_daemon_that_are_killed_do_not_block_the_next_run(
     world: World, truth: pa.Table, tmp_path: Path
 ) -> None:

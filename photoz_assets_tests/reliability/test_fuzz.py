@@ -46,7 +46,7 @@ JOBS = [
     job_document("ERROR", error="IllegalArgumentException: no", prefix=""),
 ]
 SEED = 20261124
-DOCUMENTS = effort(300, 10_000)
+DOCUMENTS = effort(150, 10_000)
 FOUND = f"none took over 5 s or {LARGEST_BYTES >> 20} MiB, none raised another error than ours"
 SOON = settings(max_examples=DOCUMENTS, deadline=timedelta(seconds=5), suppress_health_check=list(HealthCheck))
 
@@ -125,7 +125,7 @@ def test_undamaged_parquet_is_read(file: bytes, tmp_path: Path) -> None:
     assert read.equals(ROWS)
 
 
-REFRESHES, STATED_REFRESHES = effort(20, 300), effort(8, 300)
+REFRESHES, STATED_REFRESHES = effort(10, 300), effort(5, 300)
 MOST_PIECES = 3
 
 
