@@ -1,0 +1,192 @@
+"""A fitted model as a table: what it has learnt and where it is from, stored without code.
+
+A pickle runs what it holds when it is read; this table holds numbers alone, and whatever else is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from photoz_assets.errors import PhotozError
+from photoz_assets.photoz.coverage import Coverage
+from photoz_assets.photoz.estimators import MODELS
+from photoz_assets.photoz.estimators.estimator import Arrays, EstimatorError, Model, Parameters, RedshiftGrid
+
+MODEL_SCHEMA: Final = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("shape", pa.list_(pa.int64()), nullable=False),
+        pa.field("values", pa.large_binary(), nullable=False),
+    ]
+)
+
+_FACTS_KEY: Final = b"photoz_assets.model"
+# Little-endian numbers: nothing that numpy would ask pickle for.
+_TYPES: Final = frozenset({"|u1", "<u2", "<i4", "<i8", "<f4", "<f8"})
+_VERSIONED: Final = ("photoz_assets", "numpy", "scipy", "scikit-learn")
+
+
+class ModelFileError(PhotozError):
+    """A file that should hold a model holds none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Where a model is from.
+
+    Attributes
+    ----------
+    kind
+        Of the estimator.
+    features, bands, photometry, dereddened
+        The features' names in their order, the bands that they are of, the kind of the fluxes, and whether these
+        were corrected for the dust of the Milky Way.
+    sample_digest, num_training, num_validation
+        The training sets that it was fitted to.
+    versions
+        Of the packages that fitted it.
+    """
+
+    kind: str
+    features: tuple[str, ...]
+    bands: tuple[str, ...]
+    photometry: str
+    dereddened: bool
+    sample_digest: str
+    num_training: int
+    num_validation: int
+    versions: Mapping[str, str] = field(default_factory=lambda: {name: version(name) for name in _VERSIONED})
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Self:
+        """Read what ``asdict`` and JSON made of the facts.
+
+        Raises
+        ------
+        TypeError
+            They are others.
+        """
+        return cls(**{**written, "features": tuple(written["features"]), "bands": tuple(written["bands"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedModel:
+    """A model, what its training set covers, and where both are from.
+
+    Raises
+    ------
+    ValueError
+        The coverage is of features that the model does not have.
+    """
+
+    model: Model
+    coverage: Coverage
+    facts: ModelFacts
+
+    def __post_init__(self) -> None:
+        columns = self.coverage.arrays["columns"]
+        if (columns >= len(self.facts.features)).any():
+            raise ValueError(
+                f"the coverage is of columns {columns.tolist()} of {len(self.facts.features)} features"
+            )
+
+    @property
+    def arrays(self) -> Arrays:
+        """All arrays by the names that they are stored by."""
+        parts = {"model": self.model.arrays, "coverage": self.coverage.arrays}
+        return {f"{part}.{name}": array for part in parts for name, array in sorted(parts[part].items())}
+
+    @property
+    def digest(self) -> str:
+        """What tells models apart that estimate otherwise, wherever they are from."""
+        settings = [self.facts.kind, asdict(self.model.grid), dict(self.model.parameters)]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, array in self.arrays.items():
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+    def to_table(self) -> pa.Table:
+        """Return the model as a table in the columns of ``MODEL_SCHEMA``, a row an array.
+
+        ``values`` are the array's bytes in C order; grid, parameters and facts are JSON in the schema's metadata.
+        """
+        written = {
+            "facts": asdict(self.facts),
+            "grid": asdict(self.model.grid),
+            "parameters": dict(self.model.parameters),
+        }
+        rows = [
+            {"name": name, "type": array.dtype.str, "shape": list(array.shape), "values": array.tobytes()}
+            for name, array in self.arrays.items()
+        ]
+        metadata = {_FACTS_KEY: json.dumps(written, sort_keys=True).encode()}
+        return pa.Table.from_pylist(rows, schema=MODEL_SCHEMA.with_metadata(metadata))
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return the model that a table holds.
+
+        Raises
+        ------
+        ModelFileError
+            It holds none, an array of anything but numbers, or arrays that no fit gives.
+        """
+        metadata = table.schema.metadata or {}
+        if _FACTS_KEY not in metadata or not table.schema.equals(MODEL_SCHEMA):
+            raise ModelFileError("this table holds no model: fit it again")
+        try:
+            written: dict[str, Any] = json.loads(metadata[_FACTS_KEY])
+            facts = ModelFacts.from_dict(written["facts"])
+            parts: dict[str, dict[str, NDArray[Any]]] = {"model": {}, "coverage": {}}
+            for row in table.to_pylist():
+                part, name = row["name"].split(".")
+                parts[part][name] = _array_of(row)
+            parameters: Parameters = {name: float(value) for name, value in written["parameters"].items()}
+            model = MODELS[facts.kind].restored(RedshiftGrid(**written["grid"]), parameters, parts["model"])
+            return cls(model=model, coverage=Coverage.restored(parts["coverage"]), facts=facts)
+        except (KeyError, TypeError, ValueError, EstimatorError) as error:
+            raise ModelFileError(f"the model in this table makes no sense ({error}): fit it again") from error
+
+    def write(self, path: Path) -> None:
+        """Write the model as a Parquet file.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        pq.write_table(self.to_table(), path, compression="zstd", use_dictionary=False, write_statistics=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what ``write`` wrote; nothing in the file is run.
+
+        Raises
+        ------
+        OSError
+            There is no such file, or it is damaged.
+        ModelFileError
+            It holds no model.
+        """
+        try:
+            table = pq.read_table(path)
+        except pa.ArrowInvalid as error:
+            raise ModelFileError(f"{path} is no model: fit it again") from error
+        return cls.from_table(table)
+
+
+def _array_of(row: Mapping[str, Any]) -> NDArray[Any]:
+    if row["type"] not in _TYPES:
+        raise ValueError(f"{row['name']} is of type {row['type']}, no number")
+    return np.frombuffer(row["values"], np.dtype(row["type"])).reshape(row["shape"])
