@@ -37,6 +37,7 @@ COUNT_LABEL: Final = "galaxies per bin"
 
 _HEADER_INCHES: Final = 0.95
 _LINE_INCHES: Final = 0.36
+_METHOD_INCHES: Final = 0.28
 _EDGE_INCHES: Final = 0.15
 # What tick labels and the label of an axis need.
 LEFT_INCHES: Final = 1.15
@@ -55,6 +56,7 @@ class Caption:
 
     ``rights`` says who may have them; it is empty for made-up ones.
     ``origin`` is the archive's own word, such as 'embedded archive, simulated', or its release's.
+    ``method`` says in a line of its own how what is drawn came about, where that is not plain.
     """
 
     title: str
@@ -62,6 +64,7 @@ class Caption:
     num_galaxies: int
     release: Release
     rights: str = ""
+    method: str = ""
 
 
 def new_figure(
@@ -102,13 +105,14 @@ def new_figure(
     width, height = size_inches
     figure = Figure(figsize=size_inches, facecolor="white")
     FigureCanvasAgg(figure)
+    header_inches = _HEADER_INCHES + (_LINE_INCHES if caption.method else 0)
     right_inches = _GAP_INCHES + _BAR_INCHES + _BESIDE_BAR_INCHES if color_bar else _RIGHT_INCHES
     axes_inches = (width - LEFT_INCHES - right_inches - (panels - 1) * gap_inches) / panels
     figure.subplots_adjust(
         left=LEFT_INCHES / width,
         right=1 - right_inches / width,
         bottom=_BELOW_INCHES / height,
-        top=1 - _HEADER_INCHES / height,
+        top=1 - header_inches / height,
         wspace=gap_inches / axes_inches,
         hspace=gap_inches / axes_inches,
     )
@@ -127,6 +131,10 @@ def new_figure(
         parse_math=False,
     )
     label = f"{alt_text} {caption.title}, {number}; {caption.origin}."
+    if caption.method:
+        below = 1 - low - (_LINE_INCHES + _METHOD_INCHES) / height
+        figure.text(left, below, caption.method, fontsize=CAPTION_PT, color=GREY, va="top", parse_math=False)
+        label += f" {caption.method}."
     if caption.rights:
         figure.text(1 - left, 1 - low, caption.rights, fontsize=NOTE_PT, color=GREY, va="top", ha="right")
         label += f" {caption.rights}."
