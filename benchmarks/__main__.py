@@ -17,6 +17,8 @@ from benchmarks.report import write_numbers, write_report
 from photoz_assets.survey.releases import dp02
 
 TRACT = 3638
+# Of a tract's galaxies half, at most, are trained on.
+MOST_TO_TRAIN = 100_000
 # The seed's field and its neighbours.
 LAKE_TRACTS = (3637, 3638, 3639, 3830, 3831)
 COPIES = 10
@@ -110,6 +112,22 @@ def measure_tract(bench: Bench, url: str, work: Path) -> None:
     )
 
 
+def measure_photoz(bench: Bench, work: Path) -> None:
+    """Measure redshifts: learning them, and estimating all galaxies of the tract."""
+    path = str(work / "matched_galaxies" / f"tract={TRACT}" / "matched_galaxies.parquet")
+    number = min(MOST_TO_TRAIN, bench.found["ours"][0]["rows"] // 2)
+    bench.interleaved(
+        ("forest", "forest", {"path": path, "number": number, "folder": str(work)}),
+        ("author's forest", "author", {"path": path, "number": number}),
+        repeats=1,
+    )
+    bench.interleaved(
+        ("estimates", "estimates", {"path": path, "folder": str(work)}),
+        ("estimates twice", "estimates", {"path": path, "folder": str(work), "copies": 2}),
+        repeats=1,
+    )
+
+
 def measure_lake(bench: Bench, url: str, work: Path) -> None:
     """Measure cones cut out of a lake of five tracts."""
     lake = work / "lake"
@@ -176,6 +194,7 @@ def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path
         with archive(rows, density) as url:
             bench.interleaved(_YARDSTICK)
             measure_tract(bench, url, work)
+            measure_photoz(bench, work)
             bench.interleaved(_YARDSTICK)
             measure_lake(bench, url, work)
         measure_rows(bench, work, rows, density)

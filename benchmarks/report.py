@@ -105,6 +105,7 @@ def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     )
     yield from _tract_rows(of, found)
     yield from _table_rows(of, found)
+    yield from _photoz_rows(of, found)
     yield from _density_rows(found)
     yield from _archive_rows(of)
     yield from _run_rows(of, found)
@@ -168,6 +169,23 @@ def _table_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
                 f"{found[f'cone floor {name}'][0]['row_groups']} row groups have "
                 f"{of.of(f'cone floor {name}', 'bytes') / 1e6:.1f} MB"
             ),
+        )
+
+
+def _photoz_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    memory = f"{of.seconds('forest')}, {of.of('forest', 'peak_mib'):.0f} MiB"
+    yield f"photo-z: forest with p(z) learnt from {found['forest'][0]['rows']:,} galaxies", "-", memory
+    yield (
+        "the same over the forest of the notebook's author, magnitudes only",
+        "1x",
+        of.ratio("forest", "author's forest"),
+    )
+    for label in ("estimates", "estimates twice"):
+        rows = found[label][0]["rows"]
+        yield (
+            f"photo-z: {rows:,} galaxies estimated, with p(z)",
+            "20,000 galaxies per second of processor",
+            f"{rows / of.of(label, 'processor'):,.0f}, {of.of(label, 'peak_mib'):.0f} MiB",
         )
 
 
