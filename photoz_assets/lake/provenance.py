@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey.releases import label_of
 from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.text import one_line
@@ -116,6 +117,7 @@ class Provenance:
     ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
     ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
+    ``sampling`` is of a training set, and of what is made for one.
     ``rights`` and ``citation`` are the release's; rows that the embedded archive made up have none.
     """
 
@@ -123,6 +125,7 @@ class Provenance:
     code_version: str
     archive: ArchiveIdentity | None = None
     selection: Selection | None = None
+    sampling: Sampling | None = None
     tract: int | None = None
     region: str | None = None
     repository: str | None = None
@@ -170,7 +173,7 @@ class Provenance:
         KeyError, TypeError, ValueError, RecursionError
             It makes no sense.
         PhotozError
-            The selection makes no sense.
+            The selection or the sampling makes no sense.
         """
         written: dict[str, Any] = json.loads(text)
         facts = {name: value for name, value in written.items() if name in _KINDS}
@@ -183,6 +186,8 @@ class Provenance:
             facts["archive"] = ArchiveIdentity(**facts["archive"])
         if "selection" in facts:
             facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
+        if "sampling" in facts:
+            facts["sampling"] = Sampling.from_json(json.dumps(facts["sampling"]))
         lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
         return cls(**{**facts, **lists})
 
@@ -205,7 +210,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
         str,
     ),
     **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
-    **dict.fromkeys(("archive", "selection", "versions", "changes_seen"), dict),
+    **dict.fromkeys(("archive", "selection", "sampling", "versions", "changes_seen"), dict),
     **dict.fromkeys(("inputs", "parts"), list),
     "seconds": (int, float),
 }
@@ -236,6 +241,7 @@ def derived_provenance(
     tract: int | None = None,
     region: str | None = None,
     inputs: Iterable[Provenance] = (),
+    sampling: Sampling | None = None,
 ) -> Provenance:
     """Return the provenance of a table computed from stored ones, with the archive and selection of ``source``."""
     return Provenance(
@@ -243,6 +249,7 @@ def derived_provenance(
         code_version=spec.code_version,
         archive=source.archive,
         selection=source.selection,
+        sampling=sampling,
         tract=tract,
         region=region,
         rights=source.rights,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 
 Limits = Mapping[str, float | int | str | Sequence[str]]
@@ -52,10 +53,11 @@ Rule: TypeAlias = RowRule | KeyRule | StatisticRule
 
 @dataclass(frozen=True)
 class Scope:
-    """What one table was asked for: the selection and the tract, where it has them."""
+    """What one table was asked for: the selection, the tract and the sampling, where it has them."""
 
     selection: Selection | None = None
     tract: int | None = None
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

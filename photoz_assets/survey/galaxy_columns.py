@@ -42,22 +42,29 @@ class GalaxyColumns:
     ----------
     keys
         What no two galaxies share; the object's id comes first.
+    source_key
+        The key of what the redshift is of: galaxies that share it, of two tracts say, are one.
     redshift, redshift_words
         The redshift, and what figures and descriptions call it.
     position, reference_position
         Right ascension and declination, ICRS: measured, and those that the redshift was known by.
     photometry
         The kind of the measured fluxes.
+    patch, extendedness
+        The patch within the tract; 1 for an extended object, 0 for a point-like one.
     true_fluxes, true_magnitudes
         By band; empty where nobody knows the truth.
     """
 
     keys: tuple[str, ...]
+    source_key: str
     redshift: str
     redshift_words: str
     position: tuple[str, str]
     reference_position: tuple[str, str]
     photometry: Photometry
+    patch: str
+    extendedness: str
     true_fluxes: Mapping[str, str]
     true_magnitudes: Mapping[str, str]
 

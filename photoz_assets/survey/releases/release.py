@@ -65,11 +65,14 @@ class Truth:
         """Return the roles of the columns of the galaxies that are matched so."""
         return GalaxyColumns(
             keys=("mt_match_objectId", "mt_id_truth_type"),
+            source_key="mt_id_truth_type",
             redshift="ts_redshift",
             redshift_words="true redshift",
             position=("obj_coord_ra", "obj_coord_dec"),
             reference_position=("ts_ra", "ts_dec"),
             photometry=photometry,
+            patch="obj_patch",
+            extendedness="obj_refExtendedness",
             true_fluxes={band: f"ts_flux_{band}" for band in BANDS},
             true_magnitudes={"r": "ts_mag_r"},
         )
