@@ -59,7 +59,6 @@ bench: venv ## the benchmarks
 	@exec $(python) -m benchmarks $(ARGS)
 
 fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes docs/fidelity.md
-	@$(python) -m pip install --quiet -c constraints.txt -e '.[fidelity]'
 	@$(python) -m pip download --quiet --no-deps -d build/fidelity pz-rail-base==2.0.11
 	@exec $(python) -m benchmarks.fidelity build/fidelity/pz_rail_base-2.0.11-py3-none-any.whl $(ARGS)
 
@@ -73,7 +72,7 @@ docs: venv ## docs/assets.md from the definitions and the contracts
 	$(python) tools/assets_page.py
 
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
-	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fidelity]'
+	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
 	@{ sed -n '/^#/p' constraints.txt; $(python) -m pip freeze --exclude-editable; } >constraints.new
 	@mv constraints.new constraints.txt
 

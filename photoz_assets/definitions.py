@@ -16,13 +16,19 @@ from photoz_assets.orchestration.assets.butler import (
 )
 from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.orchestration.assets.photoz import photoz_exports, photoz_galaxies, photoz_sample
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
 from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.butler import agrees_with_tap
 from photoz_assets.orchestration.checks.geometry import agrees_with_coadd_patches
 from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
-from photoz_assets.orchestration.resources import ArchiveResource, ButlerResource, SelectionResource
+from photoz_assets.orchestration.resources import (
+    ArchiveResource,
+    ButlerResource,
+    SamplingResource,
+    SelectionResource,
+)
 from photoz_assets.orchestration.run_logger import progress_logger
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import TableSpec
@@ -39,6 +45,8 @@ _TABLES: Final = (
     diagnostics,
     field_diagnostics,
     survey_diagnostics,
+    photoz_galaxies,
+    photoz_sample,
     butler_collections,
     butler_dataset_types,
     object_table,
@@ -67,7 +75,8 @@ def build_definitions(
         By default that of ``PHOTOZ_RELEASE``.
     resources
         Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
-        ``lake``, ``io_manager``, ``selection``. The usual IO manager keeps its tables in the lake that is given.
+        ``lake``, ``io_manager``, ``sampling``, ``selection``. The usual IO manager keeps its tables in the lake
+        that is given.
     executor
         How a run's steps are executed; a deployment that wants another names a module of its own.
     """
@@ -80,6 +89,7 @@ def build_definitions(
         "archive": ArchiveResource(),
         "butler": ButlerResource(),
         "io_manager": LakeIOManager(lake=lake),
+        "sampling": SamplingResource(),
         "selection": SelectionResource(),
     }
     specs, when = tables_of(release).values(), automation(release)
@@ -89,6 +99,7 @@ def build_definitions(
             *repository_tables(release, specs),
             *(table.asset(release) for table in _TABLES),
             sky_map(release),
+            photoz_exports(release),
         ],
         asset_checks=[survey_state(release), agrees_with_coadd_patches(release), agrees_with_tap(release)],
         resources={**usual, **given, "release": _resource(release)},

@@ -103,6 +103,7 @@ class Runs:
         self,
         *assets: str,
         tract: int | None = None,
+        profile: str | None = None,
         selection: SelectionResource | None = None,
         butler: ButlerResource | None = None,
         config: dict[str, Any] | None = None,
@@ -112,7 +113,8 @@ class Runs:
     ) -> Run:
         """Materialize some assets of a job, or all of it, in one run, failing or not.
 
-        ``config`` and ``resources`` are of the run: of assets and of resources, by name.
+        ``tract`` or ``profile`` is the partition. ``config`` and ``resources`` are of the run: of assets and of
+        resources, by name.
         """
         definitions = build_definitions(
             resources={
@@ -130,7 +132,7 @@ class Runs:
             definitions.resolve_job_def(job).execute_in_process(
                 run_config=run_config,
                 instance=self.instance,
-                partition_key=str(tract) if tract else None,
+                partition_key=str(tract) if tract else profile,
                 asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
                 raise_on_error=False,
                 tags=tags,

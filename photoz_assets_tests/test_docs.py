@@ -79,7 +79,11 @@ def checkout(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     """A folder like a checkout after a demo: the lake below ``data``, the commands below ``.venv/bin``."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(published.lake.root, folder / "data")
-    assert Runs(published.url, folder / "data")("field_galaxies").success
+    runs = Runs(published.url, folder / "data")
+    assert runs("field_galaxies").success
+    assert all(runs("photoz_galaxies", tract=tract).success for tract in published.tracts)
+    assert runs("photoz_sample").success
+    assert runs("photoz_exports", profile="rail", job="export_photoz").success
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (folder / ".env").write_text(f"PHOTOZ_TAP_URL={published.url}\n")

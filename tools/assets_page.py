@@ -13,6 +13,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets.definitions import build_definitions, tables_of
+from photoz_assets.orchestration.partitions import PROFILE_PARTITIONS
 from photoz_assets.survey.releases.dp02 import RELEASE
 from photoz_assets.survey.table import TableSpec
 
@@ -71,7 +72,7 @@ def _asset(graph: "dg.AssetGraph", key: dg.AssetKey) -> Iterator[str]:
     yield str(node.description)
     yield ""
     made_of = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys)) or "nothing"
-    yield f"{'Partitioned by tract' if node.partitions_def else 'Not partitioned'}; made of {made_of}."
+    yield f"{_partitioned(node.partitions_def)}; made of {made_of}."
     checks = sorted(
         (spec for check in graph.asset_check_keys if (spec := graph.get_check_spec(check)).asset_key == key),
         key=lambda spec: spec.name,
@@ -85,6 +86,12 @@ def _asset(graph: "dg.AssetGraph", key: dg.AssetKey) -> Iterator[str]:
     if name in _TABLES:
         yield ""
         yield from _columns(_TABLES[name])
+
+
+def _partitioned(partitions: dg.PartitionsDefinition[str] | None) -> str:
+    if partitions is None:
+        return "Not partitioned"
+    return f"Partitioned by {'profile' if partitions == PROFILE_PARTITIONS else 'tract'}"
 
 
 def _columns(spec: TableSpec) -> Iterator[str]:

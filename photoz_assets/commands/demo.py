@@ -20,22 +20,35 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
+from photoz_assets.photoz.profiles import PROFILES
 from photoz_assets.survey.releases.release import Release
 
 Log = Callable[[str], None]
 
 _ARCHIVE: Final = ("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
-_TRACT: Final = ("matched_galaxies", "diagnostics")
-_FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
+_TRACT: Final = ("matched_galaxies", "diagnostics", "photoz_galaxies")
+_FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics", "photoz_sample")
+_PROFILE: Final = ("photoz_exports",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoStep:
-    """Some assets to materialize in one run, for one tract or for none."""
+    """Some assets to materialize in one run, for one tract, for one profile of exports or for neither."""
 
     title: str
     assets: tuple[str, ...]
     tract: int | None = None
+    profile: str | None = None
+
+    @property
+    def partition(self) -> str | None:
+        """The partition of its assets, as Dagster calls it."""
+        return str(self.tract) if self.tract is not None else self.profile
+
+    @property
+    def job(self) -> str:
+        """The job that has its assets: one job has one kind of partitions."""
+        return "demo" if self.profile is None else "export_photoz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +59,20 @@ class Row:
     """
 
     asset: str
-    tract: int | None
+    partition: str | None
     rows: int | None
     figures: int
     path: Path
 
 
 def steps(release: Release) -> list[DemoStep]:
-    """List what the demo runs: the archive, the tracts that the field touches, the field and the survey."""
+    """List what the demo runs: the archive, the field's tracts, the field and the survey, the training sets."""
     needed = release.field.tracts(release.skymap, release.tracts)
     return [
         DemoStep(title="the archive's listing and the sky", assets=_ARCHIVE),
         *(DemoStep(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
         DemoStep(title=f"{release.field}, and the survey so far", assets=_FIELD),
+        *(DemoStep(title=f"training sets for {name}", assets=_PROFILE, profile=name) for name in PROFILES),
     ]
 
 
@@ -71,16 +85,16 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
         What did not hold, a line each: failed steps, failed checks, tables that nobody made since the demo began.
     """
     lake, release = Lake(settings().data_dir), environment.release()
-    job = build_definitions(release=release).resolve_job_def("demo")
+    definitions = build_definitions(release=release)
     listed = steps(release)
     problems: list[str] = []
     former = _runs(lake, release, listed)
     for number, step in enumerate(listed, start=1):
         log(f"[{number}/{len(listed)}] {step.title}: {', '.join(step.assets)}")
-        result = job.execute_in_process(
+        result = definitions.resolve_job_def(step.job).execute_in_process(
             run_config=_run_config(release, step),
             instance=instance,
-            partition_key=None if step.tract is None else str(step.tract),
+            partition_key=step.partition,
             asset_selection=[asset_key(release, asset) for asset in step.assets],
             raise_on_error=False,
             tags={"photoz/demo": step.title},
@@ -98,13 +112,17 @@ def table(lake: Lake, release: Release) -> Iterator[Row]:
     """List what the lake holds of the demo's assets."""
     for step in steps(release):
         for asset in step.assets:
+            if step.profile is not None:
+                folder = lake.export(step.profile, "any").parent
+                yield Row(asset=asset, partition=step.partition, rows=None, figures=0, path=folder)
+                continue
             path = lake.table(asset, step.tract)
             rows = _rows(path) if path.exists() else None
             folder = lake.figure(asset, "any", step.tract).parent
             figures = sum(path.stem != CONTACT_SHEET for path in folder.glob("*.png"))
             yield Row(
                 asset=asset,
-                tract=step.tract,
+                partition=step.partition,
                 rows=rows,
                 figures=figures,
                 path=folder if rows is None else path,
@@ -161,14 +179,14 @@ def _runs(lake: Lake, release: Release, listed: Sequence[DemoStep]) -> dict[Path
 def closing_table() -> str:
     """Return what the lake holds of the demo's assets, a line each, as text for the terminal."""
     lake = Lake(settings().data_dir)
-    lines = [("asset", "tract", "rows", "figures", "where")]
+    lines = [("asset", "partition", "rows", "figures", "where")]
     for row in table(lake, environment.release()):
-        tract, rows = str(row.tract or ""), "" if row.rows is None else f"{row.rows:,}"
-        lines.append((row.asset, tract, rows, str(row.figures or ""), _short(row.path)))
+        rows = "" if row.rows is None else f"{row.rows:,}"
+        lines.append((row.asset, row.partition or "", rows, str(row.figures or ""), _short(row.path)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     formatted = [
-        f"{asset:<{widths[0]}}  {tract:<{widths[1]}}  {rows:>{widths[2]}}  {figures:>{widths[3]}}  {where}"
-        for asset, tract, rows, figures, where in lines
+        f"{asset:<{widths[0]}}  {partition:<{widths[1]}}  {rows:>{widths[2]}}  {figures:>{widths[3]}}  {where}"
+        for asset, partition, rows, figures, where in lines
     ]
     label = lake.provenance("skyinfo").archive if lake.table("skyinfo").exists() else None
     return "\n".join(

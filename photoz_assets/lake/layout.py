@@ -1,4 +1,4 @@
-"""The layout of the lake: where each table and figure lies below one folder, and what is there.
+"""The layout of the lake: where each table, figure and export lies below one folder, and what is there.
 
 A folder of plain Parquet files, Hive style, that any engine reads; there is no database file to lock or move.
 """
@@ -38,6 +38,10 @@ class Lake:
         """Return the place of a figure."""
         folder = self.root / "figures" / asset
         return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{name}.png"
+
+    def export(self, profile: str, file: str) -> Path:
+        """Return the place of a file in a form that others read."""
+        return self.root / "exports" / profile / file
 
     def tracts(self, asset: str) -> tuple[int, ...]:
         """List the tracts of which something lies in the place of an asset's table, ascending."""
@@ -142,7 +146,7 @@ class Lake:
 
     @property
     def work(self) -> Path:
-        """Where all that is no table and no figure lies; on the lake's disk, so that renaming is atomic."""
+        """Where all else than tables, figures and exports lies; on the lake's disk, so that renaming is atomic."""
         return self.root / ".work"
 
 

@@ -13,7 +13,14 @@ import duckdb
 
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, require_regular, verify_rows
+from photoz_assets.lake.provenance import (
+    Footer,
+    InvalidTableFileError,
+    Provenance,
+    read_footer,
+    require_regular,
+    verify_rows,
+)
 from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.survey.table import Contract
 
@@ -89,7 +96,23 @@ def read_source(path: Path, contract: Contract) -> Provenance:
     FileNotFoundError, InvalidTableFileError
         As ``verify_rows``.
     """
-    footer = verify_rows(path)
+    return _provenance(path, verify_rows(path), contract)
+
+
+def read_source_footer(path: Path, contract: Contract) -> Provenance:
+    """Return the same without a look at the rows, which are for the reader to hold against their checksums.
+
+    Raises
+    ------
+    OtherColumnsError
+        Its columns are not the contract's.
+    FileNotFoundError, InvalidTableFileError
+        As ``read_footer``.
+    """
+    return _provenance(path, read_footer(path), contract)
+
+
+def _provenance(path: Path, footer: Footer, contract: Contract) -> Provenance:
     if differences := contract.differences(footer.schema):
         raise OtherColumnsError(
             f"{in_place(str(path))}: columns differ from the contract's: {differences}: materialize "

@@ -4,7 +4,7 @@ Whoever has rows hands them over with the table's spec and their provenance. Wha
 the published table, or with the error that refuses it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -100,6 +100,8 @@ def write_rows(
     rows: Iterable[pa.RecordBatch | pa.Table],
     provenance: Provenance,
     verdicts: Sequence[Verdict] = (),
+    *,
+    count: Callable[[int], Verdict] | None = None,
 ) -> WrittenTable:
     """Stage rows in the columns of a spec and write them as ``write_table`` does.
 
@@ -111,6 +113,8 @@ def write_rows(
         Any number of batches.
     verdicts
         Those of the checks that were judged before.
+    count
+        Judges the number of staged rows.
 
     Raises
     ------
@@ -118,8 +122,9 @@ def write_rows(
         As ``write_table``.
     """
     staged = stage(lake, spec, rows, lambda: provenance)
-    scope = Scope(selection=provenance.selection, tract=provenance.tract)
-    return write_table(lake, spec, staged, scope, verdicts)
+    scope = Scope(selection=provenance.selection, tract=provenance.tract, sampling=provenance.sampling)
+    counted = [count(staged.rows)] if count else []
+    return write_table(lake, spec, staged, scope, [*verdicts, *counted])
 
 
 def _audited(spec: TableSpec, staged: StagedTable, scope: Scope) -> list[Verdict]:

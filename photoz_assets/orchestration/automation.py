@@ -52,10 +52,15 @@ def automation(release: Release) -> Automation:
         selection=dg.AssetSelection.groups(BUTLER_GROUP),
         description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
     )
+    export_photoz = dg.define_asset_job(
+        "export_photoz",
+        selection=assets("photoz_exports"),
+        description="Write the training, validation and test sets in the form that one reader takes.",
+    )
     demo = dg.define_asset_job(
         "demo",
-        # The Butler is optional: most have no repository.
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP),
+        # The Butler is optional: most have no repository. Exports have their own partitions, and a job one kind.
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP) - assets("photoz_exports"),
         # Launched tract by tract from the page, the field is cut out of what is there so far.
         config=dg.RunConfig(
             ops={asset_key(release, "field_galaxies").to_python_identifier(): {"config": {"allow_missing": True}}}
@@ -77,7 +82,7 @@ def automation(release: Release) -> Automation:
         "its own), none when nothing has changed.",
     )
     return Automation(
-        jobs=(refresh_archive, refresh_tracts, refresh_butler, demo),
+        jobs=(refresh_archive, refresh_tracts, refresh_butler, export_photoz, demo),
         schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily)),
         sensors=(
             dg.AutomationConditionSensorDefinition(

@@ -18,6 +18,15 @@ FOLLOW_SETTLED_TRACTS: Final = (
     .with_label("tracts have settled")
 )
 
+# What is made of a table whose data version says whether its rows have changed follows only if they have.
+FOLLOW_CHANGED: Final = (
+    dg.AutomationCondition.eager()
+    .replace(
+        "any_deps_updated", dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    )
+    .with_label("rows have changed")
+)
+
 # What the archive says of itself is asked each Monday: one Monday missed warns, two fail.
 ASKED_WEEKLY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window=timedelta(days=15))
 

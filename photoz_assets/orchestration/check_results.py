@@ -16,19 +16,24 @@ from photoz_assets.text import one_line
 
 def check_specs(release: Release, spec: TableSpec) -> list[dg.AssetCheckSpec]:
     """Declare the checks of a release's table."""
+    partitions = tract_partitions(release) if spec.by_tract else None
+    return [check_spec(check, asset_key(release, spec.table), partitions) for check in spec.checks]
+
+
+def check_spec(
+    check: Check, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str] | None
+) -> dg.AssetCheckSpec:
+    """Declare a check of an asset."""
     with warnings.catch_warnings():
         # Checks by partition are a preview of Dagster 1.13; what we rely on in them stands in a test.
         warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec", dg.PreviewWarning)
-        return [
-            dg.AssetCheckSpec(
-                check.name,
-                asset=asset_key(release, spec.table),
-                description=check.description,
-                blocking=check.blocking,
-                partitions_def=tract_partitions(release) if spec.by_tract else None,
-            )
-            for check in spec.checks
-        ]
+        return dg.AssetCheckSpec(
+            check.name,
+            asset=asset,
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=partitions,
+        )
 
 
 def check_result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:

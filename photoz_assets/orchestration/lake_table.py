@@ -32,13 +32,15 @@ OWNERS: Final = ["team:photoz"]
 class TableResult:
     """What an asset's function made: the table, and what Dagster is to record besides.
 
-    ``verdicts`` are of checks that were judged beside the audit, ``observations`` of other assets.
+    ``verdicts`` are of checks that were judged beside the audit, ``observations`` of other assets. By the
+    ``data_version`` what follows tells whether anything has changed; without one every materialization is new.
     """
 
     table: WrittenTable
     verdicts: Sequence[Verdict] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     observations: Sequence[dg.AssetObservation] = ()
+    data_version: str | None = None
 
 
 _Events = Iterator[dg.Output[WrittenTable] | dg.AssetCheckResult | dg.AssetObservation]
@@ -143,13 +145,21 @@ def _events(spec: TableSpec, function: Callable[..., TableResult]) -> Callable[.
                 raise
             yield from _results(spec, (*result.table.verdicts, *result.verdicts))
             yield from result.observations
-            yield dg.Output(result.table, metadata=dict(result.metadata))
+            yield _output(result)
 
     # Dagster reads both: of the function it takes the inputs, of the wrapper what comes out.
     signature = inspect.signature(function)
     wrapped.__signature__ = signature.replace(return_annotation=_Events)  # type: ignore[attr-defined]
     wrapped.__annotations__ = function.__annotations__ | {"return": _Events}
     return wrapped
+
+
+def _output(result: TableResult) -> dg.Output[WrittenTable]:
+    version = None if result.data_version is None else dg.DataVersion(result.data_version)
+    with warnings.catch_warnings():
+        # A beta feature of Dagster 1.13; what follows by it stands in a test.
+        warnings.filterwarnings("ignore", "Parameter `data_version`", dg.BetaWarning)
+        return dg.Output(result.table, metadata=dict(result.metadata), data_version=version)
 
 
 def _results(spec: TableSpec, verdicts: Iterable[Verdict]) -> Iterator[dg.AssetCheckResult]:

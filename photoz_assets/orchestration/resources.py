@@ -1,4 +1,4 @@
-"""What runs are given: the archive, the lake (in ``io_manager``), the selection and the Butler.
+"""What runs are given: the archive, the lake (in ``io_manager``), the Butler, the selection, the sampling.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
 from the environment alone, so that no page of the UI and no run record holds it.
@@ -18,6 +18,7 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import Rejected
@@ -204,4 +205,58 @@ class SelectionResource(LocationResource):
             bright_limit_mag=self.bright_limit_mag,
             faint_limit_mag=self.faint_limit_mag,
             bands=tuple(self.bands),
+        )
+
+
+class SamplingResource(LocationResource):
+    """How training sets are drawn; a sampling that makes no sense fails before anything is read."""
+
+    seed: int = Field(default=Sampling.seed, description="Another seed, other splits and draws")
+    split_by: str = Field(
+        default=Sampling.split_by,
+        description="What is kept together in a split: galaxy, patch or tract",
+    )
+    fractions: list[float] = Field(
+        default=list(Sampling.fractions), description="Shares of training, validation and test; together 1"
+    )
+    sizes: list[int] | None = Field(
+        default=list(Sampling.sizes or ()),
+        description="The most galaxies of training, validation and test; null for all of them",
+    )
+    extended_only: bool = Field(
+        default=Sampling.extended_only, description="Whether objects that are point-like are left out"
+    )
+    max_true_offset_mag: float | None = Field(
+        default=Sampling.max_true_offset_mag,
+        description="The most that the measured r magnitude may differ from the true one; null for any",
+    )
+    completeness_limit_mag: float | None = Field(
+        default=Sampling.completeness_limit_mag,
+        description="The i magnitude at which half of the galaxies are marked as followed up; null for all",
+    )
+    completeness_width_mag: float = Field(
+        default=Sampling.completeness_width_mag,
+        description="How slowly the completeness falls there: 1 / (1 + exp((i - limit) / width))",
+    )
+
+    def sampling(self) -> Sampling:
+        """Return the sampling.
+
+        Raises
+        ------
+        SamplingError
+            It makes no sense.
+        SettingError
+            The run's configuration holds a token.
+        """
+        self.refuse_tokens()
+        return Sampling(
+            seed=self.seed,
+            split_by=self.split_by,
+            fractions=tuple(self.fractions),
+            sizes=None if self.sizes is None else tuple(self.sizes),
+            extended_only=self.extended_only,
+            max_true_offset_mag=self.max_true_offset_mag,
+            completeness_limit_mag=self.completeness_limit_mag,
+            completeness_width_mag=self.completeness_width_mag,
         )

@@ -83,11 +83,15 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
         assert "was not made" not in complained
     lake = tmp_path / "lake"
     assert Lake(lake).provenance("tap_tables").run_id != former
-    tables = sorted(str(path.relative_to(lake)) for path in lake.rglob("*.parquet"))
+    exports = {str(path.relative_to(lake / "exports")) for path in (lake / "exports").rglob("*.*")}
+    assert {"rail/training.hdf5", "txpipe/photometry_catalog.hdf5", "pz_server/training_set.parquet"} < exports
+    assert re.search(r"^photoz_exports +rail ", said, re.MULTILINE)
+    tables = sorted(str(path.relative_to(lake)) for path in lake.rglob("*.parquet") if "exports" not in path.parts)
     unpartitioned = (
         "field_diagnostics",
         "field_galaxies",
         "patches",
+        "photoz_sample",
         "skyinfo",
         "survey_diagnostics",
         "tap_columns",
@@ -98,7 +102,7 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
         [f"{asset}/{asset}.parquet" for asset in unpartitioned]
         + [
             f"{asset}/tract={tract}/{asset}.parquet"
-            for asset in ("matched_galaxies", "diagnostics")
+            for asset in ("matched_galaxies", "diagnostics", "photoz_galaxies")
             for tract in (3637, 3638, 3831)
         ]
     )

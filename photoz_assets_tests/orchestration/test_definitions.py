@@ -26,12 +26,15 @@ GRAPH = {
     "diagnostics": "diagnostics",
     "field_diagnostics": "diagnostics",
     "survey_diagnostics": "diagnostics",
+    "photoz_galaxies": "photoz",
+    "photoz_sample": "photoz",
+    "photoz_exports": "photoz",
     "butler_collections": "butler",
     "butler_dataset_types": "butler",
     "object_table": "butler",
     "matched_truth": "butler",
 }
-BY_TRACT = {"matched_galaxies", "object_table", "matched_truth"}
+PARTITIONED = {"matched_galaxies", "photoz_galaxies", "photoz_exports", "object_table", "matched_truth"}
 
 # Prints what a code location holds, with every socket refused and nothing in the environment.
 LISTING = """
@@ -136,7 +139,7 @@ def test_checks_are_declared_with_their_partitions_and_block(definitions: dg.Def
     assert declared["field_galaxies", "field_complete"].blocking
     assert not declared["skyinfo", "known_tracts"].blocking
     for (asset, _), spec in declared.items():
-        assert (spec.partitions_def is not None) == (asset in BY_TRACT)
+        assert (spec.partitions_def is not None) == (asset in PARTITIONED)
 
 
 def test_schedules_and_sensors_are_off_until_turned_on(definitions: dg.Definitions) -> None:
@@ -149,7 +152,7 @@ def test_schedules_and_sensors_are_off_until_turned_on(definitions: dg.Definitio
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     for sensor in repository.sensor_defs:
         assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
-    assert {"refresh_archive", "refresh_tracts", "refresh_butler", "demo"} <= {
+    assert {"refresh_archive", "refresh_tracts", "refresh_butler", "export_photoz", "demo"} <= {
         job.name for job in repository.get_all_jobs()
     }
 

@@ -22,7 +22,7 @@ from photoz_assets.lake.tables import StoredTable, open_tables
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.orchestration.assets.support import caption, selections, show_figures
 from photoz_assets.orchestration.automation_policies import ASKED_WEEKLY, FOLLOW, FOLLOW_SETTLED_TRACTS
-from photoz_assets.orchestration.checks.galaxies import mixed_selections
+from photoz_assets.orchestration.checks.galaxies import mixed_tracts
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.lake_table import TableResult, lake_table
 from photoz_assets.orchestration.resources import ReleaseParam
@@ -102,7 +102,7 @@ def survey_diagnostics(
         zip(stored, snapshot(store, [store.table("matched_galaxies", tract) for tract in stored]), strict=True)
     )
     sources = {tract: read_provenance(path) for tract, path in held.items()}
-    if mixed := mixed_selections(selections(sources.values(), release)):
+    if mixed := mixed_tracts(selections(sources.values(), release), "selections"):
         raise dg.Failure(mixed, allow_retries=False)
     source = sources[stored[0]]
     measured = {tract: _measured(store, release, path, sources[tract]) for tract, path in held.items()}

@@ -24,7 +24,7 @@ def field_complete(needed: Sequence[int], selections: Mapping[int, str], *, allo
         problems.append("the field touches no tract of the survey")
     if missing and not (allow_missing and selections):
         problems.append(f"the lake lacks tract {listed(missing)}: materialize matched_galaxies for it")
-    if mixed := mixed_selections(selections):
+    if mixed := mixed_tracts(selections, "selections"):
         problems.append(mixed)
     return Verdict(
         check="field_complete",
@@ -36,10 +36,10 @@ def field_complete(needed: Sequence[int], selections: Mapping[int, str], *, allo
     )
 
 
-def mixed_selections(selections: Mapping[int, str]) -> str | None:
-    """Return which tracts are of which selection, in words, if there is more than one."""
-    found = {text: [tract for tract in selections if selections[tract] == text] for text in selections.values()}
+def mixed_tracts(kinds: Mapping[int, str], what: str) -> str | None:
+    """Return which tracts are of which kind, in words, if there is more than one; ``what`` names several kinds."""
+    found = {text: [tract for tract in kinds if kinds[tract] == text] for text in kinds.values()}
     if len(found) < 2:  # noqa: PLR2004 - a mixture takes two
         return None
     each = "; ".join(f"{text}: tract {listed(found[text])}" for text in sorted(found))
-    return f"the tracts are of {len(found)} selections, {each}. Refresh them with one"
+    return f"the tracts are of {len(found)} {what}, {each}. Refresh them with one"
