@@ -1,1 +1,1 @@
-"""Photo-z: training sets out of the galaxies of the lake, and the files in which others take them."""
+"""Photo-z: training sets out of the galaxies of the lake, the files in which others take them, and redshifts."""
