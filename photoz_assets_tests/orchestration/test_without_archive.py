@@ -59,7 +59,8 @@ def test_base_has_few_dependencies_and_none_that_only_the_archive_uses() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     extra = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["archive"]}
-    assert len(base) <= 16
+    # Sixteen for the pipeline, and for photo-z scikit-learn, which brings scipy, and h5py.
+    assert len(base) <= 18
     assert not base & extra
 
 
