@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.locks import locked
 from photoz_assets.lake.provenance import PROVENANCE_KEY, Provenance
 from photoz_assets.lake.staging import atomic_write
 from photoz_assets.lake.writing import TableRefusedError
@@ -94,6 +95,9 @@ def write_profile(
         if provenance.rights:
             rights = places.enter_context(atomic_write(lake, lake.export(profile.name, RIGHTS_FILE)))
             rights.write_text(f"{provenance.rights}\nCite: {provenance.citation}\n")
+        # Of two that export at once, the files of one come into their places after those of the other.
+        with locked(lake.publishing):
+            places.close()
     return WrittenProfile(
         folder=lake.export(profile.name, RIGHTS_FILE).parent,
         rows=sum(each.rows.num_rows for each in wanted.values()),
@@ -143,7 +147,7 @@ def judge(profile: Profile, wanted: Mapping[str, Export], read: Mapping[str, pa.
 
 
 def _judged(profile: Profile, file: str, wanted: Export, read: pa.Table) -> dict[str, Any]:
-    unclean = duckdb.from_arrow(read).aggregate(f"count(*) FILTER (WHERE ({profile.clean}) IS NOT TRUE)")
+    unclean = duckdb.connect().from_arrow(read).aggregate(f"count(*) FILTER (WHERE ({profile.clean}) IS NOT TRUE)")
     [(broken,)] = unclean.fetchall()
     lost = wanted.came - read.num_rows - sum(wanted.left_out.values())
     digest = rows_digest(read)

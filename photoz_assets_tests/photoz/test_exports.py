@@ -1,6 +1,7 @@
 """The exports: each in its reader's own words, the same bytes for the same rows, refused if anything is wrong."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,20 @@ def test_tables_io_reads_every_export_with_no_option_set(
         assert set(getattr(columns, "column_names", columns)) == set(expected[file])
         for name, values in expected[file].items():
             np.testing.assert_array_equal(np.asarray(columns[name]), np.asarray(values))
+
+
+def test_files_of_a_profile_are_of_one_sample_whoever_else_exports(tmp_path: Path, sample: pa.Table) -> None:
+    lake, profile = Lake(tmp_path), PROFILES["rail"]
+    samples = [sample, sample.slice(0, ROWS // 2)]
+
+    def export(rows: pa.Table) -> None:
+        write_profile(lake, profile, duckdb.connect().from_arrow(rows), PROVENANCE)
+
+    for _ in range(8):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(export, samples))
+        digests = set()
+        for file in profile.files:
+            with h5py.File(lake.export(profile.name, file)) as stored:
+                digests.add(stored.attrs["photoz_assets.sample"])
+        assert len(digests) == 1
