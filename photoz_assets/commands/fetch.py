@@ -56,7 +56,7 @@ def fetch(lake: Lake, release: Release, tracts: Iterable[int], log: Callable[[st
         for tract in tracts:
             try:
                 with as_dagster_failure():
-                    client = archive.client(run_id=run_id, log=log)
+                    client = archive.client(release, run_id=run_id, log=log)
                     table = fetch_tract(
                         client, lake, release, selection, tract, run_id=run_id, limits=archive.limits, log=log
                     )

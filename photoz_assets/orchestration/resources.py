@@ -21,6 +21,7 @@ from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
+from photoz_assets.tap.discovery import discover_tap, is_discovery
 from photoz_assets.tap.errors import Rejected
 from photoz_assets.tap.transport import origin_of
 
@@ -32,7 +33,9 @@ class ArchiveResource(LocationResource):
     """The archive that a run asks: the one at ``PHOTOZ_TAP_URL``, else the embedded one, started here."""
 
     url: str | None = Field(
-        default=None, description="TAP base URL; by default PHOTOZ_TAP_URL, else the embedded archive"
+        default=None,
+        description="TAP base URL, or that of a discovery document; by default PHOTOZ_TAP_URL, else the embedded "
+        "archive",
     )
     max_concurrent_queries: int = Field(
         default=4,
@@ -58,8 +61,8 @@ class ArchiveResource(LocationResource):
             max_rows=self.max_rows,
         )
 
-    def client(self, *, run_id: str, log: Callable[[str], None]) -> TapClient:
-        """Return the archive, asked in the name of a run.
+    def client(self, release: Release, *, run_id: str, log: Callable[[str], None]) -> TapClient:
+        """Return the archive of a release, asked in the name of a run.
 
         The token is for the origin of ``PHOTOZ_TAP_URL`` alone: whoever can launch a run can write its
         configuration, but must not send the token elsewhere.
@@ -69,10 +72,14 @@ class ArchiveResource(LocationResource):
         SettingError
             No archive is named, and the embedded one is not installed or its settings make no sense; or the run's
             configuration holds a token.
+        ArchiveError
+            The service had to be discovered, and could not be.
         """
         self.refuse_tokens()
         named = environment.tap_url()
         url = self.url or named
+        if url and is_discovery(url):
+            url = discover_tap(url, release.name, on_event=log)
         token = environment.tap_token() if url else None
         if url and token and not _is_of_origin(url, named):
             log(f"{url} is asked without the token, which is for the origin of PHOTOZ_TAP_URL alone")
@@ -87,7 +94,7 @@ class ArchiveResource(LocationResource):
 
     def ingest(self, lake: Lake, release: Release, *, run_id: str, log: Callable[[str], None]) -> TapIngest:
         """Return what fetches a lake's tables from the archive, in the name of a run; raises as ``client``."""
-        client = self.client(run_id=run_id, log=log)
+        client = self.client(release, run_id=run_id, log=log)
         return TapIngest(client=client, lake=lake, release=release, run_id=run_id, limits=self.limits, log=log)
 
     def _embedded_url(self) -> str:

@@ -93,8 +93,9 @@ def test_archive_that_cannot_read_its_schemas_says_so_in_one_line(tmp_path: Path
     program = """
 from photoz_assets.errors import PhotozError
 from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets.survey.releases.dp02 import RELEASE
 try:
-    ArchiveResource().client(run_id="a", log=print)
+    ArchiveResource().client(RELEASE, run_id="a", log=print)
 except PhotozError as error:
     print("SAID:", error)
 """

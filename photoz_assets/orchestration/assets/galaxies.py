@@ -44,7 +44,7 @@ def matched_galaxies(
     tract, run_id, log = int(context.partition_key), context.run.run_id, context.log.info
     # A selection that makes no sense fails before an archive is started or asked.
     wanted = selection.selection()
-    client = archive.client(run_id=run_id, log=log)
+    client = archive.client(release, run_id=run_id, log=log)
     table = fetch_tract(client, lake.open(), release, wanted, tract, run_id=run_id, limits=archive.limits, log=log)
     return TableResult(table, metadata=_numbers(table, release.skymap, tract))
 
