@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 
 from photoz_assets import environment
+from photoz_assets.lake.tract_list import with_kept_tracts
 from photoz_assets.orchestration.assets.archive import archive_tables, tap_columns, tap_tables
 from photoz_assets.orchestration.assets.butler import (
     butler_collections,
@@ -72,7 +73,7 @@ def build_definitions(
     Parameters
     ----------
     release
-        By default that of ``PHOTOZ_RELEASE``.
+        By default that of ``PHOTOZ_RELEASE``; with the tracts that its lake lists, if it has a list.
     resources
         Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
         ``lake``, ``io_manager``, ``sampling``, ``selection``. The usual IO manager keeps its tables in the lake
@@ -80,11 +81,11 @@ def build_definitions(
     executor
         How a run's steps are executed; a deployment that wants another names a module of its own.
     """
-    release = release or environment.release()
     given = dict(resources or {})
     lake = given.setdefault("lake", LakeResource())
     if not isinstance(lake, LakeResource):
         raise TypeError(f"the resource 'lake' must be a LakeResource, not {type(lake).__name__}")
+    release = with_kept_tracts(release or environment.release(), lake.of_location())
     usual = {
         "archive": ArchiveResource(),
         "butler": ButlerResource(),

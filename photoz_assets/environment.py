@@ -18,6 +18,7 @@ from photoz_assets.survey.releases import UnknownReleaseError, release_named
 from photoz_assets.survey.releases.release import Release
 
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
+_A_FOLDER: Final = "a folder on this machine, for example /data/photoz"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -59,11 +60,16 @@ def _variable(*names: str, sets: str, must_be: str, **rules: Any) -> Any:
     return Field(validation_alias=AliasChoices(*names), description=sets, title=must_be, **rules)
 
 
+def _default_lake(release: Release) -> Path:
+    # Tract numbers occur in several releases.
+    return checkout_root() / ("data" if release.bare_keys else f"data-{release.name}")
+
+
 def _folder(name: str, in_checkout: str, *, sets: str) -> Any:
     return _variable(
         name,
         sets=sets,
-        must_be="a folder on this machine, for example /data/photoz",
+        must_be=_A_FOLDER,
         default_factory=lambda: checkout_root() / in_checkout,
     )
 
@@ -81,7 +87,8 @@ class Settings(BaseSettings):
     )
     tap_url: str | None = _variable(
         "PHOTOZ_TAP_URL",
-        sets="TAP base URL; without one, the embedded archive is asked",
+        sets="TAP base URL, or `https://HOST/repertoire/discovery` to find it; without one, the embedded archive "
+        "is asked",
         must_be="an http or https URL, for example https://data.lsst.cloud/api/tap",
         default=None,
         pattern="^(?i:https?)://",
@@ -94,8 +101,11 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
     )
-    data_dir: Annotated[Path, BeforeValidator(_local_folder)] = _folder(
-        "PHOTOZ_DATA_DIR", "data", sets="the lake: tables and figures"
+    data_dir: Annotated[Path, BeforeValidator(_local_folder)] = _variable(
+        "PHOTOZ_DATA_DIR",
+        sets="the lake: tables and figures; of another release by default `data-RELEASE/`",
+        must_be=_A_FOLDER,
+        default_factory=lambda known: _default_lake(release_named(known["release"])),
     )
     archive_density: float = _variable(
         "PHOTOZ_ARCHIVE_DENSITY",
@@ -117,6 +127,14 @@ class Settings(BaseSettings):
     dagster_home: Annotated[Path, BeforeValidator(_database_folder)] = _folder(
         "DAGSTER_HOME", ".dagster", sets="Dagster's instance: runs, events, schedules"
     )
+
+    def data_dir_of(self, release: Release) -> Path:
+        """Return a release's lake, where several releases are at hand: for others than its own, one beside it."""
+        if release.name == self.release:
+            return self.data_dir
+        if "data_dir" in self.model_fields_set:
+            return self.data_dir.with_name(f"{self.data_dir.name}-{release.name}")
+        return _default_lake(release)
 
 
 def settings() -> Settings:

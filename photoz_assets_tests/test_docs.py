@@ -25,6 +25,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {
     "make demo": "test_demo",
     "make ui": "orchestration/test_page",
+    ".venv/bin/photoz ui": "orchestration/test_page: a page runs until it is ended",
     ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
     ".venv/bin/photoz-butler": "photoz_archive_tests/butler/test_command",
     ".venv/bin/pip install": "changes the environment",

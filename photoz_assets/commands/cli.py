@@ -17,6 +17,8 @@ from photoz_assets.errors import PhotozError
 
 if TYPE_CHECKING:
     from photoz_assets.environment import Settings
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.survey.releases.release import Release
 
 _warn: Final = partial(click.echo, err=True)
 
@@ -92,6 +94,16 @@ def _make_ready_for_runs(settings: "Settings") -> None:
         _make_writable(settings.archive_dir, "PHOTOZ_ARCHIVE_DIR")
 
 
+def _lake_and_release(settings: "Settings") -> tuple["Lake", "Release"]:
+    """Return the lake, and the release with the tracts that the lake lists."""
+    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
+    from photoz_assets.lake.tract_list import with_kept_tracts  # noqa: PLC0415 - as above
+    from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
+
+    lake = Lake(settings.data_dir)
+    return lake, with_kept_tracts(release_named(settings.release), lake)
+
+
 def _refuse_anothers(data_dir: Path) -> None:
     """See that runs can write wherever the lake's tables, figures and locks lie already.
 
@@ -148,15 +160,33 @@ def fetch(tracts: tuple[int, ...]) -> None:
     with _without_traceback():
         settings = _settings()
         from photoz_assets.commands.fetch import fetch as fetch_tracts  # noqa: PLC0415 - as above
-        from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
-        from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
 
         _make_ready_for_runs(settings)
-        problems = fetch_tracts(Lake(settings.data_dir), release_named(settings.release), tracts, click.echo)
+        problems = fetch_tracts(*_lake_and_release(settings), tracts, click.echo)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
         sys.exit(1)
+
+
+@main.command()
+@click.option("--update", is_flag=True, help="Ask the archive, and keep its list in the lake.")
+def tracts(*, update: bool) -> None:
+    """List the tracts of the release.
+
+    One number a line, as the location has them for partitions. The package knows the tracts that are published; of
+    a release without a published list, those of its fields, until the archive is asked. Start the location again
+    after that.
+    """
+    with _without_traceback():
+        settings = _settings()
+        lake, release = _lake_and_release(settings)
+        if update:
+            from photoz_assets.commands.tracts import update as update_tracts  # noqa: PLC0415 - as above
+
+            _make_ready_for_runs(settings)
+            release = update_tracts(lake, release, _warn)
+    click.echo("\n".join(map(str, release.tracts)))
 
 
 @main.command()
@@ -177,14 +207,12 @@ def status(*, as_json: bool, check: bool, verify: bool) -> None:
         from photoz_assets.commands.status import status as found_status  # noqa: PLC0415 - as above
         from photoz_assets.commands.status import text  # noqa: PLC0415 - as above
         from photoz_assets.definitions import build_definitions  # noqa: PLC0415 - as above
-        from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
         from photoz_assets.orchestration.resources import SelectionResource  # noqa: PLC0415 - as above
-        from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
 
-        release = release_named(settings.release)
+        lake, release = _lake_and_release(settings)
         with open_instance(_open_home(settings.dagster_home), _warn) as instance:
             found = found_status(
-                Lake(settings.data_dir),
+                lake,
                 instance,
                 build_definitions(release=release),
                 release=release,
@@ -265,22 +293,31 @@ def _sink(output: Path | None) -> Iterator[BinaryIO]:
     default=None,
     help="Dagster workspace to show; by default the checkout's.",
 )
+@click.option(
+    "--release",
+    "releases",
+    multiple=True,
+    help="Release to show, by its name; again for another beside it. By default that of PHOTOZ_RELEASE.",
+)
 @click.option("--until-parent-ends", is_flag=True, help="End with the process that started this one.")
-def ui(host: str, port: int, workspace: Path | None, *, until_parent_ends: bool) -> None:
+def ui(
+    host: str, port: int, workspace: Path | None, releases: tuple[str, ...], *, until_parent_ends: bool
+) -> None:
     """Start the Dagster UI and what it needs.
 
-    That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive. The page has no accounts: whoever
-    reaches its port may start runs, with your token. Pages of other origins are refused.
+    That is its daemon and, while PHOTOZ_TAP_URL is unset, the embedded archive. Each of several releases has a
+    code location and a lake of its own. The page has no accounts: whoever reaches its port may start runs, with
+    your token. Pages of other origins are refused.
     """
     try:
         with _without_traceback():
             settings = _settings()
             from photoz_assets.commands.ui import serve  # noqa: PLC0415 - as above
-            from photoz_assets.environment import checkout_root  # noqa: PLC0415 - as above
+            from photoz_assets.commands.workspace import workspace_of  # noqa: PLC0415 - as above
 
-            _open_home(settings.dagster_home)
+            home = _open_home(settings.dagster_home)
             _make_ready_for_runs(settings)
-            shown = (workspace or checkout_root() / "workspace.yaml").resolve()
+            shown = workspace.resolve() if workspace else workspace_of(releases, home)
             serve(
                 host=host,
                 port=port,

@@ -18,6 +18,7 @@ from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.environment import settings
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
+from photoz_assets.lake.tract_list import with_kept_tracts
 from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.assets.support import CONTACT_SHEET
 from photoz_assets.photoz.profiles import PROFILES
@@ -84,7 +85,7 @@ def run_demo(instance: dg.DagsterInstance, log: Log) -> list[str]:
     list[str]
         What did not hold, a line each: failed steps, failed checks, tables that nobody made since the demo began.
     """
-    lake, release = Lake(settings().data_dir), environment.release()
+    lake, release = _lake_and_release()
     definitions = build_definitions(release=release)
     listed = steps(release)
     problems: list[str] = []
@@ -176,11 +177,16 @@ def _runs(lake: Lake, release: Release, listed: Sequence[DemoStep]) -> dict[Path
     return runs
 
 
+def _lake_and_release() -> tuple[Lake, Release]:
+    lake = Lake(settings().data_dir)
+    return lake, with_kept_tracts(environment.release(), lake)
+
+
 def closing_table() -> str:
     """Return what the lake holds of the demo's assets, a line each, as text for the terminal."""
-    lake = Lake(settings().data_dir)
     lines = [("asset", "partition", "rows", "figures", "where")]
-    for row in table(lake, environment.release()):
+    lake, release = _lake_and_release()
+    for row in table(lake, release):
         rows = "" if row.rows is None else f"{row.rows:,}"
         lines.append((row.asset, row.partition or "", rows, str(row.figures or ""), _short(row.path)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

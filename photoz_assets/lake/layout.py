@@ -70,6 +70,11 @@ class Lake:
         return read_provenance(self.table(asset, tract))
 
     @property
+    def tract_list(self) -> Path:
+        """Where the archive's own list of tracts is kept."""
+        return self.root / "tracts.json"
+
+    @property
     def staging(self) -> Path:
         """Where tables are written before they are published."""
         return self.work / "staging"

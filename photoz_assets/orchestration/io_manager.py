@@ -44,6 +44,11 @@ class LakeResource(LocationResource):
         "a run that configures another is refused",
     )
 
+    def of_location(self) -> Lake:
+        """Return the lake of the definitions, before any run has configured it; raises as ``open``."""
+        named = self.data_dir
+        return Lake(_folder(named.get_value() if isinstance(named, dg.EnvVar) else named))
+
     def open(self) -> Lake:
         """Return the lake, resolved now.
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import pyarrow as pa
+
 from photoz_assets.survey.contracts.archive import TAP_COLUMNS, TAP_TABLES, skyinfo_spec
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
 from photoz_assets.survey.contracts.sky import coadd_patches_contract
@@ -18,6 +20,7 @@ from photoz_assets.survey.skymap import RingsSkyMap, SkyBox
 from photoz_assets.survey.table import Contract
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
+COADDED_TRACTS_SCHEMA: Final = pa.schema([("tract", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,11 @@ def skyinfo_count_query(release: Release) -> str:
 def coadd_patches_query(release: Release) -> str:
     """Build the query for the outer regions of the patches that coadds were made of."""
     return f"SELECT {_select_list(coadd_patches_contract(release))} FROM {release.coadd_patches}"
+
+
+def coadded_tracts_query(release: Release) -> str:
+    """Build the query for the tracts that coadds were made of, in the columns of ``COADDED_TRACTS_SCHEMA``."""
+    return f"SELECT DISTINCT lsst_tract AS tract FROM {release.coadd_patches}"
 
 
 def tap_tables_query() -> str:

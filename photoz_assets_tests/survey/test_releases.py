@@ -2,16 +2,19 @@
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from photoz_assets import environment
 from photoz_assets.commands.cli import main
+from photoz_assets.commands.workspace import workspace_of
 from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.environment import SettingError
 from photoz_assets.science.field import cut
@@ -125,3 +128,27 @@ def test_nothing_outside_the_survey_names_a_release_a_schema_or_a_column_of_the_
         if words.search(line)
     ]
     assert found == []
+
+
+def test_each_release_has_a_lake_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PHOTOZ_RELEASE", raising=False)
+    monkeypatch.delenv("PHOTOZ_DATA_DIR", raising=False)
+    root = environment.checkout_root()
+    assert environment.settings().data_dir_of(DP02) == environment.data_dir() == root / "data"
+    assert environment.settings().data_dir_of(MADE_UP) == root / "data-madeup"
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "lake"))
+    assert environment.settings().data_dir_of(DP02) == tmp_path / "lake"
+    assert environment.settings().data_dir_of(MADE_UP) == tmp_path / "lake-madeup"
+
+
+def test_workspace_of_releases_has_a_code_location_for_each(tmp_path: Path) -> None:
+    made = workspace_of([*release_names(), DP02.name], tmp_path)
+    entries = [entry["python_module"] for entry in yaml.safe_load(made.read_text())["load_from"]]
+    assert [entry["location_name"] for entry in entries] == list(release_names())
+    for entry in entries:
+        location = getattr(import_module(entry["module_name"]), entry["attribute"])
+        lake = location.resources["lake"].of_location()
+        assert lake.root == environment.settings().data_dir_of(release_named(entry["attribute"]))
+    with pytest.raises(UnknownReleaseError):
+        workspace_of(["dp99"], tmp_path)
+    assert workspace_of([], tmp_path) == environment.checkout_root() / "workspace.yaml"
