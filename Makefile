@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres wheel audit check bench fidelity venv pictures docs constraints clean
+.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity venv pictures docs constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -41,6 +41,13 @@ postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.post
 
 wheel: venv ## the wheel in environments of its own, without extras and with the embedded archive; some ten minutes
 	PHOTOZ_WHEEL=1 $(python) -m pytest -v photoz_assets_tests/test_wheel.py $(ARGS)
+
+dist: ## wheel and sdist below dist/, held against what a package index demands
+	@rm -rf dist
+	@$(or $(PYTHON),python3) -m venv build/dist
+	@build/dist/bin/pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
+	@build/dist/bin/python -m build --outdir dist . >build/dist.log || { cat build/dist.log >&2; exit 1; }
+	@build/dist/bin/twine check --strict dist/*
 
 audit: ## hold the pinned dependencies against the known holes; fails too where the list of them cannot be had
 	@$(or $(PYTHON),python3) -m venv build/audit
