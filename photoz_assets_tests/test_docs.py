@@ -18,12 +18,13 @@ from tools.assets_page import without_new_version
 from tools.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # What a reader runs once and this test does not, by its beginning, and where it is run or why it is not.
 ELSEWHERE = {
     "make demo": "test_demo",
+    ".venv/bin/python -m pytest": "the tests are what runs",
     "make ui": "orchestration/test_page",
     ".venv/bin/photoz ui": "orchestration/test_page: a page runs until it is ended",
     ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
@@ -147,11 +148,12 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_module_has_its_place_in_how_it_works() -> None:
+def test_every_module_has_its_place_in_the_architecture() -> None:
     package = ROOT / "photoz_assets"
     found = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     found |= {path.name for path in package.glob("*.py")} - {"__init__.py"}
-    listed = set(re.findall(r"`([a-z_]+(?:/|\.py))`", (ROOT / "docs" / "how-it-works.md").read_text()))
+    rooms = re.findall(r"^\| (`.+?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    listed = set(re.findall(r"`([a-z_]+(?:/|\.py))`", " ".join(rooms)))
     assert found == listed
 
 
