@@ -11,12 +11,14 @@ import atexit
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +39,8 @@ def snapshot(lake: Lake, files: Iterable[Path]) -> list[Path]:
     What is no regular file keeps its own name, and so do all files where this account may not write into the lake
     or the disk has no hard links.
     """
-    links = _process_links(lake.readers, os.getpid())
-    return [path if links is None else links.link(path, path.relative_to(lake.root)) for path in files]
+    links, root = _process_links(lake.readers, os.getpid()), f"{lake.root}/"
+    return [path if links is None else links.link(path, str(path).removeprefix(root)) for path in files]
 
 
 def in_place(text: str) -> str:
@@ -48,35 +50,38 @@ def in_place(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Links:
-    """The links of one process, in a folder that lives as long as it holds the lock."""
+    """The links of one process, in a folder that lives as long as it holds the lock.
+
+    ``made`` has them by the file's name and then by the version's inode, which no other file takes meanwhile.
+    """
 
     folder: Path
     lock: FileLock
     owner: int
+    made: dict[str, dict[int, Path]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
-    def link(self, path: Path, name: Path) -> Path:
+    def link(self, path: Path, name: str) -> Path:
         """Return the link of a file's present version, made if it is missing; the file where it cannot be."""
         with suppress(OSError):
-            if path.is_file():
-                link = self._named(name, path.stat().st_ino)
-                return link if link.exists() else self._made(path, name)
+            facts = path.stat()
+            if stat.S_ISREG(facts.st_mode):
+                link = self.made.get(name, {}).get(facts.st_ino)
+                return link if link is not None and link.exists() else self._made(path, name)
         return path
 
-    def _named(self, name: Path, inode: int) -> Path:
-        return self.folder / name.with_name(f"{name.stem}-{inode}{name.suffix}{_SUFFIX}")
-
-    def _made(self, path: Path, name: Path) -> Path:
-        aside = self._named(name, 0).with_name(uuid.uuid4().hex)
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        for former in aside.parent.iterdir():
-            _remove_replaced(former)
-        aside.hardlink_to(path)
-        # Named by the version that was linked: the file may have been replaced since we looked.
-        link = self._named(name, aside.stat().st_ino)
-        aside.replace(link)
-        # Of two names of one file, a rename leaves both.
-        aside.unlink(missing_ok=True)
-        return link
+    def _made(self, path: Path, name: str) -> Path:
+        stem, _, suffix = name.rpartition(".")
+        link = Path(f"{self.folder}/{stem}-{next(self.numbers)}.{suffix}{_SUFFIX}")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        links = self.made.setdefault(name, {})
+        for inode, former in list(links.items()):
+            if _is_done_with(former):
+                links.pop(inode, None)
+                former.unlink(missing_ok=True)
+        link.hardlink_to(path)
+        # By the version that was linked: the file may have been replaced since we looked.
+        return links.setdefault(link.stat().st_ino, link)
 
     def remove(self) -> None:
         """Remove the folder, unless in a process that was forked from the one that made it."""
@@ -110,8 +115,10 @@ def _sweep(readers: Path) -> None:
             lock.release(remove=True)
 
 
-def _remove_replaced(link: Path) -> None:
-    """Remove a link whose file is no more in the lake, if that has been so for a day."""
-    facts = link.stat()
-    if facts.st_nlink == 1 and time.time() - facts.st_ctime > KEPT_SECONDS:
-        link.unlink(missing_ok=True)
+def _is_done_with(link: Path) -> bool:
+    """Return whether a link's file has not been in the lake for a day, or the link itself is gone."""
+    try:
+        facts = link.stat()
+    except FileNotFoundError:
+        return True
+    return facts.st_nlink == 1 and time.time() - facts.st_ctime > KEPT_SECONDS
