@@ -7,21 +7,18 @@ archive lists. What came of the runs that tried is in Dagster's instance: see ``
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar, Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from photoz_assets.lake.footers import Found, StoredFooter, columns_schema, read_footers
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import (
-    ArchiveIdentity,
-    Footer,
-    InvalidTableFileError,
-    Provenance,
-    read_footer,
-    read_rows,
-)
+from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_rows
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import TableSpec
 
@@ -121,28 +118,34 @@ class _StoredListing:
     """The listing of the sky that the lake holds."""
 
     archive: str
-    counts: Mapping[int, Mapping[int, int]]
+    counts: Mapping[int, list[tuple[int, int]]]
     changes_seen: Mapping[str, str]
 
     @classmethod
-    def read(cls, lake: Lake) -> Self | None:
-        """Read it; None if there is none, or none that can be read."""
-        counts: dict[int, dict[int, int]] = {}
+    def read(cls, lake: Lake, tract: int | None = None) -> Self | None:
+        """Read it, or what it says of one tract; None if there is none, or none that can be read."""
         path = lake.table("skyinfo")
         # One bad file must not keep the tracts from being refreshed: the next listing fails by it, and names it.
         with suppress(InvalidTableFileError, FileNotFoundError, NotADirectoryError):
             provenance = lake.provenance("skyinfo")
-            listed = _counts(read_rows(path, _COUNTED))
-            for (tract, patch), number in listed.items():
-                counts.setdefault(tract, {})[patch] = number
-            archive = provenance.archive.fingerprint if provenance.archive else ""
-            return cls(archive=archive, counts=counts, changes_seen=provenance.changes_seen)
+            rows = read_rows(path, _COUNTED)
+            if tract is not None:
+                rows = rows.filter(pc.field("tract") == tract)
+            rows = rows.sort_by([("tract", "ascending"), ("patch", "ascending")])
+            listed = zip(*(rows.column(name).to_numpy().tolist() for name in _COUNTED), strict=True)
+            return cls(
+                archive=provenance.archive.fingerprint if provenance.archive else "",
+                counts={
+                    key: [(patch, number) for _, patch, number in patches]
+                    for key, patches in groupby(listed, itemgetter(0))
+                },
+                changes_seen=provenance.changes_seen,
+            )
         return None
 
     def digest(self, tract: int) -> str:
         """Return a digest of the archive's declaration and of the numbers of objects in a tract's patches."""
-        numbers = sorted(self.counts.get(tract, {}).items())
-        return hashlib.sha256(f"{self.archive} {numbers}".encode()).hexdigest()[:12]
+        return hashlib.sha256(f"{self.archive} {self.counts.get(tract, [])}".encode()).hexdigest()[:12]
 
 
 def listed_as(lake: Lake, tract: int) -> str:
@@ -150,7 +153,7 @@ def listed_as(lake: Lake, tract: int) -> str:
 
     A tract is stale when the listing says something else than it did then. So no clock decides what has changed.
     """
-    listing = _StoredListing.read(lake)
+    listing = _StoredListing.read(lake, tract)
     return NO_LISTING if listing is None else listing.digest(tract)
 
 
@@ -172,9 +175,11 @@ def stale_reasons(
     selection, spec
         What a current tract is of.
     """
-    stored = set(lake.tracts(spec.table))
+    stored = lake.tracts(spec.table)
+    files = [lake.table(spec.table, tract) for tract in stored]
+    footers = dict(zip(stored, read_footers(lake, spec.table, files), strict=True))
     current = _Current(selection=selection, spec=spec, listing=_StoredListing.read(lake))
-    return {tract: current.judge(lake, tract) if tract in stored else StaleReason.MISSING for tract in tracts}
+    return {tract: current.judge(footers.get(tract)) for tract in tracts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,29 +189,34 @@ class _Current:
     selection: Selection
     spec: TableSpec
     listing: _StoredListing | None
+    _compared_columns: dict[bytes, str] = field(default_factory=dict)
 
-    def judge(self, lake: Lake, tract: int) -> StaleReason:
-        """Return how one stored tract stands."""
-        try:
-            footer = read_footer(lake.table(self.spec.table, tract))
-        except (FileNotFoundError, NotADirectoryError):
+    def judge(self, footer: Found) -> StaleReason:
+        """Return how a tract stands of which this was found."""
+        if footer is None:
             return StaleReason.MISSING
-        except InvalidTableFileError:
-            # One bad file must not keep the other tracts from being refreshed.
-            return StaleReason.UNREADABLE
-        return self._compared(footer)
+        # One bad file must not keep the other tracts from being refreshed.
+        with suppress(InvalidTableFileError):
+            if isinstance(footer, StoredFooter):
+                return self._compared(footer.provenance, footer.columns)
+        return StaleReason.UNREADABLE
 
-    def _compared(self, footer: Footer) -> StaleReason:
-        stored = footer.provenance
+    def _compared(self, stored: Provenance, columns: bytes) -> StaleReason:
         if stored.selection != self.selection:
             return StaleReason.OTHER_SELECTION
         if stored.code_version != self.spec.code_version:
             return StaleReason.OTHER_CODE
-        if differences := self.spec.differences(footer.schema):
+        if differences := self._differences(columns):
             return replace(StaleReason.OTHER_COLUMNS, detail=differences)
         if self.listing is not None and _has_changed(stored, self.listing):
             return StaleReason.CHANGED
         return StaleReason.CURRENT
+
+    def _differences(self, columns: bytes) -> str:
+        """Return in words how the columns of a file differ from the spec's; of most tracts they are alike."""
+        if columns not in self._compared_columns:
+            self._compared_columns[columns] = self.spec.differences(columns_schema(columns))
+        return self._compared_columns[columns]
 
 
 def _has_changed(stored: Provenance, listing: _StoredListing) -> bool:

@@ -31,8 +31,8 @@ class Lake:
 
     def table(self, asset: str, tract: int | None = None) -> Path:
         """Return the place of an asset's table: of one tract, or of an asset without tracts."""
-        folder = self.root / asset
-        return (folder if tract is None else folder / f"{TRACT_KEY}={tract:d}") / f"{asset}.parquet"
+        folders = (asset,) if tract is None else (asset, f"{TRACT_KEY}={tract:d}")
+        return Path(self.root, *folders, f"{asset}.parquet")
 
     def figure(self, asset: str, name: str, tract: int | None = None) -> Path:
         """Return the place of a figure."""
@@ -48,9 +48,8 @@ class Lake:
         folder = self.root / asset
         # One folder that cannot be listed must not hide the others: ``files`` names it.
         with suppress(OSError):
-            keys = (
-                path.name.partition("=")[2] for path in folder.iterdir() if path.name.startswith(f"{TRACT_KEY}=")
-            )
+            names = (path.name for path in folder.iterdir())
+            keys = (name.partition("=")[2] for name in names if name.startswith(f"{TRACT_KEY}="))
             # Folders that others made, a copy say, are no tracts.
             tracts = sorted({int(key) for key in keys if key.isdecimal()})
             return tuple(tract for tract in tracts if _is_taken(self.table(asset, tract)))
@@ -88,6 +87,11 @@ class Lake:
     def readers(self) -> Path:
         """Where the links lie by which tables are read."""
         return self.work / "readers"
+
+    @property
+    def footers(self) -> Path:
+        """Where the indexes of footers lie."""
+        return self.work / "footers"
 
     @property
     def jobs(self) -> Path:
@@ -131,8 +135,12 @@ class Lake:
         UnreadableLakeError
             There is something in its place that cannot be listed.
         """
-        names = (folder.name for folder in self._folders())
-        return [name for name in names if self.files(name)]
+        return list(self.tables())
+
+    def tables(self) -> dict[str, list[Path]]:
+        """List the files of each asset of which the lake holds a table, by its name; raises as ``assets``."""
+        listed = {folder.name: self.files(folder.name) for folder in self._folders()}
+        return {asset: files for asset, files in listed.items() if files}
 
     def _folders(self) -> list[Path]:
         try:

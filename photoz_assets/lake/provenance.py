@@ -314,10 +314,23 @@ def read_footer(path: Path) -> Footer:
     InvalidTableFileError
         The file is damaged, cannot be read, is no regular file, or was not written by this project.
     """
+    metadata, schema = read_metadata(path)
+    return Footer(provenance=_provenance(path, metadata), schema=schema)
+
+
+def read_metadata(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
+    """Read a stored file's footer as Parquet has it, and the file's columns.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    InvalidTableFileError
+        The file is damaged, cannot be read or is no regular file.
+    """
     metadata = _metadata(path)
     with damage_errors(path):
-        schema = metadata.schema.to_arrow_schema()
-    return Footer(provenance=_provenance(path, metadata), schema=schema)
+        return metadata, metadata.schema.to_arrow_schema()
 
 
 def read_provenance(path: Path) -> Provenance:
@@ -333,7 +346,7 @@ def carried_provenance(table: pa.Table) -> Provenance:
     InvalidTableFileError
         The table carries no provenance that makes sense.
     """
-    return _read_provenance("the table", table.schema.metadata or {})
+    return parse_provenance("the table", (table.schema.metadata or {}).get(PROVENANCE_KEY))
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -389,17 +402,23 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
 
 def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
-    return _read_provenance(str(path), metadata.metadata or {})
+    return parse_provenance(str(path), (metadata.metadata or {}).get(PROVENANCE_KEY))
 
 
-def _read_provenance(name: str, facts: Mapping[bytes, bytes]) -> Provenance:
-    """Read what stands in the metadata of what is called by a name."""
-    if PROVENANCE_KEY not in facts:
+def parse_provenance(name: str, written: bytes | None) -> Provenance:
+    """Return the provenance that is written in the metadata of what is called by a name.
+
+    Raises
+    ------
+    InvalidTableFileError
+        There is none, or none that makes sense.
+    """
+    if written is None:
         raise InvalidTableFileError(
             f"{name} carries no provenance, so that it was not written by photoz_assets: {_ADVICE}"
         )
     try:
-        return Provenance.from_json(facts[PROVENANCE_KEY].decode())
+        return Provenance.from_json(written.decode())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, PhotozError) as error:
         raise InvalidTableFileError(f"{name} carries a provenance that makes no sense: {_ADVICE}") from error
 

@@ -121,8 +121,17 @@ def _provenance(path: Path, footer: Footer, contract: Contract) -> Provenance:
     return footer.provenance
 
 
-def tables_sql(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], *, tract_column: bool = False) -> str:
+def tables_sql(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    *,
+    tract_column: bool = False,
+    samples: Sequence[Path] | None = None,
+) -> str:
     """Return the query that ``open_tables`` asks, for a view say.
+
+    ``samples`` are those of the files of which the columns are learnt, where it is known that they have all that
+    there are: one of each kind. By default each file is looked at.
 
     Raises
     ------
@@ -131,13 +140,14 @@ def tables_sql(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], *, 
     InvalidTableFileError
         A file is damaged, or is no regular file.
     """
-    for path in files:
+    samples = files if samples is None else samples
+    for path in samples:
         require_regular(path)
-    names = ", ".join(quoted(path_pattern(path)) for path in files)
+    names, described = _names(files), _names(samples)
     try:
         # By the footers alone: no data is read here, where files are united by name.
         columns = connection.execute(
-            f"DESCRIBE SELECT * FROM read_parquet([{names}], hive_partitioning=false, union_by_name=true)"
+            f"DESCRIBE SELECT * FROM read_parquet([{described}], hive_partitioning=false, union_by_name=true)"
         ).fetchall()
     except duckdb.Error as error:
         raise InvalidTableFileError(f"{in_place(_first_line(error))}: move it elsewhere") from error
@@ -150,6 +160,10 @@ def tables_sql(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], *, 
         f"SELECT {selected} FROM read_parquet([{names}], hive_partitioning=false, "
         f"filename={str(tract_column).lower()}, schema=MAP {{{schema}}})"
     )
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(quoted(path_pattern(path)) for path in files)
 
 
 def quoted(text: str) -> str:

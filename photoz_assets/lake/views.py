@@ -8,8 +8,10 @@ import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.footers import StoredFooter, read_footers
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.snapshot import snapshot
+from photoz_assets.lake.provenance import InvalidTableFileError
+from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.lake.tables import tables_sql
 
 
@@ -42,15 +44,25 @@ def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBP
         For each asset that has no view, since one of its files cannot be read.
     """
     lake = Lake(Path(data_dir) if data_dir is not None else default_data_dir())
-    tables = {asset: lake.files(asset) for asset in lake.assets()}
+    tables = lake.tables()
     connection = duckdb.connect()
     for asset, files in tables.items():
         try:
-            sql = tables_sql(connection, snapshot(lake, files), tract_column=files != [lake.table(asset)])
-            connection.execute(f"CREATE VIEW {_identifier(asset)} AS {sql}")
+            connection.execute(f"CREATE VIEW {_identifier(asset)} AS {_sql(connection, lake, asset, files)}")
         except (PhotozError, duckdb.Error) as error:
             warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=3)
     return connection
+
+
+def _sql(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path]) -> str:
+    """Return the query of an asset's view; of ten thousand files with the same columns one is looked into."""
+    held = snapshot(lake, files)
+    kinds: dict[bytes, Path] = {}
+    for path, footer in zip(held, read_footers(lake, asset, files, held), strict=True):
+        if not isinstance(footer, StoredFooter):
+            raise footer or InvalidTableFileError(f"{in_place(str(path))} was removed: open another connection")
+        kinds.setdefault(footer.columns, path)
+    return tables_sql(connection, held, tract_column=files != [lake.table(asset)], samples=list(kinds.values()))
 
 
 def _identifier(name: str) -> str:
