@@ -124,6 +124,13 @@ class Settings(BaseSettings):
         must_be="a folder or a URL, for example https://data.lsst.cloud/api/butler/repo/dp02/butler.yaml",
         default=None,
     )
+    refresh_tracts: int = _variable(
+        "PHOTOZ_REFRESH_TRACTS",
+        sets="the most tracts that one tick of the daily refresh asks for",
+        must_be="a number of tracts, at least 1",
+        default=300,
+        ge=1,
+    )
     dagster_home: Annotated[Path, BeforeValidator(_database_folder)] = _folder(
         "DAGSTER_HOME", ".dagster", sets="Dagster's instance: runs, events, schedules"
     )

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from photoz_assets.environment import settings
 from photoz_assets.lake.freshness import StaleReason
 from photoz_assets.orchestration.asset_keys import asset_key
-from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ReleaseParam, SelectionResource
-from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, tract_states
+from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, neediest, tract_states
 from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.text import listed
@@ -43,9 +43,9 @@ def automation(release: Release) -> Automation:
     )
     refresh_tracts = dg.define_asset_job(
         "refresh_tracts",
-        selection=assets("matched_galaxies", "diagnostics") | dg.AssetSelection.checks(survey_state(release)),
-        description="Ask for the galaxies of one tract, audit and publish them, draw the tract's diagnostics, and "
-        "say how far the survey is.",
+        # The survey's own check is not among them: judged in each of its runs, a survey costs its square.
+        selection=assets("matched_galaxies", "diagnostics"),
+        description="Ask for the galaxies of one tract, audit and publish them, and draw the tract's diagnostics.",
     )
     refresh_butler = dg.define_asset_job(
         "refresh_butler",
@@ -78,8 +78,8 @@ def automation(release: Release) -> Automation:
         cron_schedule="0 7 * * *",
         execution_timezone="UTC",
         description="Each morning, ask for tracts that are missing, damaged, failed, changed at the archive "
-        "since, or of another selection or code version: all of them once a release (a new release has a lake of "
-        "its own), none when nothing has changed.",
+        "since, or of another selection or code version: none when nothing has changed, and at most "
+        "PHOTOZ_REFRESH_TRACTS, the neediest first.",
     )
     return Automation(
         jobs=(refresh_archive, refresh_tracts, refresh_butler, export_photoz, demo),
@@ -103,23 +103,30 @@ def refresh_archive_weekly() -> dg.RunRequest:
 def refresh_tracts_daily(
     context: dg.ScheduleEvaluationContext, release: ReleaseParam, lake: LakeResource, selection: SelectionResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Request a run for each tract that is wanted; say of the others why they are passed over."""
-    wanted = selection.selection()
-    states = tract_states(lake.open(), context.instance, release, wanted)
+    """Request a run for the tracts that are wanted most; say of the others why they are passed over."""
+    selected = selection.selection()
+    states = tract_states(lake.open(), context.instance, release, selected)
     day = context.scheduled_execution_time.date().isoformat()
-    for state in states:
-        if state.wanted:
-            yield dg.RunRequest(
-                run_key=f"{day}-{state.tract}",
-                partition_key=str(state.tract),
-                # Retries of a run that crashed; a step that failed was tried again where that helps.
-                tags={REASON_TAG: state.reason, REFRESH_TAG: day, "dagster/max_retries": "2"},
-            )
+    requested = neediest(states, settings().refresh_tracts)
+    for state in requested:
+        yield dg.RunRequest(
+            run_key=f"{day}-{state.tract}",
+            partition_key=str(state.tract),
+            # Retries of a run that crashed; a step that failed was tried again where that helps.
+            tags={REASON_TAG: state.reason, REFRESH_TAG: day, "dagster/max_retries": "2"},
+        )
     passed_over = [state for state in states if not state.wanted]
+    waiting = len(states) - len(passed_over) - len(requested)
     why = "; ".join(f"{len(tracts)} {_named(reason, tracts)}" for reason, tracts in by_reason(passed_over).items())
-    context.log.info("%d tracts requested; passed over: %s", len(states) - len(passed_over), why or "none")
+    context.log.info(
+        "%d tracts requested, the neediest first; %d more wait for the next tick, which PHOTOZ_REFRESH_TRACTS "
+        "bounds too; passed over: %s",
+        len(requested),
+        waiting,
+        why or "none",
+    )
     if len(passed_over) == len(states):
-        yield dg.SkipReason(f"{why} ({release.text_of(wanted)})")
+        yield dg.SkipReason(f"{why} ({release.text_of(selected)})")
 
 
 def _named(reason: str, tracts: list[int]) -> str:

@@ -34,6 +34,21 @@ _ATTEMPTED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
 _LOOKED_AT: Final = 50
 
 
+# By kind, the most needed first: what readers stumble over, what is not there, what is no longer true, the rest.
+_NEEDS: Final = tuple(
+    reason.kind
+    for reason in (
+        StaleReason.UNREADABLE,
+        StaleReason.MISSING,
+        StaleReason.CHANGED,
+        StaleReason.OTHER_SELECTION,
+        StaleReason.OTHER_COLUMNS,
+        StaleReason.OTHER_CODE,
+        StaleReason.CURRENT,
+    )
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TractState:
     """How one tract stands, in the lake and in the runs.
@@ -128,6 +143,18 @@ def _failed_attempts(instance: dg.DagsterInstance, key: dg.AssetKey, tract: int)
             break
         failed.append(record)
     return failed
+
+
+def neediest(states: Iterable[TractState], most: int) -> list[TractState]:
+    """Return the tracts that a refresh asks for now, at most so many.
+
+    Those that need it most come first; of these, those that have failed least often, so that tracts that fail keep
+    none waiting that may not.
+    """
+    wanted = [state for state in states if state.wanted]
+    return sorted(wanted, key=lambda state: (_NEEDS.index(state.standing.kind), state.failures, state.tract))[
+        :most
+    ]
 
 
 def counted(states: Iterable[TractState]) -> Mapping[str, int]:

@@ -23,14 +23,14 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.automation import automation
-from photoz_assets.orchestration.checks.survey import judged
+from photoz_assets.orchestration.checks.survey import judged, survey_state
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import SelectionResource
-from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState
+from photoz_assets.orchestration.tract_status import MAX_FAILURES, REFRESH_TAG, TractState, neediest
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES, SKYINFO
-from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.runs import Run, Runs
 from photoz_assets_tests.samples import galaxies, store
 
 WEEKLY, DAILY = automation(DP02).schedules
@@ -95,6 +95,30 @@ def test_first_tick_asks_for_every_tract_once(runs: Runs) -> None:
     tick = _tick(runs, release=DP02)
     assert _requested_tracts(tick) == dict.fromkeys(DP02.tracts, "missing")
     assert len({request.run_key for request in tick.run_requests}) == len(DP02.tracts)
+
+
+def test_tick_asks_for_the_neediest_and_the_next_for_the_rest(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOZ_REFRESH_TRACTS", "2")
+    _store(runs.lake, (3636,), Selection(faint_limit_mag=25))
+    _store(runs.lake, (3638, 4430))
+    damaged = runs.lake.table("matched_galaxies", 4430)
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    assert _requested_tracts(_tick(runs)) == {4430: "damaged, or not ours", 3637: "missing"}
+    _store(runs.lake, (3637, 4430))
+    assert _requested_tracts(_tick(runs)) == {3636: "of another selection"}
+
+
+def test_tract_that_failed_waits_for_those_that_did_not() -> None:
+    states = [
+        TractState(tract=1, standing=StaleReason.MISSING, failed=True, failures=1),
+        TractState(tract=2, standing=StaleReason.OTHER_CODE),
+        TractState(tract=3, standing=StaleReason.MISSING),
+        TractState(tract=4, standing=StaleReason.MISSING, under_way=True),
+        TractState(tract=5, standing=replace(StaleReason.OTHER_COLUMNS, detail="+ obj_ebv")),
+        TractState(tract=6, standing=StaleReason.CURRENT),
+        TractState(tract=7, standing=StaleReason.CHANGED),
+    ]
+    assert [state.tract for state in neediest(states, 4)] == [3, 1, 7, 5]
 
 
 def test_damaged_tract_is_asked_for_again_and_keeps_no_other_from_it(runs: Runs) -> None:
@@ -182,11 +206,24 @@ def test_cancelled_run_is_no_failure(runs: Runs) -> None:
     assert _tick(runs).skip_message.startswith(f"{len(FEW.tracts)} current")
 
 
-def test_each_run_of_a_refresh_says_how_the_survey_stands(runs: Runs) -> None:
+def _judge_survey(runs: Runs) -> Run:
+    """Evaluate the survey's check by itself, as its page does."""
+    job = dg.define_asset_job("judge_survey", selection=dg.AssetSelection.all_asset_checks())
+    lake = LakeResource(data_dir=str(runs.lake.root))
+    definitions = dg.Definitions(
+        asset_checks=[survey_state(DP02)],
+        jobs=[job],
+        resources={"release": DP02, "lake": lake, "selection": SelectionResource()},
+    )
+    return Run(definitions.resolve_job_def("judge_survey").execute_in_process(instance=runs.instance))
+
+
+def test_survey_is_judged_once_and_not_in_each_run_of_a_refresh(runs: Runs) -> None:
     _store(runs.lake, (3637,), Selection(faint_limit_mag=25))
     refreshed = runs(job="refresh_tracts", tract=3638, tags={REFRESH_TAG: "2026-11-24"})
     assert refreshed.success
-    check = refreshed.checks["survey_state"]
+    assert "survey_state" not in refreshed.checks
+    check = _judge_survey(runs).checks["survey_state"]
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.WARN
     assert check.description == f"1 fresh, 1 stale, {len(DP02.tracts) - 2} missing"

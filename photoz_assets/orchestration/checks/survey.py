@@ -37,7 +37,7 @@ def survey_state(release: Release) -> dg.AssetChecksDefinition:
 def _survey_state(
     context: dg.AssetCheckExecutionContext, release: ReleaseParam, lake: LakeResource, selection: SelectionResource
 ) -> dg.AssetCheckResult:
-    """Hold every stored tract against what is wanted now; each run of a refresh does."""
+    """Hold every stored tract against what is wanted now; each run that makes ``survey_diagnostics`` does."""
     with as_dagster_failure():
         states = tract_states(lake.open(), context.instance, release, selection.selection())
     return check_result(SURVEY_STATE, judged(states))
