@@ -131,6 +131,13 @@ class Settings(BaseSettings):
         default=300,
         ge=1,
     )
+    keep_runs_days: int = _variable(
+        "PHOTOZ_KEEP_RUNS_DAYS",
+        sets="for how long `forget_runs` keeps runs that others have superseded",
+        must_be="a number of days, at least 7: failures of a week count",
+        default=90,
+        ge=7,
+    )
     dagster_home: Annotated[Path, BeforeValidator(_database_folder)] = _folder(
         "DAGSTER_HOME", ".dagster", sets="Dagster's instance: runs, events, schedules"
     )

@@ -15,6 +15,7 @@ from photoz_assets.lake.freshness import StaleReason
 from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ReleaseParam, SelectionResource
+from photoz_assets.orchestration.retention import forget_runs, forget_runs_weekly
 from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, neediest, tract_states
 from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
 from photoz_assets.survey.releases.release import Release
@@ -25,7 +26,7 @@ from photoz_assets.text import listed
 class Automation:
     """What runs by itself or by name, of one release."""
 
-    jobs: tuple[UnresolvedAssetJobDefinition, ...]
+    jobs: tuple[UnresolvedAssetJobDefinition | dg.JobDefinition, ...]
     schedules: tuple[dg.ScheduleDefinition, ...]
     sensors: tuple[dg.AutomationConditionSensorDefinition, ...]
 
@@ -82,8 +83,8 @@ def automation(release: Release) -> Automation:
         "PHOTOZ_REFRESH_TRACTS, the neediest first.",
     )
     return Automation(
-        jobs=(refresh_archive, refresh_tracts, refresh_butler, export_photoz, demo),
-        schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily)),
+        jobs=(refresh_archive, refresh_tracts, refresh_butler, export_photoz, demo, forget_runs),
+        schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily), forget_runs_weekly),
         sensors=(
             dg.AutomationConditionSensorDefinition(
                 "follow_upstream",

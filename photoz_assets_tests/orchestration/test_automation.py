@@ -33,7 +33,7 @@ from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES, SKYINFO
 from photoz_assets_tests.runs import Run, Runs
 from photoz_assets_tests.samples import galaxies, store
 
-WEEKLY, DAILY = automation(DP02).schedules
+WEEKLY, DAILY, _ = automation(DP02).schedules
 # A survey of a few tracts: what is said of them does not depend on their number.
 FEW = replace(DP02, tracts=(3636, 3637, 3638, 4430))
 

@@ -147,12 +147,13 @@ def test_schedules_and_sensors_are_off_until_turned_on(definitions: dg.Definitio
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "refresh_archive_weekly",
         "refresh_tracts_daily",
+        "forget_runs_weekly",
     }
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     for sensor in repository.sensor_defs:
         assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
-    assert {"refresh_archive", "refresh_tracts", "refresh_butler", "export_photoz", "demo"} <= {
+    assert {"refresh_archive", "refresh_tracts", "refresh_butler", "export_photoz", "demo", "forget_runs"} <= {
         job.name for job in repository.get_all_jobs()
     }
 
