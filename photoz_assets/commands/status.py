@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
-import pyarrow.parquet as pq
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from photoz_assets.definitions import tables_of
+from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError, read_provenance, verify_rows
+from photoz_assets.lake.provenance import InvalidTableFileError, verify_rows
 from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.tract_status import SHOWN_TRACTS, by_reason, counted, tract_states
 from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
@@ -124,16 +124,17 @@ def _assets(
             continue
         created: list[str] = []
         rows = 0
-        for path in stored:
+        for path, footer in zip(stored, read_footers(lake, asset, stored), strict=True):
             try:
-                provenance = read_provenance(path)
+                found = require_footer(footer, path)
+                provenance = found.provenance
                 if verify:
                     verify_rows(path)
             except InvalidTableFileError as error:
                 damaged.append(str(error))
             else:
                 created.append(str(provenance.created))
-                rows += pq.read_metadata(path).num_rows
+                rows += found.rows
         made = max(created, default=None)
         freshness = _freshness(node.freshness_policy_or_from_metadata, made)
         assets.append(AssetStatus(asset=asset, files=len(created), rows=rows, made=made, freshness=freshness))

@@ -78,6 +78,19 @@ class StoredFooter:
         return parse_provenance(self.place, self.written)
 
 
+def require_footer(footer: "Found", place: Path) -> StoredFooter:
+    """Return a footer that was found.
+
+    Raises
+    ------
+    InvalidTableFileError
+        The file is damaged or no file at all, or it has been removed.
+    """
+    if isinstance(footer, StoredFooter):
+        return footer
+    raise footer or InvalidTableFileError(f"{in_place(str(place))} was removed meanwhile: try again")
+
+
 Found = StoredFooter | InvalidTableFileError | None
 _Version = tuple[int, int, int]
 

@@ -8,10 +8,9 @@ import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
 from photoz_assets.errors import PhotozError
-from photoz_assets.lake.footers import StoredFooter, read_footers
+from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import InvalidTableFileError
-from photoz_assets.lake.snapshot import in_place, snapshot
+from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import tables_sql
 
 
@@ -59,9 +58,7 @@ def _sql(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: l
     held = snapshot(lake, files)
     kinds: dict[bytes, Path] = {}
     for path, footer in zip(held, read_footers(lake, asset, files, held), strict=True):
-        if not isinstance(footer, StoredFooter):
-            raise footer or InvalidTableFileError(f"{in_place(str(path))} was removed: open another connection")
-        kinds.setdefault(footer.columns, path)
+        kinds.setdefault(require_footer(footer, path).columns, path)
     return tables_sql(connection, held, tract_column=files != [lake.table(asset)], samples=list(kinds.values()))
 
 

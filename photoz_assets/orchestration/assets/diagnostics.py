@@ -8,12 +8,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     Provenance,
     carried_provenance,
     derived_provenance,
-    read_provenance,
     read_rows,
     verify_rows,
 )
@@ -98,10 +98,13 @@ def survey_diagnostics(
     stored = store.tracts("matched_galaxies")
     if not stored:
         raise dg.Failure("the lake holds no tract yet: materialize matched_galaxies first", allow_retries=False)
-    held = dict(
-        zip(stored, snapshot(store, [store.table("matched_galaxies", tract) for tract in stored]), strict=True)
-    )
-    sources = {tract: read_provenance(path) for tract, path in held.items()}
+    files = [store.table("matched_galaxies", tract) for tract in stored]
+    held = dict(zip(stored, snapshot(store, files), strict=True))
+    footers = read_footers(store, "matched_galaxies", files, list(held.values()))
+    sources = {
+        tract: require_footer(footer, held[tract]).provenance
+        for tract, footer in zip(stored, footers, strict=True)
+    }
     if mixed := mixed_tracts(selections(sources.values(), release), "selections"):
         raise dg.Failure(mixed, allow_retries=False)
     source = sources[stored[0]]
