@@ -170,24 +170,47 @@ def measure_runs(bench: Bench, url: str, work: Path, tracts: int) -> None:
         )
 
 
+def measure_survey(bench: Bench, url: str, work: Path, number: int) -> None:
+    """Measure what follows the number of tracts, on so many and on those of DP0.2."""
+    for tracts in (len(dp02.RELEASE.tracts), number):
+        lake, home = str(work / f"survey-{tracts}"), str(work / f"survey-home-{tracts}")
+        here = {"number": tracts, "lake": lake}
+        bench.interleaved(("survey made", "tracts_made", {**here, "home": home}), repeats=1)
+        bench.interleaved(
+            (f"survey state {tracts}", "survey_state", {**here, "home": home}),
+            (f"survey views {tracts}", "survey_views", here),
+        )
+        page = {"number": tracts, "home": home, "folder": str(work)}
+        tick = {"number": tracts, "lake": f"{lake}-empty", "home": f"{home}-empty"}
+        some = [int(tract) for tract in dp02.RELEASE.tracts[:6]]
+        run = {**here, "url": url, "home": f"{home}-runs", "tracts": some}
+        bench.interleaved(
+            (f"survey page {tracts}", "survey_page", page),
+            (f"survey tick {tracts}", "survey_tick", tick),
+            (f"survey run {tracts}", "survey_run", run),
+            repeats=1,
+        )
+
+
 @click.command()
 @click.option("--density", default=1.0, show_default=True, help="Share of the real source density of the tract.")
 @click.option("--repeats", default=3, show_default=True, help="Interleaved repeats of what is quick.")
 @click.option(
     "--tracts", default=len(dp02.RELEASE.tracts), show_default=True, help="Tracts of the refresh, at density 0.01."
 )
+@click.option("--survey", default=10_000, show_default=True, help="Tiny tracts of the large survey.")
 @click.option(
     "--sky", type=click.Path(path_type=Path), help="Folder of the embedded archive's rows, kept between runs."
 )
 @click.option("--into", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to.")
-def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path) -> None:
+def main(*, density: float, repeats: int, tracts: int, survey: int, sky: Path | None, into: Path) -> None:
     """Measure everything and write the table, the figure and the numbers.
 
     It takes about half an hour; --density 0.1 --tracts 6 gives a first look in a few minutes. What was measured
     before an interruption stands in performance.json.
     """
     bench = Bench(repeats)
-    settings = {"density": density, "repeats": repeats, "tracts": tracts}
+    settings = {"density": density, "repeats": repeats, "tracts": tracts, "survey": survey}
     with tempfile.TemporaryDirectory(prefix="photoz-bench-") as temporary, keeping(bench, settings, into):
         work = Path(temporary)
         rows = sky or work / "archive"
@@ -201,6 +224,7 @@ def main(density: float, repeats: int, tracts: int, sky: Path | None, into: Path
         with archive(rows, 0.01) as url:
             bench.interleaved(_YARDSTICK)
             measure_runs(bench, url, work, tracts)
+            measure_survey(bench, url, work, survey)
             bench.interleaved(_YARDSTICK)
     write_report(bench.found, settings, into)
 

@@ -109,6 +109,7 @@ def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     yield from _density_rows(found)
     yield from _archive_rows(of)
     yield from _run_rows(of, found)
+    yield from _survey_rows(of, found)
 
 
 def _tract_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
@@ -250,6 +251,33 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
             "2.5 s",
             f"{wall:.2f} s (processor {processor:.2f})",
         )
+
+
+def _survey_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    numbers = sorted(int(label.split()[-1]) for label in found if label.startswith("survey state "))
+    few, many = numbers[0], numbers[-1]
+    for number in numbers:
+        survey = f"survey of {number:,} tracts"
+        yield f"{survey}: its state", "2 s", of.seconds(f"survey state {number}")
+        yield f"{survey}: connect()", "2 s", f"{of.of(f'survey views {number}', 'connect'):.2f} s"
+        yield f"{survey}: one tract by its key", "1 s", f"{of.of(f'survey views {number}', 'tract'):.2f} s"
+        yield f"{survey}: count of all rows", "-", f"{of.of(f'survey views {number}', 'count'):.2f} s"
+        queries = found[f"survey page {number}"][0]["queries"]
+        slowest = max(queries, key=queries.__getitem__)
+        yield f"{survey}: the page's slowest query, {slowest}", "2 s", f"{queries[slowest]:.2f} s"
+        requests, evaluate, create = (
+            of.of(f"survey tick {number}", name) for name in ("requests", "evaluate", "create")
+        )
+        yield (
+            f"{survey}: a tick that finds nothing stored",
+            "60 s",
+            f"{evaluate + create:.1f} s, {evaluate:.2f} to evaluate and {create:.1f} to make {requests:.0f} runs",
+        )
+    yield (
+        f"a tract's run in a survey of {many:,} tracts, over one of {few:,}",
+        "1.1x",
+        of.ratio(f"survey run {many}", f"survey run {few}"),
+    )
 
 
 def _fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:

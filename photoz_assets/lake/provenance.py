@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
@@ -185,7 +186,7 @@ class Provenance:
         if "archive" in facts:
             facts["archive"] = ArchiveIdentity(**facts["archive"])
         if "selection" in facts:
-            facts["selection"] = Selection.from_json(json.dumps(facts["selection"]))
+            facts["selection"] = _selection(json.dumps(facts["selection"]))
         if "sampling" in facts:
             facts["sampling"] = Sampling.from_json(json.dumps(facts["sampling"]))
         lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
@@ -219,6 +220,12 @@ _ELEMENTS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("archive", "versions", "changes_seen", "inputs"), str),
     "parts": dict,
 }
+
+
+@lru_cache(maxsize=64)
+def _selection(text: str) -> Selection:
+    """Return a selection that is written as JSON; of ten thousand tracts it is mostly one."""
+    return Selection.from_json(text)
 
 
 def _require_kind(name: str, value: Any, kind: type | tuple[type, type]) -> None:
