@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _ROWS = 2
 # From here on the Rings skymap of DC2 has more than ten thousand tracts.
 _FIRST_TRACT = 2_000
+# As the archive declares itself that the runs ask, whose tracts these then take.
+_ARCHIVE = "Embedded archive, simulated (density 0.01, seed 1)"
 _ASSETS = '{assetNodeOrError(assetKey: {path: ["matched_galaxies"]}) {... on AssetNode %s}}'
 _PAGE_QUERIES = {
     "statuses of the tracts": _ASSETS
@@ -66,7 +68,7 @@ def make_tracts(lake: "Lake", release: "Release") -> None:
         table=spec.table,
         code_version=spec.code_version,
         selection=Selection(),
-        archive=ArchiveIdentity.declared(release.schema, "Embedded archive, simulated (density 0, seed 1)", {}),
+        archive=ArchiveIdentity.declared(release.schema, _ARCHIVE, {}),
         adql=matched_galaxies_query(
             release, release.tracts[0], Selection(), Dialect(box_function=True, text_flags=False), WHOLE
         ),
