@@ -47,7 +47,7 @@ class Blobs:
 def blend(simulation: TractSimulation, sources: Sources) -> Blobs:
     """Merge the sources that the images do not resolve, and measure where the light comes from."""
     brightness = sources.flux[:, I_BAND].astype(np.float64)
-    into = absorbers(sources.x, sources.y, brightness, _pixels(simulation, _MERGING_ARCSEC))
+    into = _absorbed_by(simulation, sources)
     flux = _summed(sources.flux, into)
     x, y = _centroids(simulation, sources, into, brightness)
     snr = np.max(flux / flux_error(flux), axis=1)
@@ -57,6 +57,22 @@ def blend(simulation: TractSimulation, sources: Sources) -> Blobs:
     x, y, flux = x[seen] + shift_x, y[seen] + shift_y, flux[seen]
     group = absorbers(x, y, flux[:, I_BAND], _pixels(simulation, _BLENDING_ARCSEC))
     return Blobs(source=seen, group=group, x=x, y=y, flux=flux)
+
+
+def seen_positions(simulation: TractSimulation, sources: Sources) -> tuple[FloatArray, FloatArray]:
+    """Return where images show the sources, in the tract's pixels, so that they and the catalogue tell one story.
+
+    In a thin sky sources far apart are merged: what is absorbed is drawn as near as it counts for its absorber.
+    """
+    into = _absorbed_by(simulation, sources)
+    x, y = (p[into] + (p - p[into]) / simulation.crowding_scale for p in (sources.x, sources.y))
+    return x, y
+
+
+def _absorbed_by(simulation: TractSimulation, sources: Sources) -> IntArray:
+    """Return for each source the brightest that the images do not tell it from, shape (n,)."""
+    brightness = sources.flux[:, I_BAND].astype(np.float64)
+    return absorbers(sources.x, sources.y, brightness, _pixels(simulation, _MERGING_ARCSEC))
 
 
 def _pixels(simulation: TractSimulation, distance_arcsec: float) -> float:

@@ -137,7 +137,7 @@ def _measure_blobs(
     misfit = np.where(rng.random(len(blob)) < _BAD_FIT_SHARE, 10 ** rng.normal(0, _BAD_FIT_DEX, len(blob)), 1.0)
     modelled = signal * (misfit[:, None] * (1 + _FLUX_SCATTER * rng.standard_normal(signal.shape)))
     area_arcsec2 = noise_area_arcsec2(sources.radius_arcsec[blobs.source[blob]])[:, None]
-    noise = _Noise(_patch_noise(simulation)[patch], rng.standard_normal(signal.shape))
+    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(signal.shape))
     cmodel_flux, cmodel_error = noise.measured(modelled, signal, area_arcsec2)
     detected = np.flatnonzero(np.any(cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * cmodel_error, axis=1))
     blob, patch, signal = blob[detected], patch[detected], signal[detected]
@@ -169,7 +169,7 @@ def _measure_blobs(
     ), blob
 
 
-def _patch_noise(simulation: TractSimulation) -> FloatArray:
+def patch_noise(simulation: TractSimulation) -> FloatArray:
     """Return the noise of each patch and band in units of the survey's, shape (patches, 6)."""
     scatter = simulation.generator(Stage.DEPTHS).standard_normal((DC2_RINGS.patches_per_side**2, 6))
     return np.exp(_PATCH_NOISE_SCATTER * scatter)
@@ -241,7 +241,7 @@ def _measure_sky(simulation: TractSimulation) -> Detections:
     column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2_RINGS.patch_inner_pixels for pixel in (x, y))
     patch = row * side + column
     nothing = np.zeros((count, 6))
-    noise = _Noise(_patch_noise(simulation)[patch], rng.standard_normal(nothing.shape))
+    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(nothing.shape))
     cmodel_flux, cmodel_error = noise.measured(nothing, nothing, TYPICAL_AREA_ARCSEC2)
     psf_flux, psf_error = noise.measured(nothing, nothing, POINT_AREA_ARCSEC2)
     noise = _Noise(noise.scale, rng.standard_normal(nothing.shape))

@@ -69,3 +69,8 @@ def flux_error(flux: NDArray[np.floating], area_arcsec2: FloatArray | float = TY
     variance *= (0.04 - _GAMMA) * limit
     variance += _GAMMA * limit**2 * (area_arcsec2 / TYPICAL_AREA_ARCSEC2)
     return np.asarray(np.log(10) / 2.5 * np.sqrt(variance, out=variance))
+
+
+def variance_per_flux() -> FloatArray:
+    """Return by how many nJy^2 the variance grows for each nJy of light, in ugrizy: the first term above."""
+    return np.asarray((np.log(10) / 2.5) ** 2 * (0.04 - _GAMMA) * flux_of_magnitude(DEPTHS_MAG))

@@ -24,6 +24,8 @@ class Stage(IntEnum):
     SUPERNOVAE = 13
     DEPTHS = 14
     APERTURES = 15
+    SHAPES = 16
+    PIXELS = 17
 
 
 @dataclass(frozen=True, kw_only=True)

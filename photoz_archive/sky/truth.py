@@ -33,6 +33,8 @@ _VARIABLE_STAR_SHARE: Final = 0.97
 # Ten years of supernovae out to the redshift at which the survey loses them; not fitted to anything.
 _SUPERNOVAE_PER_DEG2: Final = 1_000
 _SUPERNOVA_LIMIT_REDSHIFT: Final = 1.4
+# The axis ratio of a disc seen from its edge.
+_EDGE_ON_RATIO: Final = 0.2
 _STAR_LIMITS_MAG: Final = (16.0, 26.0)
 _STAR_SLOPE_DEX_PER_MAG: Final = 0.1
 # Stars are turn-off stars or M dwarfs: their share, mean g-i and its scatter.
@@ -61,7 +63,8 @@ class Sources:
     """True sources, a row each; fluxes in nJy of shape (n, 6), positions on the sky and in the tract's pixels.
 
     ``host`` is the row of a supernova's galaxy among a tract's truths, NO_HOST for all others. A supernova has no
-    light of its own here: the truth tables give the fluxes of what does not vary.
+    light of its own here: the truth tables give the fluxes of what does not vary. ``axis_ratio`` and ``angle``, in
+    radians from the tract's x axis to its y axis, are the shape on the sky; what has no size is round.
     """
 
     ra_deg: FloatArray
@@ -75,6 +78,8 @@ class Sources:
     flux: NDArray[np.float32]
     flux_without_dust: NDArray[np.float32]
     radius_arcsec: FloatArray
+    axis_ratio: FloatArray
+    angle: FloatArray
 
     def __len__(self) -> int:
         return len(self.ra_deg)
@@ -132,7 +137,14 @@ def _draw_block(simulation: TractSimulation, block: int) -> Sources:
         kind = draw(int(inside.sum()), simulation.generator(kinds, block))
         parts.append(_place(simulation, ra_deg[inside], dec_deg[inside], kind))
     parts.append(_supernovae(simulation, block, parts[0]))
-    return Sources.concatenate(*parts)
+    return _with_shapes(simulation, block, Sources.concatenate(*parts))
+
+
+def _with_shapes(simulation: TractSimulation, block: int, sources: Sources) -> Sources:
+    """Give galaxies the shapes of thick discs whose axes point anywhere."""
+    rng = simulation.generator(Stage.SHAPES, block)
+    axis_ratio, angle = rng.uniform(_EDGE_ON_RATIO, 1, len(sources)), rng.uniform(0, np.pi, len(sources))
+    return replace(sources, axis_ratio=np.where(sources.truth_type == GALAXY, axis_ratio, 1.0), angle=angle)
 
 
 def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -211,6 +223,8 @@ def _place(simulation: TractSimulation, ra_deg: FloatArray, dec_deg: FloatArray,
         flux=rounded(bare * flux_of_magnitude(AB_ZERO_POINT_MAG + extinction), FLUX_BITS),
         flux_without_dust=rounded(bare, FLUX_BITS),
         radius_arcsec=kind.radius_arcsec,
+        axis_ratio=np.ones(len(ra_deg)),
+        angle=np.zeros(len(ra_deg)),
     )
 
 

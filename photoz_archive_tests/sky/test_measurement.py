@@ -49,6 +49,8 @@ def _measured(
         flux=flux,
         flux_without_dust=flux,
         radius_arcsec=np.full(count, radius_arcsec),
+        axis_ratio=np.ones(count),
+        angle=np.zeros(count),
     )
     found = measure(TractSimulation(tract=3637, seed=1, density=1.0), sources)
     return sources, found.take(np.flatnonzero(~found.is_sky))
