@@ -84,6 +84,41 @@ def _edge_distance_deg(boxes: ArrayLike, ra: float, dec: float) -> FloatArray:
 
 
 @dataclass(frozen=True)
+class PixelBox:
+    """A box of a tract's pixels: columns ``left`` to ``right``, rows ``low`` to ``high``, without the last."""
+
+    left: int
+    low: int
+    right: int
+    high: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and columns; of a box that is empty none."""
+        return max(self.high - self.low, 0), max(self.right - self.left, 0)
+
+    def slices(self, whole: "PixelBox") -> tuple[slice, slice]:
+        """Return where the rows and columns of the box lie in an array of the pixels of another around it."""
+        return (
+            slice(self.low - whole.low, self.high - whole.low),
+            slice(self.left - whole.left, self.right - whole.left),
+        )
+
+    def __and__(self, other: "PixelBox") -> "PixelBox":
+        """Return the part that lies in another box too; empty where they do not meet."""
+        return PixelBox(
+            max(self.left, other.left),
+            max(self.low, other.low),
+            min(self.right, other.right),
+            min(self.high, other.high),
+        )
+
+    def __bool__(self) -> bool:
+        """Whether the box holds any pixel."""
+        return 0 not in self.shape
+
+
+@dataclass(frozen=True)
 class RingsSkyMap:
     """A skymap of rings with square patches."""
 
@@ -279,6 +314,22 @@ class RingsSkyMap:
         right, high = (np.minimum((index + 1) * size + border, side * size) - 0.5 for index in (column, row))
         x, y = np.stack([left, right, right, left], axis=-1), np.stack([low, low, high, high], axis=-1)
         return np.stack(self.pixel_to_sky(np.expand_dims(tracts, -1), x, y), axis=-1)
+
+    def patch_box(self, patch: int) -> PixelBox:
+        """Return the pixels of a patch's outer region: its coadd.
+
+        Raises
+        ------
+        ValueError
+            There is no such patch.
+        """
+        side, size, border = self.patches_per_side, self.patch_inner_pixels, self.patch_border_pixels
+        if not 0 <= patch < side**2:
+            raise ValueError(f"there is no patch {patch}: a tract has 0 to {side**2 - 1}")
+        row, column = divmod(patch, side)
+        left, low = (max(index * size - border, 0) for index in (column, row))
+        right, high = (min((index + 1) * size + border, side * size) for index in (column, row))
+        return PixelBox(left, low, right, high)
 
     def tracts_touching_cone(self, ra: float, dec: float, radius_deg: float) -> tuple[int, ...]:
         """List the tracts whose inner region meets a cone, ascending."""
