@@ -10,6 +10,9 @@ from typing import Final
 
 # Words of ADQL that the schemas here use as the names of columns.
 _RESERVED: Final = frozenset({"size"})
+# Names that are understood and not listed, by schema and table. Rubin's service has added this one to DP0.2, whose
+# list of tables is part of what lakes know this archive by.
+_OTHER_NAMES: Final = {("dp02_dc2_catalogs", "obscore"): ("ivoa", "obscore")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,9 @@ class Catalog:
     tables: tuple[TableFacts, ...]
 
     def find(self, schema: str, name: str) -> TableFacts | None:
-        """Return the table of that name, whatever the case of the two parts, or None."""
+        """Return the table of that name, listed or not, whatever the case of the two parts, or None."""
         wanted = (schema.lower(), name.lower())
+        wanted = _OTHER_NAMES.get(wanted, wanted)
         return next((t for t in self.tables if (t.schema.lower(), t.name.lower()) == wanted), None)
 
     def suggestions(self, name: str) -> list[str]:

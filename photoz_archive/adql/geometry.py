@@ -20,6 +20,8 @@ _FORMS: Final[dict[str, tuple[str, Callable[[int], bool]]]] = {
         range(6, 2000, 2).__contains__,
     ),
 }
+# A column of regions as text, the one that images have (ObsCore 1.1 sec. 4.1).
+_REGIONS: Final = "s_region"
 # Corners nearer than this, and sides flatter than this, count as none (radians).
 _TOLERANCE: Final = 1e-12
 _TRIANGLE: Final = 3
@@ -78,8 +80,10 @@ def shape_arguments(node: exp.Expr) -> list[exp.Expr]:
 
 
 def contains(node: exp.Anonymous) -> exp.Expr:
-    """Build CONTAINS(POINT, CIRCLE or POLYGON) as a predicate."""
+    """Build CONTAINS(POINT, CIRCLE or POLYGON), or of a POINT in a column of regions, as a predicate."""
     inner, outer = node.expressions
+    if shape_name(inner) == "POINT" and isinstance(outer, exp.Column) and outer.name.lower() == _REGIONS:
+        return macro("adql_in_region", *shape_arguments(inner), outer)
     if shape_name(inner) != "POINT" or shape_name(outer) not in {"CIRCLE", "POLYGON"}:
         raise AdqlError.at(node, "CONTAINS expects a POINT and a CIRCLE or POLYGON")
     return _point_in(shape_arguments(inner), outer)

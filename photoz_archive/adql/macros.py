@@ -48,6 +48,41 @@ MACROS: Final = (
                 OR adql_longitude(lon) <= adql_longitude(lon_max)
         END
     """,
+    # Of a region as text, 'POLYGON ICRS ra dec ra dec ...', convex: on which side of each edge's great circle a
+    # point is. What a lambda takes is worked out once, what a macro takes as often as it is named.
+    """
+    CREATE MACRO adql_unit_vector(lon, lat) AS
+        [
+            cos(radians(lat)) * cos(radians(lon)), cos(radians(lat)) * sin(radians(lon)), sin(radians(lat))
+        ]::DOUBLE[3]
+    """,
+    """
+    CREATE MACRO adql_corners(region) AS
+        list_transform(
+            [TRY_CAST(string_split(region, ' ')[3:] AS DOUBLE[])],
+            lambda angles: list_transform(
+                range(1, len(angles), 2), lambda i: adql_unit_vector(angles[i], angles[i + 1])
+            )
+        )[1]
+    """,
+    """
+    CREATE MACRO adql_sides(lon, lat, region) AS
+        list_transform(
+            [adql_corners(region)],
+            lambda corners: list_transform(
+                range(1, len(corners) + 1),
+                lambda i: array_dot_product(
+                    array_cross_product(corners[i], corners[i % len(corners) + 1]), adql_unit_vector(lon, lat)
+                )
+            )
+        )[1]
+    """,
+    """
+    CREATE MACRO adql_in_region(lon, lat, region) AS
+        list_transform(
+            [adql_sides(lon, lat, region)], lambda sides: list_min(sides) >= 0 OR list_max(sides) <= 0
+        )[1]
+    """,
     # 31.4 is the AB zero point for nJy, as in scisql's photometry.
     "CREATE MACRO adql_ab_mag(flux) AS CASE WHEN flux > 0 AND NOT isnan(flux) THEN 31.4 - 2.5 * log10(flux) END",
     """

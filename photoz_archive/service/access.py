@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final
 
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,18 +20,45 @@ _WINDOW_SECONDS: Final = 60
 BUCKET: Final = "/bucket"
 
 
+class RateLimit:
+    """So many requests in a minute's window; None is no limit."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._times: deque[float] = deque()
+
+    def refusal(self) -> Response | None:
+        """Count a request, or return the answer that tells when to come back."""
+        if self._limit is None:
+            return None
+        now = time.monotonic()
+        while self._times and self._times[0] <= now - _WINDOW_SECONDS:
+            self._times.popleft()
+        if len(self._times) < self._limit:
+            self._times.append(now)
+            return None
+        again = datetime.now(UTC) + timedelta(seconds=_WINDOW_SECONDS - (now - self._times[0]) + 1)
+        return refusal(
+            f"Rate limit of {self._limit} requests a minute exceeded; come back at the time of Retry-After",
+            429,
+            {"Retry-After": format_datetime(again, usegmt=True), "X-RateLimit-Limit": str(self._limit)},
+        )
+
+
 class AccessMiddleware:
     """Lets a request through to the service, or answers it.
 
-    The capabilities and the availability need no token.
+    What says what the service is, at ``open_paths``, needs no token.
     """
 
-    def __init__(self, app: ASGIApp, *, archive: QueryService, token: str | None, root: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, archive: QueryService, token: str | None, open_paths: frozenset[str]
+    ) -> None:
         self._app = app
         self._archive = archive
         self._token = token
-        self._open = frozenset({f"{root}/capabilities", f"{root}/availability"})
-        self._times: deque[float] = deque()
+        self._open = open_paths
+        self._rate = RateLimit(archive.profile.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an HTTP request; pass everything else on."""
@@ -51,7 +79,7 @@ class AccessMiddleware:
                 401,
                 {"WWW-Authenticate": 'Bearer realm="photoz-archive"'},
             )
-        return self._rate_refusal()
+        return self._rate.refusal()
 
     def _bucket_refusal(self, request: Request) -> Response | None:
         if "authorization" not in request.headers:
@@ -65,19 +93,8 @@ class AccessMiddleware:
         scheme, _, sent = request.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), self._token.encode())
 
-    def _rate_refusal(self) -> Response | None:
-        limit = self._archive.profile.requests_per_minute
-        if limit is None:
-            return None
-        now = time.monotonic()
-        while self._times and self._times[0] <= now - _WINDOW_SECONDS:
-            self._times.popleft()
-        if len(self._times) < limit:
-            self._times.append(now)
-            return None
-        again = datetime.now(UTC) + timedelta(seconds=_WINDOW_SECONDS - (now - self._times[0]) + 1)
-        return refusal(
-            f"Rate limit of {limit} requests a minute exceeded; come back at the time of Retry-After",
-            429,
-            {"Retry-After": format_datetime(again, usegmt=True), "X-RateLimit-Limit": str(limit)},
-        )
+
+def other_host(url: URL) -> URL | None:
+    """Return the same URL under another name of this machine, or None where it has none."""
+    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(url.hostname or "")
+    return None if other is None else url.replace(hostname=other)

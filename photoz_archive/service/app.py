@@ -10,7 +10,6 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.service import uws, vosi
-from photoz_archive.service.access import BUCKET, AccessMiddleware
+from photoz_archive.service.access import BUCKET, AccessMiddleware, other_host
 from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.errors import (
     BadRequestError,
@@ -29,6 +28,7 @@ from photoz_archive.service.errors import (
     ServiceError,
 )
 from photoz_archive.service.examples import examples_document
+from photoz_archive.service.image_service import CUTOUT, LINKS, SYNC, ImageService
 from photoz_archive.service.jobs import FINAL, UwsJob
 from photoz_archive.service.parameters import collect, moment, parse_query, whole_number
 from photoz_archive.service.query_service import QueryService
@@ -44,14 +44,14 @@ _DISCONNECT_POLL_SECONDS: Final = 1
 class TapApplication:
     """The TAP service of one archive as a Starlette application."""
 
-    def __init__(self, archive: QueryService, token: str | None) -> None:
+    def __init__(self, archive: QueryService, images: ImageService, token: str | None) -> None:
         self._archive = archive
         self._profile = archive.profile
         self._up_since = datetime.now(UTC)
         self._jobs_path = archive.profile.jobs_path or f"{_ROOT}/async"
         self._sync_slots = asyncio.Semaphore(8)
         self.starlette = Starlette(
-            routes=list(self._routes()),
+            routes=[*self._routes(), *images.routes()],
             exception_handlers={
                 AdqlError: self._refuse,
                 ServiceError: self._refuse,
@@ -59,7 +59,8 @@ class TapApplication:
                 Exception: self._fail,
             },
         )
-        self.starlette.add_middleware(AccessMiddleware, archive=archive, token=token, root=_ROOT)
+        open_paths = frozenset({f"{_ROOT}/capabilities", f"{_ROOT}/availability", f"{CUTOUT}/capabilities"})
+        self.starlette.add_middleware(AccessMiddleware, archive=archive, token=token, open_paths=open_paths)
 
     def _routes(self) -> Iterator[Route]:
         job = f"{self._jobs_path}/{{job_id}}"
@@ -88,7 +89,10 @@ class TapApplication:
         return PlainTextResponse(f"A TAP service; its capabilities: {_absolute(request, _ROOT)}/capabilities\n")
 
     async def _capabilities(self, request: Request) -> Response:
-        document = await run_in_threadpool(vosi.capabilities_document, _absolute(request, _ROOT), self._profile)
+        services = {vosi.SODA_SYNC: _absolute(request, SYNC), vosi.DATALINK: _absolute(request, LINKS)}
+        document = await run_in_threadpool(
+            vosi.capabilities_document, _absolute(request, _ROOT), self._profile, services
+        )
         return Response(document, media_type=_XML)
 
     async def _availability(self, request: Request) -> Response:
@@ -221,7 +225,7 @@ class TapApplication:
 
     async def _result(self, request: Request) -> Response:
         job = self._find(request)
-        if self._profile.results_on_other_host and (other := _other_host(request.url)) is not None:
+        if self._profile.results_on_other_host and (other := other_host(request.url)) is not None:
             self._archive.jobs.result(job)
             return RedirectResponse(str(other.replace(path=f"{BUCKET}/{job.id}")), status_code=303)
         return self._file(job)
@@ -327,9 +331,3 @@ def _absolute(request: Request, path: str) -> str:
         return str(request.url.replace(path=path, query="", fragment=""))
     except ValueError as error:
         raise BadRequestError("The header Host is not the name of a host") from error
-
-
-def _other_host(url: URL) -> URL | None:
-    """Return the same URL under another name of this machine, or None where it has none."""
-    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(url.hostname or "")
-    return None if other is None else url.replace(hostname=other)

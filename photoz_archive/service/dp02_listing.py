@@ -23,7 +23,7 @@ def dp02_listing(folder: Path, *, object_columns: Collection[str]) -> tuple[Offi
         The columns of Object that the sky has; the others are not listed.
     """
     catalogs, observations, standard, earlier = official_schemas(DP02_SCHEMAS, folder)
-    return (_served(catalogs, object_columns), observations, standard, _earlier(earlier), _JOB_HISTORY)
+    return (_served(catalogs, object_columns), _standard(observations), standard, _earlier(earlier), _JOB_HISTORY)
 
 
 def _served(catalogs: OfficialSchema, object_columns: Collection[str]) -> OfficialSchema:
@@ -39,6 +39,21 @@ def _served(catalogs: OfficialSchema, object_columns: Collection[str]) -> Offici
             for table in tables
         ),
     )
+
+
+def _standard(observations: OfficialSchema) -> OfficialSchema:
+    """Return ObsCore as its standard has it (ObsCore 1.1 app. B), by which clients find images anywhere.
+
+    As published it lacks two columns and has its utypes without their prefix, a few spelled otherwise.
+    """
+    [table] = observations.tables
+    columns = (
+        replace(column, utype=f"obscore:{_STANDARD_UTYPES.get(column.name, column.utype)}")
+        if column.utype
+        else column
+        for column in table.columns
+    )
+    return replace(observations, tables=(replace(table, columns=(*columns, *_MISSING_COLUMNS)),))
 
 
 def _earlier(release: OfficialSchema) -> OfficialSchema:
@@ -66,6 +81,37 @@ def _earlier(release: OfficialSchema) -> OfficialSchema:
     )
 
 
+_STANDARD_UTYPES: Final = {
+    "obs_collection": "DataID.Collection",
+    "obs_title": "DataID.Title",
+    "obs_publisher_did": "Curation.PublisherDID",
+    "access_url": "Access.Reference",
+    "access_format": "Access.Format",
+    "target_name": "Target.Name",
+    "facility_name": "Provenance.ObsConfig.facility.name",
+    "instrument_name": "Provenance.ObsConfig.instrument.name",
+}
+_MISSING_COLUMNS: Final = (
+    ColumnFacts(
+        name="access_estsize",
+        datatype="long",
+        unit="kbyte",
+        ucd="phys.size;meta.file",
+        utype="obscore:Access.Size",
+        principal=1,
+        std=1,
+        description="Estimated size of dataset in kilobytes",
+    ),
+    ColumnFacts(
+        name="pol_states",
+        datatype="char",
+        arraysize="*",
+        ucd="meta.code;phys.polarization",
+        utype="obscore:Char.PolarizationAxis.stateList",
+        std=1,
+        description="List of polarization states present in the data file",
+    ),
+)
 _POSITION: Final = (
     ColumnFacts(name="ra", datatype="double", unit="deg", ucd="pos.eq.ra", description="Right ascension"),
     ColumnFacts(name="dec", datatype="double", unit="deg", ucd="pos.eq.dec", description="Declination"),

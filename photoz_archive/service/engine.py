@@ -5,10 +5,11 @@ has a cursor of its own, so that stopping it stops no other.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import duckdb
@@ -72,6 +73,8 @@ class Sky(Protocol):
 class Engine:
     """Runs queries over one sky.
 
+    ``views`` are tables whose rows are SQL over the others.
+
     ``database`` is the connection that translated queries run on: locked, so that what gets past the translation
     can neither read nor write anything but the sky.
     """
@@ -87,13 +90,14 @@ class Engine:
         threads: int = 2,
         memory_limit: str = "1GB",
         spill_bytes: int = DEFAULT_LIMITS.spill_bytes,
+        views: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ) -> None:
         self._sky = sky
         self._spill_bytes = spill_bytes
         self._all_tracts = frozenset(sky.tracts)
         tables = {("tap_schema", name): columns for name, columns in schema.tap_schema().items()}
         tables[DATA_SCHEMA, "coaddpatches"] = patches
-        self._held = frozenset(tables)
+        self._held = frozenset(tables) | frozenset(views)
         scratch_folder.mkdir(parents=True, exist_ok=True)
         self.database = duckdb.connect(
             ":memory:",
@@ -113,6 +117,9 @@ class Engine:
         self._fill(tables, schema.catalog)
         for statement in MACROS:
             self.database.execute(statement)
+        for (schema_name, name), rows in views.items():
+            self.database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema_name}"')
+            self.database.execute(f'CREATE VIEW "{schema_name}"."{name}" AS {rows}')
         self._lock(sky_folder)
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from photoz_archive.images.pixels import Coadd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
@@ -34,6 +36,10 @@ class Faults:
         Answers every request with an HTML page and status 200.
     unauthorized
         Answers every request with status 401.
+    no_image_scope
+        Answers requests for images with status 403, as to a token without the scope ``read:image``.
+    rewrite_coadd
+        Applied to the part of a coadd that a cutout is, before it is written; may change pixels and their place.
     """
 
     rewrite: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
@@ -44,3 +50,5 @@ class Faults:
     most_rows: int | None = None
     html: bool = False
     unauthorized: bool = False
+    no_image_scope: bool = False
+    rewrite_coadd: Callable[[Coadd], Coadd] | None = None

@@ -56,6 +56,10 @@ class Profile:
         Queries at once; the next one ends in ERROR. None for queueing instead.
     requests_per_minute
         Requests in a minute's window, over which the answer is 429; None for no limit.
+    cutouts_per_minute
+        Cutouts in a minute's window, over which the answer is 429; None for no limit.
+    signed_url_seconds
+        How long the URL holds that a cutout is fetched from on another host.
     delete_cancels
         DELETE stops a running query.
     java_error_names
@@ -88,6 +92,8 @@ class Profile:
     wait_limit_seconds: float = 60
     concurrent_queries: int | None = None
     requests_per_minute: int | None = None
+    cutouts_per_minute: int | None = None
+    signed_url_seconds: float = 3600
     delete_cancels: bool = True
     java_error_names: bool = False
     one_area_only: bool = False
@@ -113,6 +119,7 @@ class Profile:
             sync_limit_status=200,
             concurrent_queries=12,
             requests_per_minute=1000,
+            cutouts_per_minute=35,
             delete_cancels=False,
             java_error_names=True,
             one_area_only=True,

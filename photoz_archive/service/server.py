@@ -9,16 +9,19 @@ from typing import Final, Self
 import uvicorn
 
 from photoz_archive.files import make_folder
+from photoz_archive.images.observations import obscore_rows
+from photoz_archive.images.pixels import SkyImages
 from photoz_archive.service.app import TapApplication
 from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits
 from photoz_archive.service.dp02_listing import dp02_listing
 from photoz_archive.service.engine import Engine
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.footprint import SkyFootprint
+from photoz_archive.service.image_service import LINKS, ImageService
 from photoz_archive.service.jobs import JobStore
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.query_service import QueryService
-from photoz_archive.service.schema import load_schema
+from photoz_archive.service.schema import DATA_SCHEMA, load_schema
 from photoz_archive.service.server_folder import ServerFolder
 from photoz_archive.sky.coadds import coadd_patches
 from photoz_archive.sky.columns import OBJECT
@@ -29,6 +32,7 @@ from photoz_assets.survey.releases import dp02
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()
 _NO_FAULTS: Final = Faults()
+_PATCHES_TABLE: Final = f'"{DATA_SCHEMA}"."coaddpatches"'
 
 
 class ArchiveServer:
@@ -115,7 +119,7 @@ class ArchiveServer:
         except BaseException:
             listener.close()
             raise
-        application = TapApplication(self._archive, self._token)
+        application = TapApplication(self._archive, self._open_images(self._archive), self._token)
         config = uvicorn.Config(
             application.starlette, log_config=None, lifespan="off", timeout_graceful_shutdown=3, access_log=False
         )
@@ -148,6 +152,9 @@ class ArchiveServer:
         """Stop."""
         self.stop()
 
+    def _open_images(self, archive: QueryService) -> ImageService:
+        return ImageService(SkyImages(density=self._density), self._profile, lambda: archive.faults)
+
     def _open_archive(self) -> QueryService:
         sky_folder = self._data_dir / "sky"
         make_folder(sky_folder)
@@ -164,6 +171,7 @@ class ArchiveServer:
             booleans_as_short=self._profile.booleans_as_short,
         )
         patches = coadd_patches()
+        observations = obscore_rows(_PATCHES_TABLE, f"http://{self._host}:{self._port}{LINKS}")
         engine = Engine(
             schema,
             sky,
@@ -171,6 +179,7 @@ class ArchiveServer:
             sky_folder=sky_folder,
             scratch_folder=server_folder.scratch_folder,
             spill_bytes=self._limits.spill_bytes,
+            views={("ivoa", "obscore"): observations},
         )
         footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
         jobs = JobStore(

@@ -3,7 +3,7 @@
 Nothing is declared that the profile does not offer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ from pydantic_xml import BaseXmlModel
 from vo_models.tapregext.models import (
     DataLimit,
     DataLimits,
+    DataModelType,
     Language,
     LanguageFeature,
     LanguageFeatureList,
@@ -36,6 +37,9 @@ from photoz_archive.service.official import ForeignKey
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.schema import ArchiveSchema
 
+SODA_SYNC: Final = "ivo://ivoa.net/std/SODA#sync-1.0"
+DATALINK: Final = "ivo://ivoa.net/std/DataLink#links-1.1"
+
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
 _STRING_AND_SYNTAX: Final = {
     "adql-string": ("LOWER", "UPPER", "ILIKE"),
@@ -45,8 +49,8 @@ _STRING_AND_SYNTAX: Final = {
 _NEEDS_SUBQUERIES: Final = {"adql-sets": ("UNION", "EXCEPT", "INTERSECT"), "adql-common-table": ("WITH",)}
 
 
-def capabilities_document(base_url: str, profile: Profile) -> bytes:
-    """Write the capabilities of the TAP service at ``base_url``."""
+def capabilities_document(base_url: str, profile: Profile, images: Mapping[str, str]) -> bytes:
+    """Write the capabilities of the TAP service at ``base_url``, and of images' services by their standards."""
     vosi = {
         f"ivo://ivoa.net/std/VOSI#{name}": f"{base_url}/{name}"
         for name in ("capabilities", "availability", "tables")
@@ -56,7 +60,7 @@ def capabilities_document(base_url: str, profile: Profile) -> bytes:
             _table_access(base_url, profile),
             *(
                 Capability(standard_id=AnyUrl(name), interface=[_interface(url, "full")])
-                for name, url in vosi.items()
+                for name, url in (vosi | dict(images)).items()
             ),
             Capability(
                 standard_id=AnyUrl("ivo://ivoa.net/std/DALI#examples"),
@@ -65,6 +69,16 @@ def capabilities_document(base_url: str, profile: Profile) -> bytes:
         ]
     )
     return _bytes(document)
+
+
+def cutout_capabilities_document(url: str) -> bytes:
+    """Write the capabilities of the service of cutouts whose ``sync`` is at a URL."""
+    here = url.rpartition("/")[0] + "/capabilities"
+    urls = {SODA_SYNC: url, "ivo://ivoa.net/std/VOSI#capabilities": here}
+    capabilities = [
+        Capability(standard_id=AnyUrl(name), interface=[_interface(at, "full")]) for name, at in urls.items()
+    ]
+    return _bytes(VOSICapabilities(capability=capabilities))
 
 
 def availability_document(up_since: datetime, note: str) -> bytes:
@@ -97,6 +111,7 @@ def _table_access(base_url: str, profile: Profile) -> TableAccess:
     retention = int(RETENTION.total_seconds())
     return TableAccess(
         interface=[_interface(base_url, "base", role="std", version="1.1")],
+        data_model=[DataModelType(value="ObsCore-1.1", ivo_id="ivo://ivoa.net/std/ObsCore#core-1.1")],
         language=[
             Language(
                 name="ADQL",

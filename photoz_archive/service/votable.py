@@ -23,7 +23,7 @@ Bytes = NDArray[np.uint8]
 _Body = Callable[[ResultWriter], Iterator[bytes]]
 
 
-class _Document:
+class Document:
     """A VOTable under construction; ``take`` hands out what was written since the last time."""
 
     def __init__(self) -> None:
@@ -32,28 +32,34 @@ class _Document:
         self._open: list[str] = []
 
     def start(self, name: str, attributes: dict[str, str] | None = None) -> None:
+        """Begin an element, which ``end`` ends."""
         self._xml.startElement(name, AttributesImpl({k: xml_text(v) for k, v in (attributes or {}).items()}))
         self._open.append(name)
 
     def end(self) -> None:
+        """End the innermost element."""
         self._xml.endElement(self._open.pop())
 
     def element(self, name: str, attributes: dict[str, str], text: str = "") -> None:
+        """Write an element that holds text alone."""
         self.start(name, attributes)
         self._xml.characters(xml_text(text))
         self.end()
         self._xml.ignorableWhitespace("\n")
 
     def begin(self) -> None:
+        """Begin a document and its resource of results."""
         self._xml.startDocument()
         self.start("VOTABLE", {"version": "1.4", "xmlns": NAMESPACE})
         self.start("RESOURCE", {"type": "results"})
         self._xml.ignorableWhitespace("\n")
 
     def status(self, value: str, text: str = "") -> None:
+        """Write what became of the query."""
         self.element("INFO", {"name": "QUERY_STATUS", "value": value}, text)
 
     def fields(self, fields: Sequence[VOTableField], *, numbered: bool, declares_null: bool = False) -> None:
+        """Describe the columns of a table."""
         for index, field in enumerate(fields):
             identity = {"ID": f"col_{index}"} if numbered else {}
             self.start("FIELD", identity | field.attributes)
@@ -65,14 +71,17 @@ class _Document:
             self._xml.ignorableWhitespace("\n")
 
     def newline(self) -> None:
+        """Write a line's end, for who reads the text."""
         self._xml.ignorableWhitespace("\n")
 
     def finish(self) -> None:
+        """End all that is open."""
         while self._open:
             self.end()
         self.newline()
 
     def take(self) -> bytes:
+        """Return what was written since the last time."""
         written = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()
@@ -81,7 +90,7 @@ class _Document:
 
 def error_document(message: str) -> bytes:
     """Write the VOTable that reports an error (DALI 1.1 sec. 4.4)."""
-    document = _Document()
+    document = Document()
     document.begin()
     document.status("ERROR", message)
     document.finish()
@@ -90,7 +99,7 @@ def error_document(message: str) -> bytes:
 
 def header_document(fields: Sequence[VOTableField], *, numbered: bool, overflow: bool) -> bytes:
     """Write a VOTable that describes the fields and holds no rows, as VOParquet files carry it."""
-    document = _Document()
+    document = Document()
     document.begin()
     document.status("OK")
     document.start("TABLE")
@@ -126,7 +135,7 @@ def _write(
     numbered: bool,
     declares_null: bool = False,
 ) -> Iterator[bytes]:
-    document = _Document()
+    document = Document()
     document.begin()
     document.status("OK")
     document.start("TABLE")

@@ -425,7 +425,7 @@ COMPUTED: list[tuple[str, Expected]] = [
         lambda s: [(int((s.objects["tract"] == 3637).sum()),)],
     ),
     (f"SELECT COUNT(*) FROM {SCHEMA}.Source", lambda _: [(0,)]),
-    ("SELECT COUNT(*) FROM ivoa.ObsCore", lambda _: [(0,)]),
+    ("SELECT COUNT(*) FROM ivoa.ObsCore", lambda _: [(157 * 49 * 6,)]),
     ("SELECT COUNT(*) FROM tap_schema.tables", lambda _: [(23,)]),
     (
         "SELECT schema_name, COUNT(*) FROM TAP_SCHEMA.TABLES GROUP BY schema_name ORDER BY schema_name",
