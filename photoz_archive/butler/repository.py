@@ -4,7 +4,7 @@ SQLite and Parquet files, with the skymap's tracts and patches as dimension reco
 DP0.2 lists, the objects and their matches with the truth have rows; the others are listed and empty.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from photoz_archive.butler.coadds import PatchImages, StoredAs, finish, put_coadds
 from photoz_archive.files import flush_all, make_folder, put_in_place
+from photoz_archive.images.pixels import Coadd, SkyImages
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.releases import dp02
@@ -44,7 +46,13 @@ _INSTRUMENT: Final = "LSSTCam-imSim"
 
 
 def make_repository(
-    folder: Path, store: SkyStore, tracts: Iterable[int], *, say: Callable[[str], None] = lambda _: None
+    folder: Path,
+    store: SkyStore,
+    tracts: Iterable[int],
+    *,
+    images: PatchImages | None = None,
+    images_as: StoredAs | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Make a repository in a folder that is not there yet; it appears whole or not at all.
 
@@ -52,6 +60,10 @@ def make_repository(
     ----------
     store
         The simulated sky; tracts that it has not made are made.
+    images
+        The patch whose coadds it holds; by default none.
+    images_as
+        How it holds them; by default as ``lsst-images`` has them, where that is installed.
     say
         Is told what is done, a line each.
 
@@ -60,7 +72,7 @@ def make_repository(
     FileExistsError
         The folder is there.
     ImportError
-        The Butler's client is not installed.
+        The Butler's client is not installed, or ``lsst-images`` is not and is needed.
     ValueError
         The sky lacks one of the tracts.
     """
@@ -76,7 +88,7 @@ def make_repository(
         Butler.makeRepo(str(root))
         butler = Butler.from_config(str(root), run=RUN, writeable=True)
         try:
-            _register(butler, wanted)
+            _register(butler, sorted({*wanted, images.tract} if images else wanted))
             for tract in wanted:
                 for name, frame in (
                     (dp02.RELEASE.butler.objects, _objects(store, tract)),
@@ -84,10 +96,21 @@ def make_repository(
                 ):
                     butler.put(frame, name, skymap=SKYMAP, tract=tract)
                     say(f"tract {tract}: {name}, {len(frame):,} rows")
+            if images is not None:
+                put_coadds(butler, SKYMAP, _coadds(store, images, say), images_as or StoredAs.usual())
         finally:
             butler.close()
+        finish(root)
         flush_all(root)
         put_in_place(root, folder)
+
+
+def _coadds(store: SkyStore, images: PatchImages, say: Callable[[str], None]) -> Iterator[tuple[str, Coadd]]:
+    """Draw the coadds of a patch, band by band."""
+    sky = SkyImages(density=store.density, seed=store.seed)
+    for band in images.bands:
+        yield band, sky.coadd(images.tract, images.patch, BANDS.index(band), DC2_RINGS.patch_box(images.patch))
+        say(f"tract {images.tract}, patch {images.patch}: deepCoadd in {band}")
 
 
 def _register(butler: "Butler", tracts: list[int]) -> None:
