@@ -17,6 +17,7 @@ from photoz_assets.orchestration.assets.butler import (
 )
 from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.orchestration.assets.images import deep_coadd
 from photoz_assets.orchestration.assets.photoz import photoz_exports, photoz_galaxies, photoz_sample
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
 from photoz_assets.orchestration.automation import automation
@@ -52,6 +53,7 @@ _TABLES: Final = (
     butler_dataset_types,
     object_table,
     matched_truth,
+    deep_coadd,
 )
 
 

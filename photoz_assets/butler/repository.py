@@ -5,8 +5,9 @@ The client (``lsst.daf.butler``) is imported when a repository is opened; its er
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Self
 
 import pyarrow as pa
@@ -168,6 +169,22 @@ class Repository:
                     f"{dataset_type} of tract {tract} is not as the contract has it: {error}"
                 ) from error
             yield pa.RecordBatch.from_arrays(columns, schema=contract.selected_schema)
+
+    @contextmanager
+    def file(self, dataset_type: str, **data_id: int | str) -> Iterator[Path]:
+        """Give the file of one dataset in a place on this machine, where it stays until the block ends.
+
+        Raises
+        ------
+        ButlerError
+            The repository has no such dataset, or its file cannot be fetched.
+        """
+        words = ", ".join(f"{name} {value}" for name, value in data_id.items())
+        with ExitStack() as held:
+            with _one_line(f"{self.location} cannot give {dataset_type} of {words}"):
+                place = self._butler.getURI(dataset_type, skymap=self.skymap, **data_id)
+                local = held.enter_context(place.as_local())
+            yield Path(local.ospath)
 
     def _sources(self, dataset_type: str, tract: int, contract: Contract) -> dict[str, str]:
         """Return the dataset's column for each selected column of a contract."""

@@ -50,8 +50,13 @@ def automation(release: Release) -> Automation:
     )
     refresh_butler = dg.define_asset_job(
         "refresh_butler",
-        selection=dg.AssetSelection.groups(BUTLER_GROUP),
+        selection=dg.AssetSelection.groups(BUTLER_GROUP) - assets("deep_coadd"),
         description="List the Butler repository and read the tables of one tract; compare them with TAP's.",
+    )
+    look_at_coadd = dg.define_asset_job(
+        "look_at_coadd",
+        selection=assets("deep_coadd"),
+        description="Open one coadd of the Butler repository, by configuration, and show what it is like.",
     )
     export_photoz = dg.define_asset_job(
         "export_photoz",
@@ -83,7 +88,7 @@ def automation(release: Release) -> Automation:
         "PHOTOZ_REFRESH_TRACTS, the neediest first.",
     )
     return Automation(
-        jobs=(refresh_archive, refresh_tracts, refresh_butler, export_photoz, demo, forget_runs),
+        jobs=(refresh_archive, refresh_tracts, refresh_butler, look_at_coadd, export_photoz, demo, forget_runs),
         schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily), forget_runs_weekly),
         sensors=(
             dg.AutomationConditionSensorDefinition(

@@ -102,7 +102,13 @@ def test_status_lists_the_butlers_assets_once_a_repository_is_configured(
 
     others = listed()
     monkeypatch.setenv("PHOTOZ_BUTLER_REPOSITORY", str(tmp_path / "repository"))
-    assert listed() - others == {"butler_collections", "butler_dataset_types", "object_table", "matched_truth"}
+    assert listed() - others == {
+        "butler_collections",
+        "butler_dataset_types",
+        "object_table",
+        "matched_truth",
+        "deep_coadd",
+    }
 
 
 def test_status_names_failed_checks(home: Path) -> None:

@@ -33,6 +33,7 @@ GRAPH = {
     "butler_dataset_types": "butler",
     "object_table": "butler",
     "matched_truth": "butler",
+    "deep_coadd": "butler",
 }
 PARTITIONED = {"matched_galaxies", "photoz_galaxies", "photoz_exports", "object_table", "matched_truth"}
 

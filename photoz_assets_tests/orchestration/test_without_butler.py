@@ -26,7 +26,13 @@ def test_job_demo_leaves_the_butler_out() -> None:
     job = build_definitions().resolve_job_def("demo")
     selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert "matched_galaxies" in selected
-    assert not selected & {"butler_collections", "butler_dataset_types", "object_table", "matched_truth"}
+    assert not selected & {
+        "butler_collections",
+        "butler_dataset_types",
+        "object_table",
+        "matched_truth",
+        "deep_coadd",
+    }
     assert dg.AssetCheckKey(dg.AssetKey("object_table"), "agrees_with_tap") not in set(
         job.asset_layer.asset_graph.asset_check_keys
     )

@@ -58,6 +58,7 @@ def repository_tables(release: Release, contracts: Iterable[Contract]) -> list[d
             "dataset_types": "The dataset types that the repository lists",
             release.butler.objects: "Objects detected and measured on the deep coadded images, a table a tract",
             release.butler.matches: "Objects matched with the truth by the pipelines, a table a tract",
+            release.butler.coadds: "Coadded images, one a patch and band",
         }.items()
     ]
 

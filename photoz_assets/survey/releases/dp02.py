@@ -43,6 +43,7 @@ RELEASE: Final = Release(
         skymap="DC2",
         objects="objectTable_tract",
         matches="matched_truth_summary_objectTable_tract",
+        coadds="deepCoadd",
     ),
     rights="Rubin data rights holders only",
     citation="LSST Dark Energy Science Collaboration et al. 2021, ApJS 253, 31; Rubin Observatory, DP0.2",

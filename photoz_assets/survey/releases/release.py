@@ -82,13 +82,14 @@ class Truth:
 class ButlerNames:
     """What a release is called in a Butler repository.
 
-    ``objects`` and ``matches`` are dataset types, a table a tract each.
+    ``objects`` and ``matches`` are dataset types, a table a tract each; ``coadds`` has an image a patch and band.
     """
 
     collections: tuple[str, ...]
     skymap: str
     objects: str
     matches: str
+    coadds: str = "deep_coadd"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
