@@ -4,5 +4,5 @@ A package of its own: of the pipeline it uses the survey's facts (``photoz_asset
 libraries are the extra ``archive``.
 
 ``adql`` turns a query into DuckDB SQL and finds the tracts that it can reach; ``service`` is the web side: jobs,
-documents, formats; ``sky`` makes the rows; ``butler`` offers the same rows as a Butler repository.
+documents, formats; ``sky`` makes the rows; ``images`` draws them; ``butler`` offers both as a Butler repository.
 """

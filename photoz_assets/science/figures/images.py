@@ -50,5 +50,9 @@ def coadd_picture(
         norm=AsinhNorm(_LINEAR_SIGMA * sigma, vmin=_DARKEST_SIGMA * sigma, vmax=_BRIGHTEST_SIGMA * sigma),
     )
     dress(axes, "x, to the west (pixels of the tract)", "y, to the north (pixels of the tract)")
-    add_color_bar(figure, drawn, axes, "nJy per pixel")
+    bar = add_color_bar(figure, drawn, axes, "nJy per pixel")
+    ticks = [step * 10.0**power for power in range(-3, 7) for step in (1, 3)]
+    shown = [0.0, *(tick for tick in ticks if _LINEAR_SIGMA <= tick / sigma <= _BRIGHTEST_SIGMA)]
+    bar.set_ticks(shown, labels=[f"{tick:g}" for tick in shown])
+    bar.minorticks_off()
     return figure

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -224,7 +225,7 @@ def _label_decades(axis: matplotlib.axis.Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def add_color_bar(figure: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> None:
+def add_color_bar(figure: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> Colorbar:
     """Add the colour scale of a map beside its axes, as high as they are, or of several maps beside them all."""
     if isinstance(axes, Axes):
         # Axes of equal scales are smaller than their room: the bar goes with them.
@@ -240,3 +241,4 @@ def add_color_bar(figure: Figure, drawn: ScalarMappable, axes: Axes | Sequence[A
     bar.ax.tick_params(labelsize=TICK_PT)
     if isinstance(drawn.norm, LogNorm):
         _label_decades(bar.ax.yaxis)
+    return bar
