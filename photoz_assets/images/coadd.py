@@ -1,7 +1,7 @@
 """A reader of coadds as the releases have them, in boxes: image, mask and variance by name, sky and flux scale.
 
-It reads what afw writes (DP0.2, DP1) and what lsst.images writes (DP2), from a path, or from a URL by ranges in
-blocks of 64 kB: a box of 50 x 50 pixels of one plane of a compressed coadd costs about a megabyte.
+It reads what afw writes and what lsst.images writes, from a path, or from a URL by ranges in blocks of 64 kB: of a
+compressed coadd, a box of 50 x 50 pixels of one plane costs about a megabyte.
 """
 
 import re
@@ -90,7 +90,7 @@ class CoaddFile:
 
     def __init__(self, source: str, file: Any) -> None:
         self._source = source
-        # The afw of DP0.2 called the empty first HDU IMAGE, too. Of the others no more are read than are needed.
+        # Earlier versions of afw called the empty first HDU IMAGE, too. Of the others only those needed are read.
         self._hdus = _find(file, {IMAGE, _MASK, _VARIANCE})
         if missing := sorted({IMAGE, _MASK, _VARIANCE} - set(self._hdus)):
             raise CoaddError(f"{_place(source)} is no coadd: it lacks {', '.join(missing)}")

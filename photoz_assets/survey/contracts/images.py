@@ -51,7 +51,7 @@ def _columns(dataset: str) -> tuple[Column, ...]:
             "unit_flux",
             f"{parts}.photo_calib",
             "Flux of one of the file's numbers, by its BUNIT or its PhotoCalib",
-            ucd="phot.flux.density;arith.factor",
+            ucd="arith.factor;phot.flux.density",
             unit="nJy",
         ),
         _column(
