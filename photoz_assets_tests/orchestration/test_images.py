@@ -17,7 +17,8 @@ from photoz_assets_tests.runs import Run, Runs
 
 Butler = pytest.importorskip("lsst.daf.butler", reason="the extra butler is not installed").Butler
 
-WHICH = {"tract": FIELD_TRACTS[0], "patch": 17, "band": "r"}
+TRACT, PATCH = FIELD_TRACTS[0], 17
+WHICH = {"tract": TRACT, "patch": PATCH, "band": "r"}
 # A patch is 4200 x 4200.
 BOX = PixelBox(13_000, 9_000, 13_300, 9_200)
 
@@ -27,7 +28,7 @@ def butler(tmp_path: Path, repository: Path) -> ButlerResource:
     """A repository that holds a coadd as DP0.2 has it."""
     folder = tmp_path / "repository"
     shutil.copytree(repository, folder)
-    drawn = SkyImages(density=DENSITY).coadd(WHICH["tract"], 17, 2, BOX)
+    drawn = SkyImages(density=DENSITY).coadd(TRACT, PATCH, 2, BOX)
     with Butler.from_config(str(folder), collections=COLLECTION, run=RUN, writeable=True) as writer:
         put_coadds(writer, SKYMAP, [("r", drawn)], StoredAs.EXPOSURE)
     finish(folder)
@@ -45,7 +46,7 @@ def test_coadd_is_described_and_shown_and_a_failure_leaves_both(runs: Runs, butl
     [row] = pq.read_table(path).to_pylist()
     assert {name: row[name] for name in WHICH} == WHICH
     assert (row["left"], row["low"], row["width"], row["height"]) == (13_000, 9_000, 300, 200)
-    middle = DC2_RINGS.pixel_to_sky(WHICH["tract"], 13_149.5, 9_099.5)
+    middle = DC2_RINGS.pixel_to_sky(TRACT, 13_149.5, 9_099.5)
     assert [row["ra"], row["dec"]] == pytest.approx([float(angle) for angle in middle], abs=1e-3 / 3.6e6)
     assert row["unit_flux"] == pytest.approx(57.544, rel=1e-4)
     assert row["noise"] == pytest.approx(2, rel=0.2)
