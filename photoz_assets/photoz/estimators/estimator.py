@@ -281,9 +281,19 @@ class Model(Protocol):
 
 
 class Estimator(Protocol):
-    """A way to estimate redshifts, with its settings."""
+    """A way to estimate redshifts, with its settings: a frozen dataclass, in a module named as its ``kind``.
+
+    ``model`` is the class of the models that it fits.
+    """
 
     kind: ClassVar[str]
+    model: ClassVar[type[Model]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def grid(self) -> RedshiftGrid:
+        """The redshifts that p(z) is given at."""
+        ...
 
     def fit(self, training: KnownGalaxies, validation: KnownGalaxies, *, jobs: int = 1) -> Model:
         """Fit a model.

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from photoz_assets.photoz.estimators.estimator import (
     Arrays,
     Densities,
+    EstimatorError,
     Features,
     KnownGalaxies,
+    Model,
     Parameters,
     RedshiftGrid,
     Rows,
@@ -43,42 +45,6 @@ _MOST_TO_VALIDATE: Final = 5_000
 # Leaves above this level are rare; below it, galaxies that have arrived are set aside every few levels.
 _FIRST_LEAVES_LEVEL: Final = 8
 _LEVELS_AT_A_TIME: Final = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forest:
-    """How to grow a forest; the names and meanings are those of scikit-learn's ``RandomForestRegressor``.
-
-    ``max_samples`` is the share of the training set, drawn with replacement, that each tree grows by; a leaf keeps
-    the redshifts of these galaxies alone.
-    """
-
-    kind: ClassVar[str] = "forest"
-
-    trees: int = 50
-    min_samples_leaf: int = 3
-    max_features: float = 0.5
-    max_samples: float = 0.7
-    seed: int = 1
-    grid: RedshiftGrid = field(default=RedshiftGrid())
-
-    def fit(self, training: KnownGalaxies, validation: KnownGalaxies, *, jobs: int = 1) -> "ForestModel":
-        """Fit a model, as ``Estimator.fit`` has it; smoothing and exponent are those of the least CDE loss."""
-        from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - slow to load, and 160 MiB
-
-        training.require_within(self.grid)
-        grown = RandomForestRegressor(
-            self.trees,
-            min_samples_leaf=self.min_samples_leaf,
-            max_features=self.max_features,
-            max_samples=self.max_samples,
-            random_state=self.seed,
-            n_jobs=jobs,
-        ).fit(training.features, training.redshift)
-        settings = {name: float(value) for name, value in asdict(self).items() if name != "grid"}
-        found = {"num_features": float(grown.n_features_in_), "smoothing": self.grid.step, "exponent": 1.0}
-        model = ForestModel(self.grid, settings | found, _learnt(grown, training, self.grid))
-        return model.tuned(validation)
 
 
 class ForestModel:
@@ -192,6 +158,55 @@ class ForestModel:
         return leaves
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forest:
+    """How to grow a forest; the names and meanings are those of scikit-learn's ``RandomForestRegressor``.
+
+    ``max_samples`` is the share of the training set, drawn with replacement, that each tree grows by; a leaf keeps
+    the redshifts of these galaxies alone.
+
+    Raises
+    ------
+    EstimatorError
+        A value makes no sense.
+    """
+
+    kind: ClassVar[str] = "forest"
+    model: ClassVar[type[Model]] = ForestModel
+
+    trees: int = 50
+    min_samples_leaf: int = 3
+    max_features: float = 0.5
+    max_samples: float = 0.7
+    seed: int = 1
+    grid: RedshiftGrid = field(default=RedshiftGrid())
+
+    def __post_init__(self) -> None:
+        shares = (self.max_features, self.max_samples)
+        if self.trees < 1 or self.min_samples_leaf < 1 or not all(0 < share <= 1 for share in shares):
+            raise EstimatorError(
+                f"a forest has a tree or more, a galaxy or more in each leaf, and shares up to 1, not {self}"
+            )
+
+    def fit(self, training: KnownGalaxies, validation: KnownGalaxies, *, jobs: int = 1) -> ForestModel:
+        """Fit a model, as ``Estimator.fit`` has it; smoothing and exponent are those of the least CDE loss."""
+        from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - slow to load, and 160 MiB
+
+        training.require_within(self.grid)
+        grown = RandomForestRegressor(
+            self.trees,
+            min_samples_leaf=self.min_samples_leaf,
+            max_features=self.max_features,
+            max_samples=self.max_samples,
+            random_state=self.seed,
+            n_jobs=jobs,
+        ).fit(training.features, training.redshift)
+        settings = {name: float(value) for name, value in asdict(self).items() if name != "grid"}
+        found = {"num_features": float(grown.n_features_in_), "smoothing": self.grid.step, "exponent": 1.0}
+        model = ForestModel(self.grid, settings | found, _learnt(grown, training, self.grid))
+        return model.tuned(validation)
+
+
 def _learnt(grown: Any, training: KnownGalaxies, grid: RedshiftGrid) -> Arrays:
     """Return the arrays of a forest that scikit-learn has grown."""
     places = grid.nearest(training.redshift)
@@ -292,3 +307,6 @@ def _require_sound(grid: RedshiftGrid, num_features: float, arrays: Arrays) -> N
     )
     if not sound:
         raise ValueError("the arrays are no forest")
+
+
+ESTIMATOR: Final = Forest

@@ -15,6 +15,7 @@ from photoz_assets.photoz.estimators.estimator import (
     EstimatorError,
     Features,
     KnownGalaxies,
+    Model,
     Parameters,
     RedshiftGrid,
     Rows,
@@ -26,39 +27,6 @@ _SMOOTHINGS: Final = (0.01, 0.015, 0.02, 0.03, 0.045, 0.06)
 _MOST_TO_VALIDATE: Final = 5_000
 # So that a galaxy found in the same place has a finite weight.
 _LEAST_DISTANCE: Final = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbours:
-    """How to look for neighbours; their number and the Gaussians' width are those of the least CDE loss."""
-
-    kind: ClassVar[str] = "neighbours"
-
-    grid: RedshiftGrid = field(default=RedshiftGrid())
-
-    def fit(self, training: KnownGalaxies, validation: KnownGalaxies, *, jobs: int = 1) -> "NeighboursModel":  # noqa: ARG002 - others take long
-        """Fit a model, as ``Estimator.fit`` has it."""
-        training.require_within(self.grid)
-        low, high = np.quantile(training.features, (0.16, 0.84), axis=0)
-        if not (high > low).all():
-            raise EstimatorError("a feature is the same for most galaxies: leave it out")
-        arrays = {
-            "features": training.features,
-            "spread": ((high - low) / 2).astype(np.float32),
-            "place": self.grid.nearest(training.redshift),
-        }
-        numbers = [number for number in _NUMBERS if number < len(training)] or [1]
-        features, redshift = validation.features[:_MOST_TO_VALIDATE], validation.redshift[:_MOST_TO_VALIDATE]
-
-        def loss(model: NeighboursModel) -> float:
-            return float(model.densities(features).cde_losses(redshift).mean(dtype=np.float64))
-
-        tried = (
-            NeighboursModel(self.grid, {"neighbours": float(number), "smoothing": smoothing}, arrays)
-            for number in numbers
-            for smoothing in _SMOOTHINGS
-        )
-        return min(tried, key=loss)
 
 
 class NeighboursModel:
@@ -118,3 +86,40 @@ class NeighboursModel:
             smoothing=self.parameters["smoothing"],
             exponent=1.0,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """How to look for neighbours; their number and the Gaussians' width are those of the least CDE loss."""
+
+    kind: ClassVar[str] = "neighbours"
+    model: ClassVar[type[Model]] = NeighboursModel
+
+    grid: RedshiftGrid = field(default=RedshiftGrid())
+
+    def fit(self, training: KnownGalaxies, validation: KnownGalaxies, *, jobs: int = 1) -> NeighboursModel:  # noqa: ARG002 - others take long
+        """Fit a model, as ``Estimator.fit`` has it."""
+        training.require_within(self.grid)
+        low, high = np.quantile(training.features, (0.16, 0.84), axis=0)
+        if not (high > low).all():
+            raise EstimatorError("a feature is the same for most galaxies: leave it out")
+        arrays = {
+            "features": training.features,
+            "spread": ((high - low) / 2).astype(np.float32),
+            "place": self.grid.nearest(training.redshift),
+        }
+        numbers = [number for number in _NUMBERS if number < len(training)] or [1]
+        features, redshift = validation.features[:_MOST_TO_VALIDATE], validation.redshift[:_MOST_TO_VALIDATE]
+
+        def loss(model: NeighboursModel) -> float:
+            return float(model.densities(features).cde_losses(redshift).mean(dtype=np.float64))
+
+        tried = (
+            NeighboursModel(self.grid, {"neighbours": float(number), "smoothing": smoothing}, arrays)
+            for number in numbers
+            for smoothing in _SMOOTHINGS
+        )
+        return min(tried, key=loss)
+
+
+ESTIMATOR: Final = Neighbours
