@@ -20,7 +20,10 @@ def rows_digest(table: pa.Table) -> str:
 
 def _values(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_string(column.type):
-        # With their lengths, no two lists of texts look alike.
+        # With their lengths, no two columns of texts look alike.
         return "".join(f"{len(text or '')}:{text or ''}" for text in column.to_pylist()).encode()
+    if pa.types.is_list(column.type):
+        lengths: npt.NDArray[np.int32] = pc.list_value_length(column).fill_null(0).to_numpy()
+        return lengths.tobytes() + _values(pc.list_flatten(column))
     values: npt.NDArray[np.generic] = column.fill_null(pa.scalar(0).cast(column.type)).to_numpy()
     return np.ascontiguousarray(values).tobytes()

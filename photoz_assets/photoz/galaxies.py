@@ -122,19 +122,27 @@ def _values(columns: GalaxyColumns, tract: int, sampling: Sampling) -> Mapping[s
         "draw": draw_of(sampling, keys),
         "followed_up": followed_up(sampling, keys, _magnitude(columns, "i")),
     }
+    values |= photometry_values(columns)
     for band in BANDS:
         relative_error = f"{columns.flux_error(band)} / {columns.flux(band)}"
+        values[f"mag_err_{band}"] = _if_measured(columns, band, f"{MAG_PER_RELATIVE_FLUX!r} * {relative_error}")
+    for blue, red in pairwise(BANDS):
+        values[color_name(blue, red)] = f"{_magnitude(columns, blue)} - {_magnitude(columns, red)}"
+    return values
+
+
+def photometry_values(columns: GalaxyColumns) -> Mapping[str, str]:
+    """Return the SQL of ``mag_u``, ``mag_1sigma_u``, ``state_u`` and so on over a release's own columns."""
+    values: dict[str, str] = {}
+    for band in BANDS:
         values |= {
             f"mag_{band}": _magnitude(columns, band),
-            f"mag_err_{band}": _if_measured(columns, band, f"{MAG_PER_RELATIVE_FLUX!r} * {relative_error}"),
             f"mag_1sigma_{band}": f"CASE WHEN {_is_observed(columns, band)} "
             f"THEN {_magnitude_of(columns.flux_error(band))} END",
             f"state_{band}": f"CASE WHEN {_is_measured(columns, band)} THEN {PhotometryState.MEASURED:d} "
             f"WHEN {_is_observed(columns, band)} THEN {PhotometryState.NOT_DETECTED:d} "
             f"ELSE {PhotometryState.NOT_OBSERVED:d} END",
         }
-    for blue, red in pairwise(BANDS):
-        values[color_name(blue, red)] = f"{_magnitude(columns, blue)} - {_magnitude(columns, red)}"
     return values
 
 

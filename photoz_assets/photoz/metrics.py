@@ -189,7 +189,7 @@ def quality_in_bins(
     judged
         The galaxies.
     quantity
-        What they are binned by, shape (galaxies,); NaN is in no bin.
+        What they are binned by, shape (galaxies,); NaN is in no bin, nor is a galaxy that stands for none.
     edges
         Of the bins, ascending.
     fewest
@@ -198,6 +198,8 @@ def quality_in_bins(
     found = []
     for low, high in pairwise(edges):
         inside = (quantity >= low) & (quantity < high)
+        if judged.weight is not None:
+            inside &= judged.weight > 0
         number = int(np.count_nonzero(inside))
         found.append(
             QualityInBin(

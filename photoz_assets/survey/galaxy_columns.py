@@ -69,6 +69,11 @@ class GalaxyColumns:
     true_magnitudes: Mapping[str, str]
 
     @property
+    def knows_truth(self) -> bool:
+        """Whether the redshifts are the truth of a simulation; else they were measured, of some galaxies."""
+        return bool(self.true_fluxes)
+
+    @property
     def object_id(self) -> str:
         """The object's id, unique in the release."""
         return self.keys[0]

@@ -20,6 +20,8 @@ from photoz_assets.survey.table import Column, TableSpec, contract_check, not_em
 GROUP: Final = "photoz"
 ACCOUNTED: Final = "accounted"
 TRACTS_ALIKE: Final = "tracts_alike"
+SAME_POPULATION: Final = "same_population"
+NZ_STABLE: Final = "nz_stable"
 
 _MAG: Final = (-10.0, 90.0)
 _COLOR: Final = (-100.0, 100.0)
@@ -230,6 +232,18 @@ def photoz_sample_spec(release: Release) -> TableSpec:
                 description="No split is empty.",
                 blocking=False,
                 rule=lambda _: _sizes(),
+            ),
+            Check(
+                name=SAME_POPULATION,
+                description="Redshifts and i magnitudes of the training and the test set differ no more than one "
+                "population's do by chance, but for one time in a hundred.",
+                blocking=False,
+            ),
+            Check(
+                name=NZ_STABLE,
+                description="Redshifts of the training set differ from those of the last one no more than one "
+                "population's do by chance, but for one time in a hundred.",
+                blocking=False,
             ),
         ),
     )
