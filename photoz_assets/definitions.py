@@ -19,6 +19,12 @@ from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_di
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
 from photoz_assets.orchestration.assets.images import deep_coadd
 from photoz_assets.orchestration.assets.photoz import photoz_exports, photoz_galaxies, photoz_sample
+from photoz_assets.orchestration.assets.redshifts import (
+    photoz_catalog,
+    photoz_estimates,
+    photoz_model,
+    photoz_quality,
+)
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
 from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.butler import agrees_with_tap
@@ -28,6 +34,7 @@ from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
 from photoz_assets.orchestration.resources import (
     ArchiveResource,
     ButlerResource,
+    EstimatorResource,
     SamplingResource,
     SelectionResource,
 )
@@ -49,6 +56,10 @@ _TABLES: Final = (
     survey_diagnostics,
     photoz_galaxies,
     photoz_sample,
+    photoz_model,
+    photoz_estimates,
+    photoz_catalog,
+    photoz_quality,
     butler_collections,
     butler_dataset_types,
     object_table,
@@ -78,8 +89,8 @@ def build_definitions(
         By default that of ``PHOTOZ_RELEASE``; with the tracts that its lake lists, if it has a list.
     resources
         Resources to use in the place of the usual ones of the same name: ``archive``, ``butler``,
-        ``lake``, ``io_manager``, ``sampling``, ``selection``. The usual IO manager keeps its tables in the lake
-        that is given.
+        ``estimator``, ``lake``, ``io_manager``, ``sampling``, ``selection``. The usual IO manager keeps its
+        tables in the lake that is given.
     executor
         How a run's steps are executed; a deployment that wants another names a module of its own.
     """
@@ -91,6 +102,7 @@ def build_definitions(
     usual = {
         "archive": ArchiveResource(),
         "butler": ButlerResource(),
+        "estimator": EstimatorResource(),
         "io_manager": LakeIOManager(lake=lake),
         "sampling": SamplingResource(),
         "selection": SelectionResource(),

@@ -28,7 +28,9 @@ Log = Callable[[str], None]
 
 _ARCHIVE: Final = ("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
 _TRACT: Final = ("matched_galaxies", "diagnostics", "photoz_galaxies")
-_FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics", "photoz_sample")
+_FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
+_REDSHIFTS: Final = ("photoz_sample", "photoz_model", "photoz_estimates", "photoz_quality")
+_CATALOG: Final = ("photoz_catalog",)
 _PROFILE: Final = ("photoz_exports",)
 
 
@@ -67,12 +69,14 @@ class Row:
 
 
 def steps(release: Release) -> list[DemoStep]:
-    """List what the demo runs: the archive, the field's tracts, the field and the survey, the training sets."""
+    """List what the demo runs: the archive, the field's tracts, the field and the survey, redshifts, exports."""
     needed = release.field.tracts(release.skymap, release.tracts)
     return [
         DemoStep(title="the archive's listing and the sky", assets=_ARCHIVE),
         *(DemoStep(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
         DemoStep(title=f"{release.field}, and the survey so far", assets=_FIELD),
+        DemoStep(title="redshifts, and how good they are", assets=_REDSHIFTS),
+        *(DemoStep(title=f"redshifts of tract {tract}", assets=_CATALOG, tract=tract) for tract in needed),
         *(DemoStep(title=f"training sets for {name}", assets=_PROFILE, profile=name) for name in PROFILES),
     ]
 

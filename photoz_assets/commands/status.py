@@ -43,12 +43,14 @@ class AssetStatus:
 class Status:
     """The state of a lake and of the runs that fill it.
 
-    ``damaged`` names each damaged file, or one that is not ours in a table's place, with what to do.
+    ``exports`` counts the files in each profile's folder. ``damaged`` names each damaged file, or one that is not
+    ours in a table's place, with what to do.
     """
 
     archive: str | None
     selection: str
     assets: tuple[AssetStatus, ...]
+    exports: Mapping[str, int]
     damaged: tuple[str, ...]
     tracts: Mapping[str, int]
     reasons: Mapping[str, list[int]]
@@ -66,6 +68,7 @@ class Status:
             "archive": self.archive,
             "selection": self.selection,
             "assets": [vars(asset) for asset in self.assets],
+            "exports": dict(self.exports),
             "damaged": list(self.damaged),
             "tracts": dict(self.tracts),
             "reasons": dict(self.reasons),
@@ -103,6 +106,7 @@ def status(
         archive=archive.label if archive else None,
         selection=release.text_of(selection),
         assets=tuple(assets),
+        exports={profile: len(files) for profile, files in lake.exports().items()},
         damaged=tuple(damaged),
         tracts=counted(states),
         reasons=by_reason(state for state in states if state.status != "fresh"),
@@ -186,6 +190,8 @@ def text(found: Status) -> str:
         f"          {len(which)} {reason}: {listed(which, SHOWN_TRACTS)}"
         for reason, which in found.reasons.items()
     ]
+    exports = ", ".join(f"{profile} ({number})" for profile, number in found.exports.items())
+    lines.append(f"exports   {exports or 'none yet'}")
     lines.append(f"checks    {len(found.failed_checks) or 'none'} failed")
     lines += [f"          {check}" for check in found.failed_checks]
     lines.append(f"files     {len(found.damaged) or 'none'} damaged")

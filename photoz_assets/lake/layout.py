@@ -43,6 +43,13 @@ class Lake:
         """Return the place of a file in a form that others read."""
         return self.root / "exports" / profile / file
 
+    def exports(self) -> dict[str, list[Path]]:
+        """List the files of each profile's folder, by the profile."""
+        files: dict[str, list[Path]] = {}
+        for path in sorted((self.root / "exports").glob("*/*.*")):
+            files.setdefault(path.parent.name, []).append(path)
+        return files
+
     def tracts(self, asset: str) -> tuple[int, ...]:
         """List the tracts of which something lies in the place of an asset's table, ascending."""
         folder = self.root / asset

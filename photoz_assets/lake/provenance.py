@@ -119,6 +119,7 @@ class Provenance:
     ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
     ``sampling`` is of a training set, and of what is made for one.
+    ``estimator`` says of redshifts, in words, what estimated them and what that learnt from.
     ``rights`` and ``citation`` are the release's; rows that the embedded archive made up have none.
     """
 
@@ -144,6 +145,7 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
     listing: str | None = None
+    estimator: str | None = None
     rights: str | None = None
     citation: str | None = None
 
@@ -205,6 +207,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
             "adql",
             "job_url",
             "listing",
+            "estimator",
             "rights",
             "citation",
         ),
@@ -249,6 +252,7 @@ def derived_provenance(
     region: str | None = None,
     inputs: Iterable[Provenance] = (),
     sampling: Sampling | None = None,
+    estimator: str | None = None,
 ) -> Provenance:
     """Return the provenance of a table computed from stored ones, with the archive and selection of ``source``."""
     return Provenance(
@@ -257,6 +261,7 @@ def derived_provenance(
         archive=source.archive,
         selection=source.selection,
         sampling=sampling,
+        estimator=estimator,
         tract=tract,
         region=region,
         rights=source.rights,

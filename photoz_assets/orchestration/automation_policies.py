@@ -8,6 +8,8 @@ from typing import Final
 
 import dagster as dg
 
+from photoz_assets.survey.contracts.redshifts import MODEL_KIND
+
 # A table follows its inputs as soon as they are new; a tract's follow that tract's.
 FOLLOW: Final = dg.AutomationCondition.eager()
 
@@ -25,6 +27,18 @@ FOLLOW_CHANGED: Final = (
         "any_deps_updated", dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
     )
     .with_label("rows have changed")
+)
+
+# What a tract and a model make follows the tract when it is new, and the model only if that has changed.
+_MODELS: Final = dg.AssetSelection.kind(MODEL_KIND)
+FOLLOW_TRACT_AND_MODEL: Final = (
+    dg.AutomationCondition.eager()
+    .replace(
+        "any_deps_updated",
+        dg.AutomationCondition.any_deps_updated().ignore(_MODELS)
+        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).allow(_MODELS),
+    )
+    .with_label("the tract is new or the model has changed")
 )
 
 # What the archive says of itself is asked each Monday: one Monday missed warns, two fail.

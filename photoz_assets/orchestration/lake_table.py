@@ -50,12 +50,13 @@ _Events = Iterator[dg.Output[WrittenTable] | dg.AssetCheckResult | dg.AssetObser
 class LakeTable:
     """A table of the lake as an asset of any release.
 
-    ``spec`` returns the release's spec; ``deps`` are as ``lake_table`` has them.
+    ``spec`` returns the release's spec; ``deps`` and ``inputs`` are as ``lake_table`` has them.
     """
 
     spec: Callable[[Release], TableSpec]
     function: Callable[..., TableResult]
     deps: tuple[str, ...]
+    inputs: Mapping[str, Callable[[Release], TableSpec]]
     automation_condition: dg.AutomationCondition[Any] | None
     freshness_policy: dg.FreshnessPolicy | None
 
@@ -64,7 +65,10 @@ class LakeTable:
         spec = self.spec(release)
         make = dg.asset(
             key=asset_key(release, spec.table),
-            ins={name: dg.AssetIn(key=asset_key(release, name)) for name in stored_inputs(self.function)},
+            ins={
+                name: dg.AssetIn(key=asset_key(release, self._input(release, name)))
+                for name in stored_inputs(self.function)
+            },
             group_name=spec.group,
             kinds=set(spec.kinds),
             owners=OWNERS,
@@ -83,11 +87,16 @@ class LakeTable:
         )
         return make(_events(spec, self.function))
 
+    def _input(self, release: Release, name: str) -> str:
+        """Return the table that a parameter of the function takes."""
+        return self.inputs[name](release).table if name in self.inputs else name
+
 
 def lake_table(
     spec: TableSpec | Callable[[Release], TableSpec],
     *,
     deps: Iterable[str] = (),
+    inputs: Mapping[str, Callable[[Release], TableSpec]] | None = None,
     automation_condition: dg.AutomationCondition[Any] | None = None,
     freshness_policy: dg.FreshnessPolicy | None = None,
 ) -> Callable[[Callable[..., TableResult]], LakeTable]:
@@ -99,6 +108,8 @@ def lake_table(
         The table, or what makes it of a release.
     deps
         Tables that it is made of and that the function reads through the lake, besides the archive's own.
+    inputs
+        Of parameters that take another table than that of their name, what makes the table's spec of a release.
     automation_condition, freshness_policy
         When it follows what it is made of, and how old it may get.
 
@@ -111,6 +122,7 @@ def lake_table(
         spec=(lambda _: spec) if isinstance(spec, TableSpec) else spec,
         function=function,
         deps=tuple(deps),
+        inputs=inputs or {},
         automation_condition=automation_condition,
         freshness_policy=freshness_policy,
     )

@@ -1,4 +1,4 @@
-"""What runs are given: the archive, the lake (in ``io_manager``), the Butler, the selection, the sampling.
+"""What runs are given: archive, lake (in ``io_manager``), Butler, selection, sampling, estimator.
 
 All that depends on the environment is resolved when a run needs it. The token is never configuration: it comes
 from the environment alone, so that no page of the UI and no run record holds it.
@@ -17,6 +17,9 @@ from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
+from photoz_assets.photoz.estimators import configured
+from photoz_assets.photoz.fitting import Estimation
+from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
@@ -266,4 +269,33 @@ class SamplingResource(LocationResource):
             max_true_offset_mag=self.max_true_offset_mag,
             completeness_limit_mag=self.completeness_limit_mag,
             completeness_width_mag=self.completeness_width_mag,
+        )
+
+
+class EstimatorResource(LocationResource):
+    """By which estimator redshifts are learnt; settings that make no sense fail before anything is read."""
+
+    estimator: str = Field(default="forest", description="One of photoz/estimators: forest, neighbours")
+    bands: list[str] = Field(
+        default=list(BANDS), description="Bands, of ugrizy, that it sees; galaxies that one of them lacks get none"
+    )
+    errors: bool = Field(default=False, description="Whether the errors of the fluxes are features too")
+    settings: dict[str, Any] = Field(
+        default={}, description="Settings of the estimator, by its own names, such as trees: 100"
+    )
+    jobs: int = Field(default=1, ge=1, description="Processors that may work on a fit; its result is the same")
+
+    def estimation(self) -> Estimation:
+        """Return what is to be fitted.
+
+        Raises
+        ------
+        EstimatorError
+            There is no such estimator, or a setting makes no sense.
+        SettingError
+            The run's configuration holds a token.
+        """
+        self.refuse_tokens()
+        return Estimation(
+            estimator=configured(self.estimator, self.settings), bands=tuple(self.bands), errors=self.errors
         )

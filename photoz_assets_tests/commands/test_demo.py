@@ -85,12 +85,16 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
     assert Lake(lake).provenance("tap_tables").run_id != former
     exports = {str(path.relative_to(lake / "exports")) for path in (lake / "exports").rglob("*.*")}
     assert {"rail/training.hdf5", "txpipe/photometry_catalog.hdf5", "pz_server/training_set.parquet"} < exports
+    assert "qp/test_estimates.hdf5" in exports
     assert re.search(r"^photoz_exports +rail ", said, re.MULTILINE)
     tables = sorted(str(path.relative_to(lake)) for path in lake.rglob("*.parquet") if "exports" not in path.parts)
     unpartitioned = (
         "field_diagnostics",
         "field_galaxies",
         "patches",
+        "photoz_estimates",
+        "photoz_model",
+        "photoz_quality",
         "photoz_sample",
         "skyinfo",
         "survey_diagnostics",
@@ -102,7 +106,7 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
         [f"{asset}/{asset}.parquet" for asset in unpartitioned]
         + [
             f"{asset}/tract={tract}/{asset}.parquet"
-            for asset in ("matched_galaxies", "diagnostics", "photoz_galaxies")
+            for asset in ("matched_galaxies", "diagnostics", "photoz_galaxies", "photoz_catalog")
             for tract in (3637, 3638, 3831)
         ]
     )
@@ -110,6 +114,7 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
     assert len([figure for figure in figures if figure.startswith("diagnostics/tract=")]) == 21
     assert "sky_map/sky_map.png" in figures
     assert "field_diagnostics/redshifts.png" in figures
+    assert len([figure for figure in figures if figure.startswith("photoz_quality/photoz_")]) == 6
     assert "tract" not in pq.read_schema(lake / "skyinfo" / "skyinfo.parquet").names[9:]
     assert f"{pq.read_metadata(lake / 'field_galaxies' / 'field_galaxies.parquet').num_rows:,}" in said
     assert re.search(r"^diagnostics +3637 +6 +6 ", said, re.MULTILINE), "six rows, six figures"

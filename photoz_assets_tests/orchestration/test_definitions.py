@@ -29,13 +29,24 @@ GRAPH = {
     "photoz_galaxies": "photoz",
     "photoz_sample": "photoz",
     "photoz_exports": "photoz",
+    "photoz_model": "photoz",
+    "photoz_estimates": "photoz",
+    "photoz_catalog": "photoz",
+    "photoz_quality": "photoz",
     "butler_collections": "butler",
     "butler_dataset_types": "butler",
     "object_table": "butler",
     "matched_truth": "butler",
     "deep_coadd": "butler",
 }
-PARTITIONED = {"matched_galaxies", "photoz_galaxies", "photoz_exports", "object_table", "matched_truth"}
+PARTITIONED = {
+    "matched_galaxies",
+    "photoz_galaxies",
+    "photoz_catalog",
+    "photoz_exports",
+    "object_table",
+    "matched_truth",
+}
 
 # Prints what a code location holds, with every socket refused and nothing in the environment.
 LISTING = """

@@ -12,6 +12,7 @@ from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import StoredTable, read_source_footer
 from photoz_assets.lake.writing import TableRefusedError, require_passed, write_rows
 from photoz_assets.orchestration.asset_keys import asset_key
+from photoz_assets.orchestration.assets.support import former_rows
 from photoz_assets.orchestration.automation_policies import FOLLOW, FOLLOW_CHANGED, FOLLOW_SETTLED_TRACTS
 from photoz_assets.orchestration.check_results import check_result, check_spec
 from photoz_assets.orchestration.checks.photoz import tracts_alike
@@ -24,6 +25,7 @@ from photoz_assets.photoz.accounting import account
 from photoz_assets.photoz.digests import rows_digest
 from photoz_assets.photoz.exports import PROFILE_CLEAN, write_profile
 from photoz_assets.photoz.galaxies import tract_galaxies
+from photoz_assets.photoz.populations import nz_stable, same_population
 from photoz_assets.photoz.profiles import PROFILES
 from photoz_assets.photoz.sample import draw_sample
 from photoz_assets.survey.contracts.photoz import GROUP, photoz_galaxies_spec, photoz_sample_spec
@@ -97,12 +99,13 @@ def photoz_sample(
         sampling=drawn,
     )
     sample = draw_sample(files, spec, drawn)
+    verdicts = [verdict, same_population(sample.rows), nz_stable(sample.rows, former_rows(store, spec))]
     table = write_rows(
         store,
         spec,
         [sample.rows],
         provenance,
-        [verdict],
+        verdicts,
         count=partial(account, sample.came, left_out=sample.left_out),
     )
     splits = sample.rows.column("split").to_pylist()

@@ -1,14 +1,17 @@
 """What the modules of assets share: how figures are saved and shown, and what is said of stored tables."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+import pyarrow as pa
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.provenance import InvalidTableFileError, Provenance, carried_provenance, read_rows
 from photoz_assets.lake.staging import atomic_write
 from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.table import TableSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,3 +68,14 @@ def selections(sources: Iterable[Provenance], release: Release) -> dict[int, str
         for each in sources
         if each.tract is not None
     }
+
+
+def former_rows(lake: Lake, spec: TableSpec) -> pa.Table | None:
+    """Return the rows of an asset without tracts as the lake holds them; None unless this code has made them.
+
+    Only who compares the new with the old asks for them: what cannot be read is nothing to compare with.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, InvalidTableFileError):
+        rows = read_rows(lake.table(spec.table))
+        return rows if carried_provenance(rows).code_version == spec.code_version else None
+    return None
