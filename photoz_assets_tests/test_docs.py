@@ -84,7 +84,8 @@ def checkout(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     runs = Runs(published.url, folder / "data")
     assert runs("field_galaxies").success
     assert all(runs("photoz_galaxies", tract=tract).success for tract in published.tracts)
-    assert runs("photoz_sample").success
+    assert runs("photoz_sample", "photoz_model", "photoz_estimates").success
+    assert runs("photoz_catalog", tract=3638).success
     assert runs("photoz_exports", profile="rail", job="export_photoz").success
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
