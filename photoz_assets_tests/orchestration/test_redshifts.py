@@ -18,7 +18,8 @@ from photoz_assets.definitions import build_definitions
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.assets import redshifts
 from photoz_assets.orchestration.io_manager import LakeResource
-from photoz_assets.photoz.fitting import separated
+from photoz_assets.photoz.estimates import catalog_rows, judged_estimates
+from photoz_assets.photoz.fitting import fit_sample, separated
 from photoz_assets.survey.contracts.redshifts import METRICS
 from photoz_assets_tests.dp02 import PHOTOZ_ESTIMATES
 from photoz_assets_tests.runs import Published, Run, Runs
@@ -154,15 +155,16 @@ def test_what_is_wrong_is_refused_by_its_check_and_the_last_good_ones_stay(
     drawn: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as fault:
-        fault.setattr(redshifts, "fit_sample", _of(redshifts.fit_sample, f"* REPLACE ({PERMUTED} AS redshift)"))
+        fault.setattr(redshifts, "fit_sample", _of(fit_sample, f"* REPLACE ({PERMUTED} AS redshift)"))
         _refused(drawn, "informative", "photoz_model", resources=SMALL)
     with monkeypatch.context() as fault:
-        right = redshifts.catalog_rows
-        fault.setattr(redshifts, "catalog_rows", lambda *arguments: (rows[1:] for rows in right(*arguments)))
+        fault.setattr(
+            redshifts, "catalog_rows", lambda *arguments: (rows[1:] for rows in catalog_rows(*arguments))
+        )
         _refused(drawn, "accounted", "photoz_catalog", tract=TRACT)
     with monkeypatch.context() as fault:
         # A model that was trained on the test set can tell of nothing; what is made of it can.
-        fault.setattr(redshifts, "fit_sample", _of(redshifts.fit_sample, f"* REPLACE ({SWAPPED} AS split)"))
+        fault.setattr(redshifts, "fit_sample", _of(fit_sample, f"* REPLACE ({SWAPPED} AS split)"))
         assert drawn("photoz_model", resources=SMALL).success
     refused = _refused(drawn, "splits_disjoint", "photoz_estimates")
     assert all(row["is_training"] == "True" for row in refused.checks["splits_disjoint"].offending_rows)
@@ -170,7 +172,7 @@ def test_what_is_wrong_is_refused_by_its_check_and_the_last_good_ones_stay(
         fault.setattr(
             redshifts,
             "judged_estimates",
-            _of(redshifts.judged_estimates, f"* REPLACE ({OTHER_KEY} AS source_key)"),
+            _of(judged_estimates, f"* REPLACE ({OTHER_KEY} AS source_key)"),
         )
         _refused(drawn, "splits_disjoint", "photoz_estimates")
 

@@ -53,7 +53,7 @@ def fits() -> Fits:
 def test_a_band_without_a_detection_gives_its_limit_and_one_that_saw_nothing_no_feature() -> None:
     seen = "VALUES (24.0, 27.0), (NULL, 27.0), (28.5, 27.0), (NULL, NULL)"
     values = "a::FLOAT AS mag_g, b::FLOAT AS mag_1sigma_g, 23::FLOAT AS mag_r, 28::FLOAT AS mag_1sigma_r"
-    photometry = duckdb.sql(f"SELECT {values} FROM ({seen}) seen(a, b)")
+    photometry = duckdb.connect().sql(f"SELECT {values} FROM ({seen}) seen(a, b)")
     names = feature_names(("g", "r"), errors=True)
     assert names == ("mag_g", "mag_r", "color_gr", "mag_1sigma_g", "mag_1sigma_r")
     columns = features_sql(("g", "r"), names)
