@@ -28,7 +28,6 @@ _VOTABLE_TYPES: Final[Mapping[pa.DataType, str]] = {
     pa.float32(): "float",
     pa.float64(): "double",
     pa.string(): "char",
-    pa.large_binary(): "unsignedByte",
     pa.list_(pa.int64()): "long",
     pa.list_(pa.float32()): "float",
     pa.list_(pa.float64()): "double",
@@ -74,7 +73,7 @@ def _votable_field(table: ET.Element, column: Column, length: int | None) -> Non
     attributes = {"name": column.name, "datatype": _VOTABLE_TYPES[column.type]}
     if length is not None:
         attributes["arraysize"] = str(max(length, 1))
-    elif pa.types.is_list(column.type) or pa.types.is_large_binary(column.type):
+    elif pa.types.is_list(column.type):
         attributes["arraysize"] = "*"
     attributes |= {key: value for key, value in (("unit", column.unit), ("ucd", column.ucd)) if value}
     element = ET.SubElement(table, "FIELD", attributes)

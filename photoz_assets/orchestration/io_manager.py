@@ -210,6 +210,4 @@ def _cell(value: object) -> str:
         return "NULL"
     if isinstance(value, str):
         return code_span(one_line(value, _CELL_CHARACTERS))
-    if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
     return f"{value:.7g}" if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pybase64
 from numpy.typing import NDArray
 
 from photoz_assets.errors import PhotozError
@@ -34,7 +35,7 @@ MODEL_SCHEMA: Final = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("type", pa.string(), nullable=False),
         pa.field("shape", pa.list_(pa.int64()), nullable=False),
-        pa.field("values", pa.large_binary(), nullable=False),
+        pa.field("values", pa.string(), nullable=False),
     ]
 )
 
@@ -162,17 +163,23 @@ class FittedModel:
     def to_table(self) -> pa.Table:
         """Return the model as a table in the columns of ``MODEL_SCHEMA``: a row of its facts, and a row an array.
 
-        ``values`` are the array's bytes in C order. The facts, with grid and parameters, are JSON.
+        ``values`` are the array's bytes in C order, in base64: any reader of Parquet takes texts, and not all take
+        bytes. The facts, with grid and parameters, are JSON.
         """
         written = {
             "facts": asdict(self.facts),
             "grid": asdict(self.model.grid),
             "parameters": dict(self.model.parameters),
         }
-        text = json.dumps(written, sort_keys=True).encode()
+        text = json.dumps(written, sort_keys=True)
         rows = [{"name": _FACTS, "type": _JSON, "shape": [len(text)], "values": text}]
         rows += [
-            {"name": name, "type": array.dtype.str, "shape": list(array.shape), "values": array.tobytes()}
+            {
+                "name": name,
+                "type": array.dtype.str,
+                "shape": list(array.shape),
+                "values": pybase64.b64encode_as_string(array.tobytes()),
+            }
             for name, array in self.arrays.items()
         ]
         return pa.Table.from_pylist(rows, schema=MODEL_SCHEMA)
@@ -238,4 +245,5 @@ class FittedModel:
 def _array_of(row: Mapping[str, Any]) -> NDArray[Any]:
     if row["type"] not in _TYPES:
         raise ValueError(f"{row['name']} is of type {row['type']}, no number")
-    return np.frombuffer(row["values"], np.dtype(row["type"])).reshape(row["shape"])
+    values = pybase64.b64decode(row["values"], validate=True)
+    return np.frombuffer(values, np.dtype(row["type"])).reshape(row["shape"])

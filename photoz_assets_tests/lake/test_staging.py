@@ -233,7 +233,7 @@ def test_damaged_rows_under_a_whole_footer_are_named_with_what_to_do(lake: Lake)
 
 def test_provenance_is_read_back_whole() -> None:
     texts: dict[str, Any] = dict.fromkeys(
-        ("region", "repository", "run_id", "job_url", "listing", "rights", "citation"), "a text"
+        ("region", "repository", "run_id", "job_url", "listing", "estimator", "rights", "citation"), "a text"
     )
     counts: dict[str, Any] = dict.fromkeys(("rows_declared", "rows_received", "rows_stored", "bytes_received"), 7)
     whole = replace(

@@ -61,7 +61,7 @@ def _photoz_model() -> TableSpec:
             ("name", pa.string(), "meta.id", "Name of the array, or 'facts'"),
             ("type", pa.string(), "meta.code.class", "Type of its numbers as numpy writes it, or 'json'"),
             ("shape", pa.list_(pa.int64()), "meta.number", "Its shape"),
-            ("values", pa.large_binary(), "meta.dataset", "Its bytes in C order"),
+            ("values", pa.string(), "meta.dataset", "Its bytes in C order, in base64; or the JSON"),
         )
     )
     return TableSpec(
@@ -306,8 +306,8 @@ def _quality_columns() -> Iterator[Column]:
         ucd="meta.code.class",
         nullable=False,
     )
-    yield of_estimates("low", real, "Lower edge of the bin, inside", *binned, ucd="stat.min")
-    yield of_estimates("high", real, "Upper edge of the bin, outside", *binned, ucd="stat.max")
+    yield of_estimates("low", real, "Lower edge of the bin, inside", *binned, ucd="meta.number;stat.min")
+    yield of_estimates("high", real, "Upper edge of the bin, outside", *binned, ucd="meta.number;stat.max")
     yield of_estimates(
         "num_galaxies", count, "Galaxies that were judged", "redshift", ucd="meta.number", nullable=False
     )
