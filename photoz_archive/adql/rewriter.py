@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.functions import FUNCTIONS
+from photoz_archive.adql.nearness import bound_latitudes
 
 _LARGEST_LONG = 2**63 - 1
 
@@ -18,6 +19,7 @@ def rewrite(query: exp.Expr) -> None:
     AdqlError
         A region stands where none can, or a number is out of range.
     """
+    bound_latitudes(query)
     for literal in list(query.find_all(exp.Literal)):
         _rewrite_number(literal)
     # Inner calls first, so that a function finds its arguments in DuckDB's words.

@@ -5,18 +5,26 @@ tracts. Sets shrink by the conditions of WHERE and ON that speak of constants, a
 along equal keys, because an object, its truth and its match lie in one tract.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from sqlglot import exp
 
+from photoz_archive.adql.catalog import TableFacts
 from photoz_archive.adql.geometry import constant, shape_arguments, shape_name, unit_vectors
+from photoz_archive.adql.nearness import Nearness, nearness
 from photoz_archive.adql.scopes import Scan
 
 Number = int | float
 Tracts = frozenset[int]
 Reachable = Tracts | None
+FloatArray = NDArray[np.float64]
+# The rows of the tables that a request brings along.
+Uploads = Mapping[TableFacts, pa.Table]
 
 
 class Footprint(Protocol):
@@ -34,6 +42,9 @@ class Footprint(Protocol):
 
     def in_circle(self, lon: float, lat: float, radius: float, *, primary: bool) -> Tracts:
         """Return the tracts that can have rows within ``radius`` of a position."""
+
+    def near(self, lon: FloatArray, lat: FloatArray, radius: float, *, primary: bool) -> Tracts | None:
+        """Return the tracts that can have rows within ``radius`` of any of many positions; None for all."""
 
     def in_box(self, lon_min: float, lat_min: float, lon_max: float, lat_max: float, *, primary: bool) -> Tracts:
         """Return the tracts that can have rows in a box, whose ``lon_max`` may be the smaller across RA 0."""
@@ -64,19 +75,25 @@ _COMPARISONS: Final[dict[type[exp.Expr], Callable[[float, float], bool]]] = {
 _MIRRORED: Final = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
 
 
-def reachable_tracts(query: exp.Expr, footprint: Footprint) -> dict[Scan, Reachable]:
-    """Return for each scan of a resolved, not yet rewritten query the tracts that it can reach."""
+def reachable_tracts(
+    query: exp.Expr, footprints: Mapping[str, Footprint], uploads: Uploads
+) -> dict[Scan, Reachable]:
+    """Return for each scan of a resolved, not yet rewritten query the tracts that it can reach.
+
+    ``footprints`` are those of the schemas that have a sky, whose names are in lower case.
+    """
     found: dict[Scan, Reachable] = {}
     for select in query.find_all(exp.Select):
-        found.update(_SelectPruning(select, footprint).sets())
+        found.update(_SelectPruning(select, footprints, uploads).sets())
     return found
 
 
 class _SelectPruning:
     """The tracts that the tables in one FROM clause can reach."""
 
-    def __init__(self, select: exp.Select, footprint: Footprint) -> None:
-        self._footprint = footprint
+    def __init__(self, select: exp.Select, footprints: Mapping[str, Footprint], uploads: Uploads) -> None:
+        self._footprints = footprints
+        self._uploads = uploads
         joins = select.args.get("joins") or []
         self._sides = [_scan(select.args["from_"].this), *(_scan(join.this) for join in joins)]
         self._sets: dict[Scan, Reachable] = {scan: None for scan in self._sides if scan is not None}
@@ -90,8 +107,15 @@ class _SelectPruning:
     def sets(self) -> dict[Scan, Reachable]:
         for condition, targets in self._conditions:
             for scan in targets:
-                self._narrow(scan, self._of_condition(condition, scan))
-        links = [link for condition, targets in self._conditions for link in _links(condition, targets)]
+                if (footprint := self._footprints.get(scan.table.schema.lower())) is not None:
+                    pruning = _ScanPruning(scan, footprint, self._uploads, scan in self._primary)
+                    self._narrow(scan, pruning.of(condition))
+        links = [
+            link
+            for condition, targets in self._conditions
+            for link in _links(condition, targets)
+            if link[0].table.schema == link[1].table.schema
+        ]
         # A set can shrink once for each table between it and the constant.
         for _ in self._sets:
             for source, target in links:
@@ -122,50 +146,60 @@ class _SelectPruning:
             current = self._sets[scan]
             self._sets[scan] = found if current is None else current & found
 
-    def _of_condition(self, condition: exp.Expr, scan: Scan) -> Reachable:
-        """Return the tracts in which a row of ``scan`` can satisfy ``condition``."""
+
+@dataclass(frozen=True)
+class _ScanPruning:
+    """The tracts in which the rows of one scan can meet conditions; ``primary`` tells whether they are primary."""
+
+    scan: Scan
+    footprint: Footprint
+    uploads: Uploads
+    primary: bool
+
+    def of(self, condition: exp.Expr) -> Reachable:
+        """Return the tracts in which a row can satisfy ``condition``."""
         found: Reachable = None
         match condition:
             case exp.Paren():
-                found = self._of_condition(condition.this, scan)
+                found = self.of(condition.this)
             case exp.And():
-                found = _both(self._of_condition(condition.left, scan), self._of_condition(condition.right, scan))
+                found = _both(self.of(condition.left), self.of(condition.right))
             case exp.Or():
-                found = _either(
-                    [self._of_condition(condition.left, scan), self._of_condition(condition.right, scan)]
-                )
+                found = _either([self.of(condition.left), self.of(condition.right)])
             case exp.In() if condition.expressions:
                 values = [constant(value) for value in condition.expressions]
-                found = _either([self._of_value(condition.this, scan, exp.EQ, value) for value in values])
+                found = _either([self._of_value(condition.this, exp.EQ, value) for value in values])
             case exp.Between():
-                low = self._of_value(condition.this, scan, exp.GTE, constant(condition.args["low"]))
-                found = _both(low, self._of_value(condition.this, scan, exp.LTE, constant(condition.args["high"])))
+                low = self._of_value(condition.this, exp.GTE, constant(condition.args["low"]))
+                found = _both(low, self._of_value(condition.this, exp.LTE, constant(condition.args["high"])))
             case exp.EQ() | exp.GT() | exp.GTE() | exp.LT() | exp.LTE():
-                found = self._of_comparison(condition, scan)
+                found = _both(self._of_comparison(condition), self._of_nearness(nearness(condition)))
         return found
 
-    def _of_comparison(self, condition: exp.Binary, scan: Scan) -> Reachable:
+    def _of_comparison(self, condition: exp.Binary) -> Reachable:
         operator, left, right = type(condition), condition.left, condition.right
         if constant(left) is not None:
             operator, left, right = _MIRRORED[operator], right, left
         value = constant(right)
         if operator is exp.EQ and value == 1 and isinstance(left, exp.Anonymous):
-            return self._of_region(left, scan)
-        return self._of_value(left, scan, operator, value)
+            return self._of_region(left)
+        if operator is exp.EQ and value is None:
+            return _both(self._of_uploaded(left, right), self._of_uploaded(right, left))
+        return self._of_value(left, operator, value)
 
-    def _of_value(self, column: exp.Expr, scan: Scan, operator: type[exp.Expr], value: Number | None) -> Reachable:
-        if value is None or not isinstance(column, exp.Column) or column.meta.get("scan") != scan:
+    def _of_value(self, column: exp.Expr, operator: type[exp.Expr], value: Number | None) -> Reachable:
+        if value is None or not isinstance(column, exp.Column) or column.meta.get("scan") != self.scan:
             return None
-        kind = _kind(column, scan)
+        kind = _kind(column, self.scan)
         if kind == "tract":
             holds = _COMPARISONS[operator]
-            return frozenset(tract for tract in self._footprint.tracts if holds(tract, value))
+            return frozenset(tract for tract in self.footprint.tracts if holds(tract, value))
         if kind == "object" and operator is exp.EQ and isinstance(value, int):
-            return self._footprint.of_object(value)
-        return self._of_coordinate(column.name, scan, operator, value)
+            return self.footprint.of_object(value)
+        return self._of_coordinate(column.name, operator, value)
 
-    def _of_coordinate(self, name: str, scan: Scan, operator: type[exp.Expr], value: float) -> Reachable:
-        lon_name, lat_name = _POSITIONS.get(scan.table.name.lower(), ("", ""))
+    def _of_coordinate(self, name: str, operator: type[exp.Expr], value: float) -> Reachable:
+        lon_name, lat_name = _POSITIONS.get(self.scan.table.name.lower(), ("", ""))
         if name not in {lon_name, lat_name}:
             return None
         low = value if operator in {exp.EQ, exp.GT, exp.GTE} else None
@@ -174,26 +208,55 @@ class _SelectPruning:
             box = (0.0, -90.0 if low is None else low, 360.0, 90.0 if high is None else high)
         else:
             box = (0.0 if low is None else low, -90.0, 360.0 if high is None else high, 90.0)
-        return self._footprint.in_box(*box, primary=scan in self._primary)
+        return self.footprint.in_box(*box, primary=self.primary)
 
-    def _of_region(self, call: exp.Anonymous, scan: Scan) -> Reachable:
+    def _of_region(self, call: exp.Anonymous) -> Reachable:
         """Return the tracts of a region with constant arguments around the scan's own position."""
         region = _region(call)
         if region is None:
             return None
         position, shape, arguments = region
-        if not _is_position(position, scan):
+        if not _is_position(position, self.scan):
             return None
         values = [constant(argument) for argument in arguments]
         numbers = [value for value in values if value is not None]
         if len(numbers) != len(values):
             return None
-        primary = scan in self._primary
         if shape == "CIRCLE":
-            return self._footprint.in_circle(*numbers, primary=primary)
+            return self.footprint.in_circle(*numbers, primary=self.primary)
         if shape == "BOX":
-            return self._footprint.in_box(*numbers, primary=primary)
-        return self._footprint.in_circle(*_bounding_circle(numbers), primary=primary)
+            return self.footprint.in_box(*numbers, primary=self.primary)
+        return self.footprint.in_circle(*_bounding_circle(numbers), primary=self.primary)
+
+    def _of_nearness(self, near: Nearness | None) -> Reachable:
+        """Return the tracts of a row that lies near positions of a table that the request brings along."""
+        if near is None:
+            return None
+        for mine, others in ((near.first, near.second), (near.second, near.first)):
+            if _is_position(list(mine), self.scan):
+                lon, lat = map(self._uploaded, others)
+                if lon is not None and lat is not None:
+                    ra, dec = (values.cast(pa.float64()).to_numpy(zero_copy_only=False) for values in (lon, lat))
+                    return self.footprint.near(ra, dec, near.radius, primary=self.primary)
+        return None
+
+    def _of_uploaded(self, column: exp.Expr, other: exp.Expr) -> Reachable:
+        """Return the tracts of a row whose key equals one of a table that the request brings along."""
+        values = self._uploaded(other)
+        if values is None or not pa.types.is_integer(values.type) or _scan(column) != self.scan:
+            return None
+        keys = values.unique().drop_null().to_pylist()
+        kind = _kind(column, self.scan)
+        if kind == "tract":
+            return self.footprint.tracts & frozenset(keys)
+        return frozenset[int]().union(*map(self.footprint.of_object, keys)) if kind == "object" else None
+
+    def _uploaded(self, column: exp.Expr) -> pa.Array | None:
+        """Return the numbers of a column that the request brings along, None for any other expression."""
+        scan = _scan(column)
+        rows = None if scan is None else self.uploads.get(scan.table)
+        values = None if rows is None else rows.column(column.name).combine_chunks()
+        return values if values is not None and pa.types.is_primitive(values.type) else None
 
 
 def restricts_one_area(query: exp.Expr) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from sqlglot import exp
 
@@ -12,7 +14,15 @@ from photoz_archive.adql.functions import FUNCTIONS, FunctionKind
 from photoz_archive.adql.resolver import Resolver
 from photoz_archive.adql.rewriter import rewrite
 from photoz_archive.adql.scopes import OutputColumn, Scan
-from photoz_archive.adql.tract_pruning import Footprint, Reachable, reachable_tracts, restricts_one_area
+from photoz_archive.adql.tract_pruning import (
+    Footprint,
+    Reachable,
+    Uploads,
+    reachable_tracts,
+    restricts_one_area,
+)
+
+_NO_UPLOADS: Final[Uploads] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,26 @@ class Translation:
 
 
 def translate(
-    text: str, catalog: Catalog, footprint: Footprint, *, scisql: bool = True, subqueries: bool = True
+    text: str,
+    catalog: Catalog,
+    footprints: Mapping[str, Footprint],
+    *,
+    scisql: bool = True,
+    subqueries: bool = True,
+    uploads: Uploads = _NO_UPLOADS,
 ) -> Translation:
     """Turn ADQL into a query that DuckDB can run, or say why not.
 
     Parameters
     ----------
+    footprints
+        Where the rows of the tables of a sky lie, by the tables' schema in lower case.
     scisql
         Whether Rubin's scisql functions exist.
     subqueries
         Whether subqueries, set operations and WITH exist.
+    uploads
+        The rows of those of the catalog's tables that the request brings along.
 
     Raises
     ------
@@ -67,7 +87,7 @@ def translate(
     resolver = Resolver(catalog)
     try:
         columns = resolver.query(query)
-        reachable = reachable_tracts(query, footprint)
+        reachable = reachable_tracts(query, footprints, uploads)
         one_area = restricts_one_area(query)
         rewrite(query)
     except RecursionError as error:

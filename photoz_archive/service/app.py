@@ -10,11 +10,12 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.service import uws, vosi
@@ -33,6 +34,7 @@ from photoz_archive.service.jobs import FINAL, UwsJob
 from photoz_archive.service.parameters import collect, moment, parse_query, whole_number
 from photoz_archive.service.query_service import QueryService
 from photoz_archive.service.refusal import VOTABLE, refusal
+from photoz_archive.service.uploads import documents_of, parts_of
 from photoz_archive.service.votable import error_document
 
 _XML: Final = "text/xml"
@@ -116,7 +118,8 @@ class TapApplication:
         return Response(vosi.table_document(table, self._archive.schema), media_type=_XML)
 
     async def _sync(self, request: Request) -> Response:
-        query = parse_query(await _parameters(request), self._profile)
+        parameters, uploads = await self._sent(request)
+        query = parse_query(parameters, self._profile, uploads)
         cancellation = Cancellation()
         await self._sync_slots.acquire()
         try:
@@ -149,9 +152,9 @@ class TapApplication:
         return Response(uws.job_list_document([(job, self._url(request, job)) for job in jobs]), media_type=_XML)
 
     async def _create(self, request: Request) -> Response:
-        parameters = await _parameters(request)
+        parameters, uploads = await self._sent(request)
         run = parameters.pop("PHASE", "").upper() == "RUN"
-        job = await run_in_threadpool(self._archive.jobs.create, parameters)
+        job = await run_in_threadpool(self._archive.jobs.create, parameters, uploads)
         if run:
             await run_in_threadpool(self._archive.start, job)
         return self._see(request, job)
@@ -196,8 +199,10 @@ class TapApplication:
 
     async def _set_parameters(self, request: Request) -> Response:
         job = self._find(request)
-        merged = job.parameters | await _parameters(request)
+        parameters, uploads = await self._sent(request)
+        merged = job.parameters | parameters
         await run_in_threadpool(partial(self._archive.jobs.change, job, only_pending=True, parameters=merged))
+        await run_in_threadpool(self._archive.jobs.keep_uploads, job, uploads)
         return self._see(request, job)
 
     async def _set_destruction(self, request: Request) -> Response:
@@ -264,6 +269,22 @@ class TapApplication:
             return Response(uws.results_document(job, url, self._profile), media_type=_XML)
         raise NotFoundError(f"A job has no {part!r}")
 
+    async def _sent(self, request: Request) -> tuple[dict[str, str], dict[str, bytes]]:
+        """Return the parameters of a query, and the documents of the tables that it brings along."""
+        limit = self._profile.upload_bytes
+        sent = await _pairs(_bounded(request, limit) if limit else request)
+        named = [value for name, value in sent if name.upper() == "UPLOAD" and isinstance(value, str)]
+        if any(named) and not limit:
+            raise BadRequestError("UPLOAD is not supported: this archive takes no tables")
+        parts = set(parts_of(";".join(named)).values())
+        texts = [(name, value) for name, value in sent if isinstance(value, str) and name not in parts]
+        documents = {
+            name: value.encode() if isinstance(value, str) else await value.read()
+            for name, value in sent
+            if name in parts
+        }
+        return collect(texts), documents_of(";".join(named), documents)
+
     def _find(self, request: Request) -> UwsJob:
         return self._archive.jobs.get(request.path_params["job_id"])
 
@@ -316,14 +337,39 @@ class _FinishedResponse(StreamingResponse):
 
 async def _parameters(request: Request) -> dict[str, str]:
     """Return the parameters of the URL and of the form together, names in upper case."""
-    pairs = list(request.query_params.multi_items())
+    return collect((name, value) for name, value in await _pairs(request) if isinstance(value, str))
+
+
+async def _pairs(request: Request) -> list[tuple[str, str | UploadFile]]:
+    """Return what the URL and the form hold, in order."""
+    pairs: list[tuple[str, str | UploadFile]] = [*request.query_params.multi_items()]
     if request.method == "POST":
         try:
-            form = await request.form()
+            pairs += (await request.form()).multi_items()
         except UnicodeError as error:
             raise BadRequestError("The form is not in the character set that it names") from error
-        pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    return collect(pairs)
+    return pairs
+
+
+def _bounded(request: Request, most_bytes: int) -> Request:
+    """Return a request whose body is refused where it is longer, without being kept."""
+    read = 0
+
+    async def receive() -> Message:
+        nonlocal read
+        message = await request.receive()
+        read += len(message.get("body", b""))
+        # A client hears nothing before it has sent all.
+        while read > most_bytes and message.get("more_body"):
+            message = await request.receive()
+        if read > most_bytes:
+            raise BadRequestError(
+                f"The request has more than {most_bytes} bytes, the uploadLimit of /capabilities; "
+                "send the table in pieces, a request each"
+            )
+        return message
+
+    return Request(request.scope, receive)
 
 
 def _absolute(request: Request, path: str) -> str:

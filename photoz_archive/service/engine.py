@@ -19,6 +19,7 @@ from sqlglot import exp
 from photoz_archive.adql.catalog import Catalog, ColumnFacts
 from photoz_archive.adql.macros import MACROS
 from photoz_archive.adql.scopes import Scan
+from photoz_archive.adql.tract_pruning import Uploads
 from photoz_archive.adql.translator import Translation
 from photoz_archive.service.cancellation import Cancellation
 from photoz_archive.service.disk import DEFAULT_LIMITS, spill_error, telling_full_disk
@@ -149,6 +150,7 @@ class Engine:
         self,
         translation: Translation,
         *,
+        uploads: Uploads,
         max_rows: int,
         cancellation: Cancellation,
         limit_seconds: float,
@@ -169,9 +171,15 @@ class Engine:
         active = faults if on_data else Faults()
         if active.error_text is not None:
             raise QueryFailedError(active.error_text)
-        relations = {scan: self._relation(translation, scan, empty=max_rows == 0) for scan in translation.used}
+        relations = {
+            scan: self._relation(translation, scan, uploads, empty=max_rows == 0) for scan in translation.used
+        }
         sql = translation.sql(relations, max_rows + 1 if max_rows else 0)
         cursor = self.database.cursor()
+        # Views of a cursor are its own.
+        for scan in translation.used:
+            if scan.table in uploads:
+                cursor.register(_view_name(scan), uploads[scan.table])
         cancellation.attach(cursor, limit_seconds, f"The query ran longer than {limit_seconds:g} s")
 
         def close() -> None:
@@ -217,7 +225,7 @@ class Engine:
                 raise QueryFailedError("The database failed to run the query") from error
             raise QueryFailedError(f"The database refused the query: {_first_line(error)}") from error
 
-    def _relation(self, translation: Translation, scan: Scan, *, empty: bool) -> exp.Query:
+    def _relation(self, translation: Translation, scan: Scan, uploads: Uploads, *, empty: bool) -> exp.Query:
         """Return the rows of one scan: the columns that the query uses, of the tracts that it can reach."""
         used = set(translation.used[scan])
         columns = [c for c in scan.table.columns if c.name in used] or list(scan.table.columns[:1])
@@ -229,6 +237,9 @@ class Engine:
                 listed = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
                 rows = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[listed]))
                 return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
+        elif scan.table in uploads:
+            rows = exp.table_(_view_name(scan), quoted=True)
+            return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
         elif key in self._held:
             rows = exp.table_(key[1], db=key[0], quoted=True)
             return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
@@ -296,6 +307,10 @@ def _refusing(batches: Iterator[pa.RecordBatch], most_rows: int) -> Iterator[pa.
         if rows > most_rows:
             raise QueryFailedError("Query results are too large to return; please narrow your query")
         yield batch
+
+
+def _view_name(scan: Scan) -> str:
+    return f"upload_{scan.index}"
 
 
 def _quoted(name: str) -> exp.Identifier:

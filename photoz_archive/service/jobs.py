@@ -9,10 +9,11 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from photoz_archive.files import make_folder, write_in_place
 from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits, telling_full_disk
 from photoz_archive.service.errors import ConflictError, InsufficientStorageError, NotFoundError
 from photoz_archive.service.results import ResultStore
+from photoz_archive.service.uploads import parts_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ FINAL: Final = frozenset({Phase.COMPLETED, Phase.ERROR, Phase.ABORTED})
 # Of a job that runs, a server which starts again needs to know no more than that: the record of QUEUED says it.
 _RECORDED: Final = FINAL | {Phase.QUEUED}
 _RECORD: Final = "job.json"
+_UPLOADS: Final = "uploads"
+_NO_UPLOADS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 _NEXT: Final = {
     Phase.PENDING: {Phase.QUEUED, Phase.ABORTED},
@@ -92,8 +96,8 @@ class JobStore:
         for job_folder in sorted(folder.iterdir()):
             self._load(job_folder)
 
-    def create(self, parameters: dict[str, str]) -> UwsJob:
-        """Make a job in phase PENDING.
+    def create(self, parameters: dict[str, str], uploads: Mapping[str, bytes] = _NO_UPLOADS) -> UwsJob:
+        """Make a job in phase PENDING, with the documents of the tables that it brings along.
 
         Raises
         ------
@@ -107,6 +111,7 @@ class JobStore:
         try:
             with telling_full_disk("another job"):
                 make_folder(self.folder(job))
+            self.keep_uploads(job, uploads)
             self._save(job)
         except BaseException:
             shutil.rmtree(self.folder(job), ignore_errors=True)
@@ -139,6 +144,26 @@ class JobStore:
     def folder(self, job: UwsJob) -> Path:
         """Return where a job's result lies."""
         return self._folder / job.id
+
+    def keep_uploads(self, job: UwsJob, uploads: Mapping[str, bytes]) -> None:
+        """Keep the documents of tables that a job brings along, by the tables' names, over those before.
+
+        Raises
+        ------
+        InsufficientStorageError
+            The disk is full.
+        """
+        if uploads:
+            folder = self.folder(job) / _UPLOADS
+            with telling_full_disk("the tables that the job brings along"):
+                make_folder(folder)
+                for name, document in uploads.items():
+                    write_in_place(folder / name, document)
+
+    def uploads(self, job: UwsJob) -> dict[str, bytes]:
+        """Return the documents of the tables that a job brings along, by the tables' names."""
+        names = parts_of(job.parameters.get("UPLOAD", ""))
+        return {name: (self.folder(job) / _UPLOADS / name).read_bytes() for name in names}
 
     def result(self, job: UwsJob) -> Path:
         """Return the file of a job's result.
@@ -178,6 +203,8 @@ class JobStore:
                         raise
                     logger.exception("job %s is %s, which could not be recorded", job.id, phase.value)
             _set(job, changes)
+            if phase in FINAL:
+                shutil.rmtree(self.folder(job) / _UPLOADS, ignore_errors=True)
             return True
 
     def change(self, job: UwsJob, *, only_pending: bool = False, **changes: Any) -> None:

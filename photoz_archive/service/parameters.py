@@ -1,8 +1,8 @@
 """A request's parameters as one checked object: names in any case, values as TAP 1.1 has them."""
 
 import reprlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from photoz_archive.service.errors import BadRequestError
@@ -11,6 +11,8 @@ from photoz_archive.service.formats import Format, find_format
 from photoz_archive.service.profile import Profile
 
 _LANGUAGES = frozenset({"ADQL", "ADQL-2.0", "ADQL-2.1"})
+# Each table has one of its own (TAP 1.1 sec. 2.5).
+_MANY = "UPLOAD"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +22,22 @@ class QueryRequest:
     query: str
     max_rows: int
     format: Format
+    # Documents by the names of the tables that they hold.
+    uploads: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the parameters under upper-case names; of one sent twice the last counts.
+    """Return the parameters under upper-case names; of one sent twice the last counts, but all of UPLOAD do.
 
     Raises
     ------
     BadRequestError
         One has characters that XML 1.0 cannot hold, in which jobs are told.
     """
-    collected = {name.upper(): value for name, value in pairs}
+    collected: dict[str, str] = {}
+    for name, value in pairs:
+        before = collected.get(_MANY) if name.upper() == _MANY else None
+        collected[name.upper()] = f"{before};{value}" if before else value
     for name, value in collected.items():
         if xml_text(text := name + value) != text:
             raise BadRequestError(f"{reprlib.repr(name)} has control characters; expected text")
@@ -70,8 +77,13 @@ def moment(name: str, text: str) -> datetime:
         ) from error
 
 
-def parse_query(parameters: dict[str, str], profile: Profile) -> QueryRequest:
+def parse_query(parameters: dict[str, str], profile: Profile, uploads: Mapping[str, bytes]) -> QueryRequest:
     """Check the parameters of a query.
+
+    Parameters
+    ----------
+    uploads
+        The documents of the tables that it brings along, by the tables' names.
 
     Raises
     ------
@@ -84,13 +96,13 @@ def parse_query(parameters: dict[str, str], profile: Profile) -> QueryRequest:
     language = parameters.get("LANG", "ADQL")
     if language.upper() not in _LANGUAGES:
         raise BadRequestError(f"LANG is {language!r}; expected {', '.join(sorted(_LANGUAGES))}")
-    if parameters.get("UPLOAD"):
-        raise BadRequestError("UPLOAD is not supported: this archive takes no tables")
     query = parameters.get("QUERY", "")
     if not query.strip():
         raise BadRequestError("QUERY is missing; expected an ADQL query")
     name = parameters.get("RESPONSEFORMAT") or parameters.get("FORMAT")
-    return QueryRequest(query=query, max_rows=_max_rows(parameters, profile), format=find_format(name, profile))
+    return QueryRequest(
+        query=query, max_rows=_max_rows(parameters, profile), format=find_format(name, profile), uploads=uploads
+    )
 
 
 def _max_rows(parameters: dict[str, str], profile: Profile) -> int:

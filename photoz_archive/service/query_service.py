@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from vo_models.uws.types import ExecutionPhase as Phase
 
+from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.tract_pruning import Footprint
 from photoz_archive.adql.translator import Translation, translate
@@ -19,6 +20,7 @@ from photoz_archive.service.parameters import QueryRequest, parse_query
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive.service.stream import ResultWriter
+from photoz_archive.service.upload_reader import read_upload
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +36,19 @@ class QueryService:
     """Runs queries, at once or as jobs, a few at a time."""
 
     def __init__(
-        self, engine: Engine, schema: ArchiveSchema, footprint: Footprint, jobs: JobStore, profile: Profile
+        self,
+        engine: Engine,
+        schema: ArchiveSchema,
+        footprints: Mapping[str, Footprint],
+        jobs: JobStore,
+        profile: Profile,
     ) -> None:
         self.profile = profile
         self.schema = schema
         self.jobs = jobs
         self.faults = Faults()
         self._engine = engine
-        self._footprint = footprint
+        self._footprints = footprints
         self._slots = threading.BoundedSemaphore(profile.concurrent_queries or _RUNNING_AT_ONCE)
         self._lock = threading.Lock()
         self._running: dict[str, Cancellation] = {}
@@ -153,7 +160,7 @@ class QueryService:
                 self._threads.discard(threading.current_thread())
 
     def _execute(self, job: UwsJob, cancellation: Cancellation) -> None:
-        request = parse_query(job.parameters, self.profile)
+        request = parse_query(job.parameters, self.profile, self.jobs.uploads(job))
         stream = self._open(request, cancellation, job.execution_duration or 10**9, job)
         result = self.jobs.folder(job) / f"result.{request.format.extension}"
         is_owned = False
@@ -185,12 +192,14 @@ class QueryService:
     def _open(
         self, request: QueryRequest, cancellation: Cancellation, limit_seconds: float, job: UwsJob | None
     ) -> ResultWriter:
+        uploads = dict(read_upload(name, document) for name, document in request.uploads.items())
         translation = translate(
             request.query,
-            self.schema.catalog,
-            self._footprint,
+            Catalog((*self.schema.catalog.tables, *uploads)),
+            self._footprints,
             scisql=self.profile.scisql,
             subqueries=self.profile.subqueries,
+            uploads=uploads,
         )
         if job is not None:
             self._plan(job, translation)
@@ -199,6 +208,7 @@ class QueryService:
         cancellation.check()
         return self._engine.run(
             translation,
+            uploads=uploads,
             max_rows=request.max_rows,
             cancellation=cancellation,
             limit_seconds=limit_seconds,
@@ -209,8 +219,14 @@ class QueryService:
         """Show what a job of Rubin's shows once it is planned: chunks in total, and the phase HELD."""
         if self.profile.progress_in_job:
             whole = self.profile.one_area_only and not translation.one_area
-            reached = [None] if whole else list(translation.reachable.values())
-            tracts = max((len(self._footprint.tracts if r is None else r) for r in reached), default=0)
+            tracts = max(
+                (
+                    len(footprint.tracts if whole or reached is None else reached)
+                    for scan, reached in translation.reachable.items()
+                    if (footprint := self._footprints.get(scan.table.schema.lower())) is not None
+                ),
+                default=0,
+            )
             self.jobs.show_progress(job, done=0, total=tracts * _CHUNKS_PER_TRACT)
         if self.profile.held_phase and self.jobs.move(job, Phase.HELD):
             threading.Event().wait(_HELD_SECONDS)

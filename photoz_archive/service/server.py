@@ -28,6 +28,7 @@ from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.identifiers import tract_of_object_id
 from photoz_archive.sky.store import SKY_VERSION, SkyStore
 from photoz_assets.survey.releases import dp02
+from photoz_assets.survey.skymap import DC2_RINGS
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()
@@ -181,13 +182,13 @@ class ArchiveServer:
             spill_bytes=self._limits.spill_bytes,
             views={("ivoa", "obscore"): observations},
         )
-        footprint = SkyFootprint(frozenset(sky.tracts), tract_of_object_id)
+        footprints = {DATA_SCHEMA: SkyFootprint(DC2_RINGS, frozenset(sky.tracts), tract_of_object_id)}
         jobs = JobStore(
             server_folder.jobs_folder,
             execution_duration=self._profile.execution_limit_seconds,
             limits=self._limits,
         )
-        archive = QueryService(engine, schema, footprint, jobs, self._profile)
+        archive = QueryService(engine, schema, footprints, jobs, self._profile)
         archive.faults = self._faults
         return archive
 

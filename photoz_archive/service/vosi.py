@@ -19,6 +19,7 @@ from vo_models.tapregext.models import (
     OutputFormat,
     TableAccess,
     TimeLimits,
+    UploadMethod,
     Version,
 )
 from vo_models.vodataservice.models import DataType, FKColumn, ParamHTTP, Table, TableParam, TableSchema
@@ -41,6 +42,7 @@ SODA_SYNC: Final = "ivo://ivoa.net/std/SODA#sync-1.0"
 DATALINK: Final = "ivo://ivoa.net/std/DataLink#links-1.1"
 
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
+_INLINE_UPLOAD: Final = "ivo://ivoa.net/std/TAPRegExt#upload-inline"
 _STRING_AND_SYNTAX: Final = {
     "adql-string": ("LOWER", "UPPER", "ILIKE"),
     "adql-type": ("CAST",),
@@ -127,13 +129,20 @@ def _table_access(base_url: str, profile: Profile) -> TableAccess:
             OutputFormat(mime=f.names[0], alias=list(f.names[1:]), ivo_id=f.ivo_id)
             for f in offered(profile).values()
         ],
+        upload_method=[UploadMethod(ivo_id=_INLINE_UPLOAD)] if profile.upload_bytes else [],
         retention_period=TimeLimits(default=retention, hard=retention),
         execution_duration=TimeLimits(default=seconds, hard=seconds),
         output_limit=DataLimits(
             default=DataLimit(value=profile.default_maxrec, unit="row"),
             hard=DataLimit(value=profile.hard_maxrec, unit="row"),
         ),
+        upload_limit=_upload_limit(profile.upload_bytes) if profile.upload_bytes else None,
     )
+
+
+def _upload_limit(most_bytes: int) -> DataLimits:
+    limit = DataLimit(value=most_bytes, unit="byte")
+    return DataLimits(default=limit, hard=limit)
 
 
 def _language_features(profile: Profile) -> list[LanguageFeatureList]:

@@ -8,8 +8,11 @@ from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.translator import translate
 from photoz_archive.service.footprint import SkyFootprint
+from photoz_assets.survey.skymap import DC2_RINGS
 
-FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)
+FOOTPRINTS = {
+    "dp02_dc2_catalogs": SkyFootprint(DC2_RINGS, frozenset({3637, 3638}), lambda object_id: object_id >> 48)
+}
 
 FILES_AND_SETTINGS = [
     (
@@ -310,7 +313,7 @@ REFUSED = [*FILES_AND_SETTINGS, *STATEMENTS, *OTHER_DIALECTS]
 @pytest.mark.parametrize(("query", "message"), REFUSED, ids=[query for query, _ in REFUSED])
 def test_query_that_is_no_adql_is_refused(catalog: Catalog, query: str, message: str) -> None:
     with pytest.raises(AdqlError) as refusal:
-        translate(query, catalog, FOOTPRINT)
+        translate(query, catalog, FOOTPRINTS)
     assert str(refusal.value) == message
 
 
@@ -399,13 +402,13 @@ EXPLAINED = [
 @pytest.mark.parametrize(("query", "message"), EXPLAINED, ids=[message[:50] for _, message in EXPLAINED])
 def test_query_that_is_wrong_is_explained(catalog: Catalog, query: str, message: str) -> None:
     with pytest.raises(AdqlError, match=re.escape(message)):
-        translate(query, catalog, FOOTPRINT)
+        translate(query, catalog, FOOTPRINTS)
 
 
 def test_scisql_function_of_a_service_without_it_is_unknown(catalog: Catalog) -> None:
     query = "SELECT scisql_nanojanskyToAbMag(1.0) FROM tap_schema.tables"
     with pytest.raises(AdqlError, match="Unknown function scisql_nanojanskyToAbMag"):
-        translate(query, catalog, FOOTPRINT, scisql=False)
+        translate(query, catalog, FOOTPRINTS, scisql=False)
 
 
 @pytest.mark.parametrize(
@@ -419,4 +422,4 @@ def test_scisql_function_of_a_service_without_it_is_unknown(catalog: Catalog) ->
 )
 def test_subquery_of_a_service_without_it_is_refused(catalog: Catalog, query: str) -> None:
     with pytest.raises(AdqlError, match="not supported here"):
-        translate(query, catalog, FOOTPRINT, subqueries=False)
+        translate(query, catalog, FOOTPRINTS, subqueries=False)

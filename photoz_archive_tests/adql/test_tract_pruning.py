@@ -15,7 +15,8 @@ from photoz_assets.survey.skymap import DC2_RINGS
 
 SCHEMA = "dp02_dc2_catalogs"
 ALL = frozenset(dp02.RELEASE.tracts)
-FOOTPRINT = SkyFootprint(ALL, lambda object_id: object_id >> 48)
+FOOTPRINT = SkyFootprint(DC2_RINGS, ALL, lambda object_id: object_id >> 48)
+FOOTPRINTS = {"dp02_dc2_catalogs": FOOTPRINT}
 FIELD = {3637, 3638, 3831}
 CONE = "CONTAINS(POINT('ICRS', {lon}, {lat}), CIRCLE('ICRS', 62, -37, 0.5)) = 1"
 JOIN = (
@@ -27,7 +28,7 @@ JOIN = (
 
 def reachable(query: str, catalog: Catalog) -> dict[str, set[int] | None]:
     """Return the tracts of each table of a query; None stands for all."""
-    found = translate(query, catalog, FOOTPRINT).reachable
+    found = translate(query, catalog, FOOTPRINTS).reachable
     return {scan.table.name: None if tracts is None else set(tracts) for scan, tracts in found.items()}
 
 
@@ -159,14 +160,14 @@ def test_each_select_has_its_own_tracts(catalog: Catalog) -> None:
         f"SELECT tract FROM {SCHEMA}.Object WHERE tract = 3637 "
         f"UNION SELECT t.n FROM (SELECT COUNT(*) AS n FROM {SCHEMA}.Object WHERE tract = 3638) AS t"
     )
-    found = translate(query, catalog, FOOTPRINT).reachable.values()
+    found = translate(query, catalog, FOOTPRINTS).reachable.values()
     assert sorted(map(set, filter(None, found)), key=min) == [{3637}, {3638}]
 
 
 def test_names_in_lower_case_reach_as_far(listing: tuple[OfficialSchema, ...]) -> None:
     query = f"SELECT 1 {JOIN} WHERE obj.detect_isprimary = 1 AND {CONE.format(lon='obj.coord_ra', lat='obj.coord_dec')}"
     plain = load_schema(listing, "simulated", lower_case=True, booleans_as_short=True).catalog
-    found = translate(query, plain, FOOTPRINT, scisql=False).reachable.values()
+    found = translate(query, plain, FOOTPRINTS, scisql=False).reachable.values()
     assert [None if tracts is None else set(tracts) for tracts in found] == [FIELD] * 3
 
 
@@ -183,7 +184,7 @@ def test_names_in_lower_case_reach_as_far(listing: tuple[OfficialSchema, ...]) -
     ],
 )
 def test_qserv_needs_one_area_of_literals(catalog: Catalog, condition: str, expected: bool) -> None:  # noqa: FBT001 (parametrized)
-    translation = translate(f"SELECT 1 {JOIN} WHERE {condition}", catalog, FOOTPRINT)
+    translation = translate(f"SELECT 1 {JOIN} WHERE {condition}", catalog, FOOTPRINTS)
     assert translation.one_area is expected
 
 
@@ -212,6 +213,6 @@ def test_circle_and_box_reach_every_tract_that_can_hold_a_row(
 
 
 def test_box_across_right_ascension_zero_is_small() -> None:
-    sky = SkyFootprint(frozenset(range(DC2_RINGS.num_tracts)), lambda object_id: object_id)
+    sky = SkyFootprint(DC2_RINGS, frozenset(range(DC2_RINGS.num_tracts)), lambda object_id: object_id)
     found = sky.in_box(359.5, 10.0, 0.5, 10.3, primary=True)
     assert found == {int(t) for t in DC2_RINGS.tract_of([359.6, 0.4, 359.6, 0.4], [10.1, 10.1, 10.2, 10.2])}

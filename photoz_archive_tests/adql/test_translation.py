@@ -6,8 +6,11 @@ from sqlglot import exp
 from photoz_archive.adql.catalog import Catalog
 from photoz_archive.adql.translator import Translation, translate
 from photoz_archive.service.footprint import SkyFootprint
+from photoz_assets.survey.skymap import DC2_RINGS
 
-FOOTPRINT = SkyFootprint(frozenset({3637, 3638}), lambda object_id: object_id >> 48)
+FOOTPRINTS = {
+    "dp02_dc2_catalogs": SkyFootprint(DC2_RINGS, frozenset({3637, 3638}), lambda object_id: object_id >> 48)
+}
 
 
 def sql(query: str, catalog: Catalog) -> str:
@@ -15,7 +18,7 @@ def sql(query: str, catalog: Catalog) -> str:
 
 
 def translated(query: str, catalog: Catalog) -> Translation:
-    return translate(query, catalog, FOOTPRINT)
+    return translate(query, catalog, FOOTPRINTS)
 
 
 @pytest.mark.parametrize(
