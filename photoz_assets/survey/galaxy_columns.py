@@ -33,6 +33,10 @@ class Photometry:
         """Return what the flux's AB magnitude in a band is called; the archive is not asked for it."""
         return f"{band}_{self.kind}Mag"
 
+    def dereddened(self, band: str) -> str:
+        """Return what that magnitude is called without the dust of the Milky Way."""
+        return f"{self.magnitude(band)}_dered"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GalaxyColumns:

@@ -120,13 +120,18 @@ class PixelBox:
 
 @dataclass(frozen=True)
 class RingsSkyMap:
-    """A skymap of rings with square patches."""
+    """A skymap of rings with square patches.
+
+    ``clipped`` tells whether outer regions of patches end with their tract; those that are made of cells reach
+    beyond it by the border, as any other.
+    """
 
     num_rings: int = 120
     pixel_scale_arcsec: float = 0.2
     tract_overlap_deg: float = 1 / 60
     patch_inner_pixels: int = 4000
     patch_border_pixels: int = 100
+    clipped: bool = True
 
     @property
     def ring_height(self) -> float:
@@ -292,7 +297,7 @@ class RingsSkyMap:
         """Return the corners of patches' inner (or outer) regions, counter-clockwise from the lower left.
 
         The edges between them are great circles. Neighbouring inner regions share their corners; outer ones are
-        wider by the border, but end with the tract.
+        wider by the border, but end with the tract where the skymap is clipped.
 
         Returns
         -------
@@ -310,8 +315,9 @@ class RingsSkyMap:
             raise ValueError(f"there is no patch {unknown[0]}: a tract has 0 to {side**2 - 1}")
         size, border = self.patch_inner_pixels, self.patch_border_pixels if outer else 0
         row, column = np.divmod(patches, side)
-        left, low = (np.maximum(index * size - border, 0) - 0.5 for index in (column, row))
-        right, high = (np.minimum((index + 1) * size + border, side * size) - 0.5 for index in (column, row))
+        first, last = (0, side * size) if self.clipped else (-border, side * size + border)
+        left, low = (np.maximum(index * size - border, first) - 0.5 for index in (column, row))
+        right, high = (np.minimum((index + 1) * size + border, last) - 0.5 for index in (column, row))
         x, y = np.stack([left, right, right, left], axis=-1), np.stack([low, low, high, high], axis=-1)
         return np.stack(self.pixel_to_sky(np.expand_dims(tracts, -1), x, y), axis=-1)
 
@@ -345,4 +351,6 @@ class RingsSkyMap:
 
 
 DC2_RINGS: Final = RingsSkyMap()
-LSST_CELLS_V1: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=200)
+# Of cells of 150 pixels, 20 a side of an inner region; the first map's cells had borders of 50 pixels besides.
+LSST_CELLS_V1: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=200, clipped=False)
+LSST_CELLS_V2: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=150, clipped=False)

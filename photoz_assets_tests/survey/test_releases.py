@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -18,12 +19,16 @@ from photoz_assets.commands.workspace import workspace_of
 from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.environment import SettingError
 from photoz_assets.science.field import cut
+from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.field import Field
 from photoz_assets.survey.galaxy_columns import Photometry
+from photoz_assets.survey.matching import Matching, MatchingError
 from photoz_assets.survey.queries import Dialect, matched_galaxies_query, skyinfo_query
 from photoz_assets.survey.releases import UnknownReleaseError, label_of, release_named, release_names
+from photoz_assets.survey.releases.dp1 import RELEASE as DP1
+from photoz_assets.survey.releases.dp2 import RELEASE as DP2
 from photoz_assets.survey.releases.release import ButlerNames, ObjectTable, Release, Truth
-from photoz_assets.survey.selection import Selection
+from photoz_assets.survey.selection import Condition, Selection
 from photoz_assets.survey.skymap import LSST_CELLS_V1, SkyBox
 from photoz_assets_tests.dp02 import DP02
 
@@ -105,6 +110,61 @@ def test_release_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     refused = CliRunner().invoke(main, ["status"])
     assert refused.exit_code == 1
     assert "PHOTOZ_RELEASE" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("release", "tracts", "side", "demo"),
+    [
+        (DP1, 29, 10, (4848, 4849, 5062, 5063, 5064)),
+        (DP2, 178, 10, (9569, 9570, 9571, 9812, 9813, 9814, 10054, 10055, 10056)),
+    ],
+    ids=["dp1", "dp2"],
+)
+def test_releases_of_the_observed_sky_are_as_published(
+    release: Release, tracts: int, side: int, demo: tuple[int, ...]
+) -> None:
+    """Tracts of DP1 by RTN-095; of DP2, those within half a field of view of its fields."""
+    assert len(release.tracts) == tracts
+    assert list(release.tracts) == sorted(set(release.tracts))
+    assert release.skymap.patches_per_side == side
+    assert release.field.tracts(release.skymap, release.tracts) == demo
+    window = release.window
+    for field in release.fields.values():
+        assert field.tracts(release.skymap, release.tracts)
+        assert window.contains(field.ra_deg, field.dec_deg)
+    assert set(release.extinction) == set(BANDS)
+    assert release.sample == (Condition("obj.refExtendedness", "IS NOT NULL"),)
+    assert release.tables == {"obj": f"{release.name}.Object"}
+    assert "doi:10.71929/rubin/" in release.citation
+    assert label_of(release.schema.upper()) == release.label
+
+
+def test_every_tract_of_dp1_is_of_one_of_its_fields_but_two() -> None:
+    reached = {tract for field in DP1.fields.values() for tract in field.tracts(DP1.skymap, DP1.tracts)}
+    assert set(DP1.tracts) - reached == {10221, 10222}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"radius_arcsec": 0.0}, "above 0 and be at most 5 arcsec, got 0"),
+        ({"radius_arcsec": float("nan")}, "got nan"),
+        ({"radius_arcsec": 60.0}, "got 60"),
+        ({"types": ()}, "name each type of redshift once"),
+        ({"types": ("s", "s")}, "name each type of redshift once"),
+        ({"types": ("x",)}, "unknown type of redshift 'x': they are s, g, p"),
+        ({"least_grade": 5}, "least grade must be 0 to 4, got 5"),
+        ({"least_redshift": -0.1}, "least redshift must be a number of at least 0, got -0.1"),
+    ],
+)
+def test_matching_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(MatchingError, match=re.escape(message)):
+        Matching(**wrong)
+
+
+def test_matching_is_read_as_it_was_written() -> None:
+    matching = Matching(radius_arcsec=0.5, types=("s",), least_grade=4)
+    assert Matching.from_json(matching.to_json()) == matching
 
 
 def test_unknown_release_is_refused_with_those_that_there_are() -> None:

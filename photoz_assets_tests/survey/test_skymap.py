@@ -10,7 +10,14 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from skymap_convert import ConvertedSkymapReader
 
-from photoz_assets.survey.skymap import DC2_RINGS, LSST_CELLS_V1, RingsSkyMap, SkyBox, angular_separation_deg
+from photoz_assets.survey.skymap import (
+    DC2_RINGS,
+    LSST_CELLS_V1,
+    LSST_CELLS_V2,
+    RingsSkyMap,
+    SkyBox,
+    angular_separation_deg,
+)
 from photoz_assets_tests.dp02 import DP02
 
 FloatArray = NDArray[np.float64]
@@ -169,6 +176,27 @@ def test_outer_polygon_is_wider_by_the_border_and_ends_with_the_tract() -> None:
     np.testing.assert_allclose(
         DC2_RINGS.patch_polygons(2897, 0)[0], DC2_RINGS.patch_polygons(2897, 0, outer=True)[0], atol=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    ("skymap", "patch", "x", "y"),
+    [
+        # dp2.lsst.io prints this box of a coadd.
+        (LSST_CELLS_V2, 15, (14_850, 18_150), (2_850, 6_150)),
+        (LSST_CELLS_V1, 15, (14_800, 18_200), (2_800, 6_200)),
+        # Patches of cells are as large at the tract's edge as anywhere.
+        (LSST_CELLS_V2, 0, (-150, 3_150), (-150, 3_150)),
+        (LSST_CELLS_V1, 99, (26_800, 30_200), (26_800, 30_200)),
+        (DC2_RINGS, 48, (23_900, 28_000), (23_900, 28_000)),
+    ],
+)
+def test_outer_region_of_a_patch_is_that_of_its_coadd(
+    skymap: RingsSkyMap, patch: int, x: tuple[int, int], y: tuple[int, int]
+) -> None:
+    corners = skymap.patch_polygons(5063, patch, outer=True)
+    columns, rows = skymap.sky_to_pixel(5063, *np.moveaxis(corners, -1, 0))
+    np.testing.assert_allclose(columns, np.array([x[0], x[1], x[1], x[0]]) - 0.5, atol=1e-6)
+    np.testing.assert_allclose(rows, np.array([y[0], y[0], y[1], y[1]]) - 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize("tract", DP02.tracts[::13])

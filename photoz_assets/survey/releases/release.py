@@ -13,10 +13,14 @@ import pyarrow as pa
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.field import Field
 from photoz_assets.survey.galaxy_columns import GalaxyColumns, Photometry
+from photoz_assets.survey.matching import Matching
+from photoz_assets.survey.object_ids import ObjectIds
 from photoz_assets.survey.selection import Condition, Selection
 from photoz_assets.survey.skymap import RingsSkyMap, SkyBox
 
 CMODEL: Final = Photometry(kind="cModel", flag_name="cModel_flag")
+# Gaussian apertures of 1 arcsec on images that are brought to one seeing: for colours.
+GAAP: Final = Photometry(kind="gaap1p0", flag_name="gaapFlux_flag")
 
 # Of the truth table's ``truth_type``.
 GALAXY_TRUTH_TYPE: Final = 1
@@ -34,11 +38,25 @@ class ObjectTable:
         The flag of the objects that count once, without its alias; None where the table holds no others.
     photometry
         The kind of flux that galaxies are selected and judged by.
+    other_photometry
+        Kinds of flux that are stored beside it, where redshifts are matched here.
+    flags
+        Of each band, the flags that the release recommends to look at, their band left out.
+    ebv
+        The column of the reddening E(B-V) in mag, without its alias; None where the table has none.
     """
 
     real: pa.DataType
     primary: str | None
     photometry: Photometry = CMODEL
+    other_photometry: tuple[Photometry, ...] = ()
+    flags: tuple[str, ...] = ()
+    ebv: str | None = None
+
+    @property
+    def kinds(self) -> tuple[Photometry, ...]:
+        """Every kind of flux, that which counts first."""
+        return self.photometry, *self.other_photometry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +97,55 @@ class Truth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spectroscopic:
+    """Redshifts of other surveys (asset ``specz``), matched here with the objects by their positions.
+
+    Not all of them are of spectra, as each one's type tells. ``matching`` is how they are matched unless told
+    otherwise.
+    """
+
+    matching: Matching = field(default_factory=Matching)
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """The archive has no table of them."""
+        return {}
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Nor can it be asked for what of them is a galaxy."""
+        return ()
+
+    def columns(self, photometry: Photometry) -> GalaxyColumns:
+        """Return the roles of the columns of the galaxies that are matched so."""
+        return GalaxyColumns(
+            keys=("obj_objectId", "sz_id"),
+            source_key="sz_id",
+            redshift="sz_redshift",
+            redshift_words="reference redshift",
+            position=("obj_coord_ra", "obj_coord_dec"),
+            reference_position=("sz_ra", "sz_dec"),
+            photometry=photometry,
+            patch="obj_patch",
+            extendedness="obj_refExtendedness",
+            true_fluxes={},
+            true_magnitudes={},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ButlerNames:
     """What a release is called in a Butler repository.
 
-    ``objects`` and ``matches`` are dataset types, a table a tract each; ``coadds`` has an image a patch and band.
+    ``objects`` and ``matches`` are dataset types, a table a tract each; ``matches`` is empty where there are none.
+    ``tract_tables`` is the pattern of the names of such dataset types; ``coadds`` has an image a patch and band.
     """
 
     collections: tuple[str, ...]
     skymap: str
     objects: str
-    matches: str
+    matches: str = ""
+    tract_tables: str = "*_tract"
     coadds: str = "deep_coadd"
 
 
@@ -118,6 +175,13 @@ class Release:
         What of them is asked for, in words.
     butler
         Its names in a Butler repository.
+    object_ids
+        How its object ids are put together; None where nothing is known of that.
+    extinction
+        A_b / E(B-V) of each band, in mag a mag; empty where its magnitudes are not to be dereddened.
+    digits
+        The significant digits that its columns of single precision come with over TAP, whatever the format; None
+        for all of them.
     rights, citation
         Who may have its rows, and what to cite for them. They are for observed and simulated rows of the release
         itself, not for those that the embedded archive makes up.
@@ -136,12 +200,15 @@ class Release:
     window: SkyBox
     fields: Mapping[str, Field]
     objects: ObjectTable
-    redshifts: Truth
+    redshifts: Truth | Spectroscopic
     galaxies: str
     butler: ButlerNames
     rights: str
     citation: str
     density: float
+    object_ids: ObjectIds | None = None
+    extinction: Mapping[str, float] = field(default_factory=dict)
+    digits: int | None = 6
     bare_keys: bool = False
     columns: GalaxyColumns = field(init=False)
 
