@@ -8,8 +8,6 @@ from typing import Any, Final
 import click
 from dotenv import load_dotenv
 
-from photoz_assets.survey.releases import dp02
-
 
 class SettingsCommand(click.Command):
     """A command that takes ``.env`` of the current folder before its options look at the environment."""
@@ -28,11 +26,11 @@ class SettingsCommand(click.Command):
 
 density_option: Final = click.option(
     "--density",
-    default=dp02.RELEASE.density,
+    default=None,
     envvar="PHOTOZ_ARCHIVE_DENSITY",
     show_envvar=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the real DC2 source density.",
+    help="Share of the real source density; by default the one of each release.",
 )
 
 

@@ -53,7 +53,7 @@ def main(
     *,
     host: str,
     port: int,
-    density: float,
+    density: float | None,
     data_dir: Path,
     profile: str,
     spill_gb: float,
@@ -61,7 +61,7 @@ def main(
     store_gb: float,
     token_env: str | None,
 ) -> None:
-    """Serve simulated DC2-like catalogs over TAP, as Rubin's archive does.
+    """Serve simulated catalogs of Rubin's releases over TAP, as Rubin's archive does.
 
     Rows are made on first use and kept. The first line printed is the URL of the service, once it answers. The
     variables may stand in .env of the current folder.
@@ -76,13 +76,13 @@ def main(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with extra_needed("archive", "the embedded archive"):
-        from photoz_archive.service.dp02_listing import DP02_SCHEMAS  # noqa: PLC0415  (not for --help)
+        from photoz_archive.service.listing import LISTED_SCHEMAS  # noqa: PLC0415  (not for --help)
         from photoz_archive.service.official import OfficialSchemaError, official_schemas  # noqa: PLC0415  (as above)
 
         def read_ahead() -> None:
             # What goes wrong is met again by the server.
             with suppress(ModuleNotFoundError, OfficialSchemaError, OSError):
-                official_schemas(DP02_SCHEMAS, folder / "schemas")
+                official_schemas(LISTED_SCHEMAS, folder / "schemas")
 
         # On an empty folder another process reads the official schemas, while this one loads all else.
         threading.Thread(target=read_ahead, daemon=True).start()

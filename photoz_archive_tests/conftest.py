@@ -9,11 +9,11 @@ import pytest
 import pyvo
 
 from photoz_archive.adql.catalog import Catalog
-from photoz_archive.service.dp02_listing import dp02_listing
+from photoz_archive.service.listing import archive_listing
 from photoz_archive.service.official import OfficialSchema
 from photoz_archive.service.schema import ArchiveSchema, load_schema
 from photoz_archive.service.server import ArchiveServer
-from photoz_archive.sky.columns import OBJECT
+from photoz_archive.sky.recipe import RECIPES
 from photoz_archive.sky.store import SkyStore
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 
@@ -29,12 +29,13 @@ class SkyRows:
 
 @pytest.fixture(scope="session")
 def listing(sky_folder: Path) -> tuple[OfficialSchema, ...]:
-    return dp02_listing(sky_folder / "schemas", object_columns=OBJECT.names)
+    columns = {recipe.release.schema: recipe.objects.names for recipe in RECIPES}
+    return archive_listing(sky_folder / "schemas", columns)
 
 
 @pytest.fixture(scope="session")
 def schema(listing: tuple[OfficialSchema, ...]) -> ArchiveSchema:
-    return load_schema(listing, "simulated")
+    return load_schema(listing, {recipe.release.schema: "simulated" for recipe in RECIPES})
 
 
 @pytest.fixture(scope="session")

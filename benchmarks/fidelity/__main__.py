@@ -67,7 +67,7 @@ def drawn_truths(population: Population) -> tuple[Sample, float]:
     drawn = population.draw(300_000, rng)
     # What is drawn is sorted by component.
     shuffled = Sample(drawn.redshift, drawn.magnitudes).take(rng.permutation(300_000))
-    return shuffled, 300_000 / population.per_deg2
+    return shuffled, 300_000 / population.per_deg2()
 
 
 def compare(samples: Samples, true: Sample, area_deg2: float) -> tuple[Findings, Sample]:

@@ -62,7 +62,7 @@ def main(
     tracts: tuple[int, ...],
     images: tuple[int, int, str] | None,
     images_as: str | None,
-    density: float,
+    density: float | None,
     data_dir: Path,
 ) -> None:
     """Make a Butler repository with the simulated galaxies that the embedded archive serves over TAP.

@@ -34,7 +34,7 @@ from photoz_archive.service.jobs import FINAL, UwsJob
 from photoz_archive.service.parameters import collect, moment, parse_query, whole_number
 from photoz_archive.service.query_service import QueryService
 from photoz_archive.service.refusal import VOTABLE, refusal
-from photoz_archive.service.uploads import documents_of, parts_of
+from photoz_archive.service.uploads import Documents, documents_of, parts_of
 from photoz_archive.service.votable import error_document
 
 _XML: Final = "text/xml"
@@ -269,8 +269,8 @@ class TapApplication:
             return Response(uws.results_document(job, url, self._profile), media_type=_XML)
         raise NotFoundError(f"A job has no {part!r}")
 
-    async def _sent(self, request: Request) -> tuple[dict[str, str], dict[str, bytes]]:
-        """Return the parameters of a query, and the documents of the tables that it brings along."""
+    async def _sent(self, request: Request) -> tuple[dict[str, str], Documents]:
+        """Return the parameters of a query, and the tables that it brings along."""
         limit = self._profile.upload_bytes
         sent = await _pairs(_bounded(request, limit) if limit else request)
         named = [value for name, value in sent if name.upper() == "UPLOAD" and isinstance(value, str)]

@@ -1,12 +1,13 @@
-"""Runs translated queries on DuckDB: over the sky's Parquet files, TAP_SCHEMA and nothing else.
+"""Runs translated queries on DuckDB: over the skies' Parquet files, TAP_SCHEMA, uploads and nothing else.
 
-One database in memory, locked after set-up: no file but the sky's can be read, no setting changed. Each query
+One database in memory, locked after set-up: no file but the skies' can be read, no setting changed. Each query
 has a cursor of its own, so that stopping it stops no other.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -16,24 +17,25 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from photoz_archive.adql.catalog import Catalog, ColumnFacts
+from photoz_archive.adql.catalog import Catalog, ColumnFacts, TableFacts
 from photoz_archive.adql.macros import MACROS
 from photoz_archive.adql.scopes import Scan
 from photoz_archive.adql.tract_pruning import Uploads
 from photoz_archive.adql.translator import Translation
 from photoz_archive.service.cancellation import Cancellation
+from photoz_archive.service.digits import with_digits
 from photoz_archive.service.disk import DEFAULT_LIMITS, spill_error, telling_full_disk
 from photoz_archive.service.errors import QueryFailedError, ServiceError, TooLargeError
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.fields import result_fields
-from photoz_archive.service.schema import DATA_SCHEMA, SKY_TABLES, ArchiveSchema, Columns
+from photoz_archive.service.schema import ArchiveSchema, Columns
 from photoz_archive.service.stream import ResultWriter
 
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS: Final = 16_384
-# Above this density the whole sky is more than one query may ask for.
-WHOLE_SKY_DENSITY: Final = 0.05
+# More objects than this are too many to make for one query: all of DP0.2 at a density of 0.05 are not.
+WHOLE_SKY_ROWS: Final = 12_100_000
 
 _DUCKDB_TYPES: Final = {
     "boolean": exp.DType.BOOLEAN,
@@ -44,15 +46,10 @@ _DUCKDB_TYPES: Final = {
     "double": exp.DType.DOUBLE,
     "char": exp.DType.VARCHAR,
 }
-_SKY_NAMES: Final = {name.lower(): name for name in SKY_TABLES}
 
 
 class Sky(Protocol):
     """The rows of the sky, made tract by tract."""
-
-    @property
-    def density(self) -> float:
-        """The share of the real source density."""
 
     @property
     def tracts(self) -> Iterable[int]:
@@ -64,15 +61,36 @@ class Sky(Protocol):
     def files(self, table: str, tracts: Iterable[int]) -> list[Path]:
         """Return the Parquet files of a table's tracts."""
 
+    def estimated_rows(self, tracts: Iterable[int]) -> int:
+        """Return how many objects those of the tracts that are missing will have."""
+
     def estimated_bytes(self, tracts: Iterable[int]) -> int:
-        """Return how much room the tracts take."""
+        """Return how much room those of the tracts that are missing will take."""
 
     def estimated_seconds(self, tracts: Iterable[int]) -> float:
-        """Return how long the tracts take to make."""
+        """Return how long those of the tracts that are missing take to make."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedSky:
+    """A sky as the schema of its release serves it.
+
+    ``tables`` are those of the sky's tables that are served, ``patches`` are the columns of CoaddPatches, and
+    ``float_digits`` the significant digits of numbers of single precision, None for all of them.
+    """
+
+    sky: Sky
+    tables: tuple[str, ...]
+    patches: Columns
+    float_digits: int | None = None
+
+    def name_of(self, table: TableFacts) -> str | None:
+        """Return what the sky calls a table, whatever its case in the service; None for one that it lacks."""
+        return next((name for name in self.tables if name.lower() == table.name.lower()), None)
 
 
 class Engine:
-    """Runs queries over one sky.
+    """Runs queries over the skies of releases, by the names of their schemas.
 
     ``views`` are tables whose rows are SQL over the others.
 
@@ -83,8 +101,7 @@ class Engine:
     def __init__(
         self,
         schema: ArchiveSchema,
-        sky: Sky,
-        patches: Columns,
+        skies: Mapping[str, ServedSky],
         *,
         sky_folder: Path,
         scratch_folder: Path,
@@ -93,11 +110,10 @@ class Engine:
         spill_bytes: int = DEFAULT_LIMITS.spill_bytes,
         views: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ) -> None:
-        self._sky = sky
+        self._skies = skies
         self._spill_bytes = spill_bytes
-        self._all_tracts = frozenset(sky.tracts)
         tables = {("tap_schema", name): columns for name, columns in schema.tap_schema().items()}
-        tables[DATA_SCHEMA, "coaddpatches"] = patches
+        tables |= {(name, "coaddpatches"): served.patches for name, served in skies.items()}
         self._held = frozenset(tables) | frozenset(views)
         scratch_folder.mkdir(parents=True, exist_ok=True)
         self.database = duckdb.connect(
@@ -133,18 +149,23 @@ class Engine:
         Raises
         ------
         TooLargeError
-            It can reach all of a sky that is too dense for that.
+            It can reach all of a sky of which too much is still to be made.
         QueryStoppedError
             It was stopped between two tracts.
         InsufficientStorageError
             The disk is full.
         """
-        reached = {scan: tracts for scan, tracts in translation.reachable.items() if self._is_sky(scan)}
-        if None in reached.values() and self._sky.density > WHOLE_SKY_DENSITY:
-            raise TooLargeError(self._too_large())
-        wanted = frozenset[int]().union(*(self._tracts(tracts) for tracts in reached.values()))
+        wanted: dict[str, frozenset[int]] = {}
+        for scan, reached in translation.reachable.items():
+            served = self._served(scan)
+            if served is not None and served.name_of(scan.table) is not None:
+                if reached is None and served.sky.estimated_rows(served.sky.tracts) > WHOLE_SKY_ROWS:
+                    raise TooLargeError(_too_large(scan.table.schema, served.sky))
+                tracts = frozenset(served.sky.tracts) if reached is None else reached
+                wanted[scan.table.schema] = wanted.get(scan.table.schema, frozenset()) | tracts
         with telling_full_disk("the rows that the query asks for"):
-            self._sky.ensure(sorted(wanted), on_made=lambda _: cancellation.check())
+            for schema, tracts in wanted.items():
+                self._skies[schema].sky.ensure(sorted(tracts), on_made=lambda _: cancellation.check())
 
     def run(
         self,
@@ -189,7 +210,7 @@ class Engine:
         try:
             with self._service_errors(cancellation):
                 reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
-            source = self._batches(reader, cancellation)
+            source = self._batches(reader, cancellation, self._digits(translation))
             facts = [column.facts for column in translation.columns]
             stream = _open_stream(reader.schema, source, facts, max_rows, active)
         except ServiceError:
@@ -200,7 +221,18 @@ class Engine:
         stream.truncate_after_bytes = active.truncate_after_bytes
         return stream
 
-    def _batches(self, reader: pa.RecordBatchReader, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
+    def _digits(self, translation: Translation) -> dict[int, int]:
+        """Return to how many digits which of the result's columns are rounded: plain ones of single precision."""
+        digits = {}
+        for number, column in enumerate(translation.columns):
+            served = None if column.scan is None else self._served(column.scan)
+            if served is not None and served.float_digits and column.facts and column.facts.datatype == "float":
+                digits[number] = served.float_digits
+        return digits
+
+    def _batches(
+        self, reader: pa.RecordBatchReader, cancellation: Cancellation, digits: Mapping[int, int]
+    ) -> Iterator[pa.RecordBatch]:
         while True:
             with self._service_errors(cancellation):
                 cancellation.check()
@@ -208,7 +240,7 @@ class Engine:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     return
-            yield batch
+            yield with_digits(batch, digits)
 
     @contextmanager
     def _service_errors(self, cancellation: Cancellation) -> Iterator[None]:
@@ -230,9 +262,12 @@ class Engine:
         used = set(translation.used[scan])
         columns = [c for c in scan.table.columns if c.name in used] or list(scan.table.columns[:1])
         key = (scan.table.schema.lower(), scan.table.name.lower())
-        if self._is_sky(scan):
-            tracts = sorted(self._tracts(translation.reachable.get(scan)))
-            files = [] if empty else self._sky.files(_SKY_NAMES[key[1]], tracts)
+        served = self._served(scan)
+        name = None if served is None else served.name_of(scan.table)
+        if served is not None and name is not None:
+            reached = translation.reachable.get(scan)
+            tracts = sorted(served.sky.tracts if reached is None else reached)
+            files = [] if empty else served.sky.files(name, tracts)
             if files:
                 listed = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
                 rows = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[listed]))
@@ -245,21 +280,8 @@ class Engine:
             return exp.select(*(_typed(exp.column(_quoted(c.name)), c) for c in columns)).from_(rows)
         return exp.select(*(_typed(exp.Null(), c) for c in columns)).where(exp.false())
 
-    def _is_sky(self, scan: Scan) -> bool:
-        return scan.table.schema == DATA_SCHEMA and scan.table.name.lower() in _SKY_NAMES
-
-    def _tracts(self, reachable: frozenset[int] | None) -> frozenset[int]:
-        return self._all_tracts if reachable is None else reachable & self._all_tracts
-
-    def _too_large(self) -> str:
-        gigabytes = self._sky.estimated_bytes(self._all_tracts) / 1e9
-        minutes = self._sky.estimated_seconds(self._all_tracts) / 60
-        return (
-            f"The query can reach all {len(self._all_tracts)} tracts: at density {self._sky.density:g} the "
-            f"archive would have to make {gigabytes:.1f} GB in about {minutes:.0f} min. Expected a condition on "
-            "tract, objectId or a region with numbers for its place and size; a query of everything works up to "
-            f"density {WHOLE_SKY_DENSITY:g}"
-        )
+    def _served(self, scan: Scan) -> ServedSky | None:
+        return self._skies.get(scan.table.schema)
 
     def _fill(self, tables: dict[tuple[str, str], Columns], catalog: Catalog) -> None:
         """Make tables of values that are at hand; Arrow would load pandas for them, in half a second."""
@@ -275,6 +297,18 @@ class Engine:
         self.database.execute("SET allowed_directories = $folders", {"folders": [str(sky_folder)]})
         self.database.execute("SET enable_external_access = false")
         self.database.execute("SET lock_configuration = true")
+
+
+def _too_large(schema: str, sky: Sky) -> str:
+    tracts = frozenset(sky.tracts)
+    rows, gigabytes = sky.estimated_rows(tracts) / 1e6, sky.estimated_bytes(tracts) / 1e9
+    minutes = sky.estimated_seconds(tracts) / 60
+    return (
+        f"The query can reach all {len(tracts)} tracts of {schema}, of which the archive has still to make "
+        f"about {rows:.0f} million objects: {gigabytes:.1f} GB in some {minutes:.0f} min. Expected a condition on "
+        "tract, objectId or a region with numbers for its place and size; a query of everything works up to "
+        f"{WHOLE_SKY_ROWS / 1e6:.0f} million still to be made"
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -28,11 +28,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SkyFootprint:
-    """The tracts of a sky; angles in degrees, ICRS."""
+    """The tracts of a sky; angles in degrees, ICRS. ``primaries_only`` tells whether it has no other rows."""
 
     skymap: RingsSkyMap
     tracts: Tracts
     tract_of_object_id: Callable[[int], int]
+    primaries_only: bool = False
 
     def of_object(self, object_id: int) -> Tracts:
         """Return the tract of an object id; empty where the sky has no such tract."""
@@ -42,7 +43,9 @@ class SkyFootprint:
         """Return the tracts that can have rows within ``radius`` of a position."""
         if not all(map(math.isfinite, (lon, lat, radius))):
             return frozenset()
-        return self.tracts & set(self.skymap.tracts_touching_cone(lon, lat, radius + _margin(primary=primary)))
+        return self.tracts & set(
+            self.skymap.tracts_touching_cone(lon, lat, radius + self._margin(primary=primary))
+        )
 
     def near(self, lon: FloatArray, lat: FloatArray, radius: float, *, primary: bool) -> Tracts | None:
         """Return the tracts that can have rows within ``radius`` of any of many positions; None for all.
@@ -50,7 +53,7 @@ class SkyFootprint:
         Boxes around the positions are smaller than a tract, so that each tract which they touch has one of their
         corners.
         """
-        reach = radius + _margin(primary=primary)
+        reach = radius + self._margin(primary=primary)
         if reach > _LARGEST_REACH_DEG:
             return None
         known = np.isfinite(lon) & (np.abs(lat) <= _POLE_DEG)
@@ -66,18 +69,17 @@ class SkyFootprint:
 
     def in_box(self, lon_min: float, lat_min: float, lon_max: float, lat_max: float, *, primary: bool) -> Tracts:
         """Return the tracts that can have rows in a box; ``lon_max`` may be the smaller, across RA 0."""
-        margin = _margin(primary=primary)
+        margin = self._margin(primary=primary)
         width = lon_max - lon_min if lon_max - lon_min >= _FULL_CIRCLE_DEG else (lon_max - lon_min) % 360
         asked = SkyBox(lon_min, lon_min + width, lat_min, lat_max)
         return frozenset(tract for tract, box in self._inner_boxes.items() if _meets(box, asked, margin))
 
+    def _margin(self, *, primary: bool) -> float:
+        return _PRIMARY_MARGIN_DEG if primary or self.primaries_only else _OUTER_MARGIN_DEG
+
     @cached_property
     def _inner_boxes(self) -> dict[int, SkyBox]:
         return {tract: self.skymap.inner_box(tract) for tract in self.tracts}
-
-
-def _margin(*, primary: bool) -> float:
-    return _PRIMARY_MARGIN_DEG if primary else _OUTER_MARGIN_DEG
 
 
 def _meets(box: SkyBox, asked: SkyBox, margin: float) -> bool:

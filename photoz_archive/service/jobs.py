@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from photoz_archive.files import make_folder, write_in_place
 from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits, telling_full_disk
 from photoz_archive.service.errors import ConflictError, InsufficientStorageError, NotFoundError
 from photoz_archive.service.results import ResultStore
-from photoz_archive.service.uploads import parts_of
+from photoz_archive.service.uploads import Documents, documents_of, parts_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ FINAL: Final = frozenset({Phase.COMPLETED, Phase.ERROR, Phase.ABORTED})
 _RECORDED: Final = FINAL | {Phase.QUEUED}
 _RECORD: Final = "job.json"
 _UPLOADS: Final = "uploads"
-_NO_UPLOADS: Final[Mapping[str, bytes]] = MappingProxyType({})
+_NO_UPLOADS: Final[Documents] = MappingProxyType({})
 
 _NEXT: Final = {
     Phase.PENDING: {Phase.QUEUED, Phase.ABORTED},
@@ -96,8 +96,8 @@ class JobStore:
         for job_folder in sorted(folder.iterdir()):
             self._load(job_folder)
 
-    def create(self, parameters: dict[str, str], uploads: Mapping[str, bytes] = _NO_UPLOADS) -> UwsJob:
-        """Make a job in phase PENDING, with the documents of the tables that it brings along.
+    def create(self, parameters: dict[str, str], uploads: Documents = _NO_UPLOADS) -> UwsJob:
+        """Make a job in phase PENDING, with the tables that it brings along.
 
         Raises
         ------
@@ -145,25 +145,27 @@ class JobStore:
         """Return where a job's result lies."""
         return self._folder / job.id
 
-    def keep_uploads(self, job: UwsJob, uploads: Mapping[str, bytes]) -> None:
-        """Keep the documents of tables that a job brings along, by the tables' names, over those before.
+    def keep_uploads(self, job: UwsJob, uploads: Documents) -> None:
+        """Keep the documents of tables that a job brings along over those before; of URLs it has its parameters.
 
         Raises
         ------
         InsufficientStorageError
             The disk is full.
         """
-        if uploads:
+        documents = {name: place for name, place in uploads.items() if isinstance(place, bytes)}
+        if documents:
             folder = self.folder(job) / _UPLOADS
             with telling_full_disk("the tables that the job brings along"):
                 make_folder(folder)
-                for name, document in uploads.items():
+                for name, document in documents.items():
                     write_in_place(folder / name, document)
 
-    def uploads(self, job: UwsJob) -> dict[str, bytes]:
-        """Return the documents of the tables that a job brings along, by the tables' names."""
-        names = parts_of(job.parameters.get("UPLOAD", ""))
-        return {name: (self.folder(job) / _UPLOADS / name).read_bytes() for name in names}
+    def uploads(self, job: UwsJob) -> Documents:
+        """Return the tables that a job brings along."""
+        parts = parts_of(named := job.parameters.get("UPLOAD", ""))
+        kept = {part: (self.folder(job) / _UPLOADS / name).read_bytes() for name, part in parts.items()}
+        return documents_of(named, kept)
 
     def result(self, job: UwsJob) -> Path:
         """Return the file of a job's result.

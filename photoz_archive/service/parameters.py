@@ -1,7 +1,7 @@
 """A request's parameters as one checked object: names in any case, values as TAP 1.1 has them."""
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from photoz_archive.service.errors import BadRequestError
 from photoz_archive.service.fields import xml_text
 from photoz_archive.service.formats import Format, find_format
 from photoz_archive.service.profile import Profile
+from photoz_archive.service.uploads import Documents
 
 _LANGUAGES = frozenset({"ADQL", "ADQL-2.0", "ADQL-2.1"})
 # Each table has one of its own (TAP 1.1 sec. 2.5).
@@ -22,8 +23,7 @@ class QueryRequest:
     query: str
     max_rows: int
     format: Format
-    # Documents by the names of the tables that they hold.
-    uploads: Mapping[str, bytes] = field(default_factory=dict)
+    uploads: Documents = field(default_factory=dict)
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -77,13 +77,13 @@ def moment(name: str, text: str) -> datetime:
         ) from error
 
 
-def parse_query(parameters: dict[str, str], profile: Profile, uploads: Mapping[str, bytes]) -> QueryRequest:
+def parse_query(parameters: dict[str, str], profile: Profile, uploads: Documents) -> QueryRequest:
     """Check the parameters of a query.
 
     Parameters
     ----------
     uploads
-        The documents of the tables that it brings along, by the tables' names.
+        The tables that it brings along.
 
     Raises
     ------

@@ -54,6 +54,8 @@ class Profile:
         Longest wait of a job request with WAIT.
     concurrent_queries
         Queries at once; the next one ends in ERROR. None for queueing instead.
+    six_digit_floats
+        Gives numbers of single precision with six significant digits, but for DP0.2.
     upload_bytes
         Bytes of a request, with the tables that it brings along, at most; None where it takes none.
     requests_per_minute
@@ -93,6 +95,7 @@ class Profile:
     execution_limit_seconds: int = 14_400
     wait_limit_seconds: float = 60
     concurrent_queries: int | None = None
+    six_digit_floats: bool = True
     upload_bytes: int | None = 33_554_432
     requests_per_minute: int | None = None
     cutouts_per_minute: int | None = None

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import pyarrow as pa
 from vo_models.uws.types import ExecutionPhase as Phase
 
-from photoz_archive.adql.catalog import Catalog
+from photoz_archive.adql.catalog import Catalog, TableFacts
 from photoz_archive.adql.errors import AdqlError
 from photoz_archive.adql.tract_pruning import Footprint
 from photoz_archive.adql.translator import Translation, translate
@@ -21,6 +22,7 @@ from photoz_archive.service.profile import Profile
 from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive.service.stream import ResultWriter
 from photoz_archive.service.upload_reader import read_upload
+from photoz_archive.service.uploads import fetch_document
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +194,7 @@ class QueryService:
     def _open(
         self, request: QueryRequest, cancellation: Cancellation, limit_seconds: float, job: UwsJob | None
     ) -> ResultWriter:
-        uploads = dict(read_upload(name, document) for name, document in request.uploads.items())
+        uploads = dict(self._uploaded(name, place) for name, place in request.uploads.items())
         translation = translate(
             request.query,
             Catalog((*self.schema.catalog.tables, *uploads)),
@@ -214,6 +216,12 @@ class QueryService:
             limit_seconds=limit_seconds,
             faults=self.faults,
         )
+
+    def _uploaded(self, name: str, place: bytes | str) -> tuple[TableFacts, pa.Table]:
+        """Return a table that a request brings along, in its document or at a URL."""
+        limit = self.profile.upload_bytes or 0
+        document = place if isinstance(place, bytes) else fetch_document(name, place, limit)
+        return read_upload(name, document)
 
     def _plan(self, job: UwsJob, translation: Translation) -> None:
         """Show what a job of Rubin's shows once it is planned: chunks in total, and the phase HELD."""

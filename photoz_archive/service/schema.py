@@ -3,15 +3,12 @@
 As in Rubin's own services, ``datatype`` holds VOTable datatypes, seven kinds of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from photoz_archive.adql.catalog import Catalog, ColumnFacts
+from photoz_archive.adql.catalog import Catalog, ColumnFacts, TableFacts
 from photoz_archive.service.official import ForeignKey, OfficialSchema
-
-DATA_SCHEMA: Final = "dp02_dc2_catalogs"
-SKY_TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 
 # Director keys of Rubin's database.
 _INDEXED: Final = frozenset({"objectId", "id_truth_type"})
@@ -76,7 +73,11 @@ class ArchiveSchema:
 
 
 def load_schema(
-    listing: Sequence[OfficialSchema], identity: str, *, lower_case: bool = False, booleans_as_short: bool = False
+    listing: Sequence[OfficialSchema],
+    identities: Mapping[str, str],
+    *,
+    lower_case: bool = False,
+    booleans_as_short: bool = False,
 ) -> ArchiveSchema:
     """Spell a listing as a service has it: schemas and tables by name, whatever their case.
 
@@ -84,8 +85,8 @@ def load_schema(
     ----------
     listing
         The schemas to list.
-    identity
-        What the schema of the data says of itself, as its description.
+    identities
+        What the schemas of the data say of themselves, as their descriptions, by their names.
     lower_case
         Name everything in lower case.
     booleans_as_short
@@ -106,9 +107,11 @@ def load_schema(
             indexed=int(facts.name in _INDEXED),
         )
 
-    descriptions, tables, keys = {}, [], []
+    descriptions: dict[str, str | None] = {}
+    tables: list[TableFacts] = []
+    keys: list[ForeignKey] = []
     for schema in sorted(listing, key=lambda schema: schema.name):
-        descriptions[schema.name] = identity if schema.name == DATA_SCHEMA else schema.description
+        descriptions[schema.name] = identities.get(schema.name, schema.description)
         for table in sorted(schema.tables, key=lambda table: table.name.lower()):
             tables.append(
                 replace(
@@ -117,9 +120,12 @@ def load_schema(
                     columns=tuple(column(schema.name, facts) for facts in table.columns),
                 )
             )
+            taken = {key.key_id for key in keys}
             keys += [
                 replace(
                     key,
+                    # Two releases may call a key by one name.
+                    key_id=key.key_id if key.key_id not in taken else f"{schema.name}.{key.key_id}",
                     from_table=spell(key.from_table),
                     target_table=spell(key.target_table),
                     columns=tuple((spell(a), spell(b)) for a, b in key.columns),

@@ -13,27 +13,25 @@ from photoz_archive.images.observations import obscore_rows
 from photoz_archive.images.pixels import SkyImages
 from photoz_archive.service.app import TapApplication
 from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits
-from photoz_archive.service.dp02_listing import dp02_listing
-from photoz_archive.service.engine import Engine
+from photoz_archive.service.engine import Engine, ServedSky
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.footprint import SkyFootprint
 from photoz_archive.service.image_service import LINKS, ImageService
 from photoz_archive.service.jobs import JobStore
+from photoz_archive.service.listing import archive_listing
 from photoz_archive.service.profile import Profile
 from photoz_archive.service.query_service import QueryService
-from photoz_archive.service.schema import DATA_SCHEMA, load_schema
+from photoz_archive.service.schema import load_schema
 from photoz_archive.service.server_folder import ServerFolder
 from photoz_archive.sky.coadds import coadd_patches
-from photoz_archive.sky.columns import OBJECT
 from photoz_archive.sky.identifiers import tract_of_object_id
+from photoz_archive.sky.recipe import DP02, RECIPES, Recipe
 from photoz_archive.sky.store import SKY_VERSION, SkyStore
-from photoz_assets.survey.releases import dp02
-from photoz_assets.survey.skymap import DC2_RINGS
 
 _START_SECONDS: Final = 10
 _FRIENDLY: Final = Profile.friendly()
 _NO_FAULTS: Final = Faults()
-_PATCHES_TABLE: Final = f'"{DATA_SCHEMA}"."coaddpatches"'
+_PATCHES_TABLE: Final = f'"{DP02.release.schema}"."coaddpatches"'
 
 
 class ArchiveServer:
@@ -44,7 +42,7 @@ class ArchiveServer:
     data_dir
         Where its rows, jobs and results lie; made if it is missing.
     density
-        Share of the real DC2 source density that the sky has.
+        Share of the real source density that its skies have; by default the one of each release.
     host, port
         Where it listens; port 0 takes a free one.
     profile
@@ -52,7 +50,7 @@ class ArchiveServer:
     faults
         What it does wrong; ``faults`` can be set while it runs.
     tracts
-        The sky's tracts; all of DP0.2's by default.
+        The tracts of its skies, of those that each release has; by default all of them.
     token
         Bearer token that every request but those for capabilities and availability needs.
     limits
@@ -63,7 +61,7 @@ class ArchiveServer:
         self,
         data_dir: Path,
         *,
-        density: float = dp02.RELEASE.density,
+        density: float | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         profile: Profile = _FRIENDLY,
@@ -109,6 +107,8 @@ class ArchiveServer:
         ------
         OSError
             The port is taken, or the folder cannot be written.
+        ValueError
+            The density is out of range, or no release has one of the tracts.
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -154,35 +154,42 @@ class ArchiveServer:
         self.stop()
 
     def _open_images(self, archive: QueryService) -> ImageService:
-        return ImageService(SkyImages(density=self._density), self._profile, lambda: archive.faults)
+        # Of the other releases' skies no image is drawn.
+        density = DP02.release.density if self._density is None else self._density
+        return ImageService(SkyImages(density=density), self._profile, lambda: archive.faults)
 
     def _open_archive(self) -> QueryService:
         sky_folder = self._data_dir / "sky"
         make_folder(sky_folder)
-        sky = SkyStore(sky_folder, density=self._density, tracts=self._tracts)
-        identity = (
-            f"Embedded archive, simulated: a DC2-like sky (density {sky.density:g}, seed {sky.seed}, "
-            f"version {SKY_VERSION}) with the tables of DP0.2; no row of it was observed or is Rubin's."
-        )
+        skies = self._skies(sky_folder)
         self._server_folder = server_folder = ServerFolder(self._data_dir / "servers")
         schema = load_schema(
-            dp02_listing(self._data_dir / "schemas", object_columns=OBJECT.names),
-            identity,
+            archive_listing(
+                self._data_dir / "schemas",
+                {recipe.release.schema: recipe.objects.names for recipe in RECIPES},
+            ),
+            {recipe.release.schema: _identity(skies[recipe]) for recipe in RECIPES},
             lower_case=self._profile.lower_case_names,
             booleans_as_short=self._profile.booleans_as_short,
         )
-        patches = coadd_patches()
         observations = obscore_rows(_PATCHES_TABLE, f"http://{self._host}:{self._port}{LINKS}")
         engine = Engine(
             schema,
-            sky,
-            patches,
+            {
+                recipe.release.schema: ServedSky(
+                    sky=sky,
+                    tables=recipe.tables,
+                    patches=coadd_patches(recipe.release),
+                    float_digits=recipe.float_digits if self._profile.six_digit_floats else None,
+                )
+                for recipe, sky in skies.items()
+            },
             sky_folder=sky_folder,
             scratch_folder=server_folder.scratch_folder,
             spill_bytes=self._limits.spill_bytes,
             views={("ivoa", "obscore"): observations},
         )
-        footprints = {DATA_SCHEMA: SkyFootprint(DC2_RINGS, frozenset(sky.tracts), tract_of_object_id)}
+        footprints = {recipe.release.schema: _footprint(recipe, sky) for recipe, sky in skies.items()}
         jobs = JobStore(
             server_folder.jobs_folder,
             execution_duration=self._profile.execution_limit_seconds,
@@ -191,6 +198,23 @@ class ArchiveServer:
         archive = QueryService(engine, schema, footprints, jobs, self._profile)
         archive.faults = self._faults
         return archive
+
+    def _skies(self, folder: Path) -> dict[Recipe, SkyStore]:
+        """Return the skies of all releases, of those tracts that are asked for."""
+        known = {tract for recipe in RECIPES for tract in recipe.release.tracts}
+        if foreign := sorted(set(self._tracts or ()) - known):
+            raise ValueError(f"no release has objects in tracts {foreign}")
+        return {
+            recipe: SkyStore(
+                folder,
+                release=recipe.release,
+                density=self._density,
+                tracts=None
+                if self._tracts is None
+                else tuple(set(self._tracts).intersection(recipe.release.tracts)),
+            )
+            for recipe in RECIPES
+        }
 
     def _await_start(self) -> None:
         server, thread = self._server, self._thread
@@ -203,3 +227,18 @@ class ArchiveServer:
             waited.wait(0.01)
         self.stop()
         raise OSError(f"The archive did not start on {self._host}:{self._port}")
+
+
+def _identity(sky: SkyStore) -> str:
+    """Return what the schema of a sky's release says of itself."""
+    return (
+        f"Embedded archive, simulated: a DC2-like sky (density {sky.density:g}, seed {sky.seed}, version "
+        f"{SKY_VERSION}) with the tables of {sky.release.title}; no row of it was observed or is Rubin's."
+    )
+
+
+def _footprint(recipe: Recipe, sky: SkyStore) -> SkyFootprint:
+    def tract_of(object_id: int) -> int:
+        return tract_of_object_id(object_id, recipe.release.object_ids)
+
+    return SkyFootprint(recipe.release.skymap, frozenset(sky.tracts), tract_of, recipe.primaries_only)

@@ -78,7 +78,8 @@ class UploadField:
         return ColumnFacts(
             name=self.name,
             datatype=_SERVED_AS.get(self.datatype, self.datatype),
-            arraysize="".join(self._size()) or "1" if self.is_text else None,
+            # One character is written as none of them has to be (VOTable 1.3, erratum 3).
+            arraysize=None if self._size() == ("1", "") else "".join(self._size()) or None,
             description=self.description.strip() or None,
             xtype=self.attributes.get("xtype"),
             unit=self.attributes.get("unit"),

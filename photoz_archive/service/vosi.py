@@ -42,7 +42,7 @@ SODA_SYNC: Final = "ivo://ivoa.net/std/SODA#sync-1.0"
 DATALINK: Final = "ivo://ivoa.net/std/DataLink#links-1.1"
 
 _FEATURES: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
-_INLINE_UPLOAD: Final = "ivo://ivoa.net/std/TAPRegExt#upload-inline"
+_UPLOADS: Final = tuple(f"ivo://ivoa.net/std/TAPRegExt#upload-{way}" for way in ("inline", "http", "https"))
 _STRING_AND_SYNTAX: Final = {
     "adql-string": ("LOWER", "UPPER", "ILIKE"),
     "adql-type": ("CAST",),
@@ -129,7 +129,7 @@ def _table_access(base_url: str, profile: Profile) -> TableAccess:
             OutputFormat(mime=f.names[0], alias=list(f.names[1:]), ivo_id=f.ivo_id)
             for f in offered(profile).values()
         ],
-        upload_method=[UploadMethod(ivo_id=_INLINE_UPLOAD)] if profile.upload_bytes else [],
+        upload_method=[UploadMethod(ivo_id=way) for way in _UPLOADS if profile.upload_bytes],
         retention_period=TimeLimits(default=retention, hard=retention),
         execution_duration=TimeLimits(default=seconds, hard=seconds),
         output_limit=DataLimits(

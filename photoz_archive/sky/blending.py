@@ -11,7 +11,6 @@ from photoz_archive.sky.photometry import flux_error
 from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.truth import Sources
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -50,9 +49,9 @@ def blend(simulation: TractSimulation, sources: Sources) -> Blobs:
     into = _absorbed_by(simulation, sources)
     flux = _summed(sources.flux, into)
     x, y = _centroids(simulation, sources, into, brightness)
-    snr = np.max(flux / flux_error(flux), axis=1)
+    snr = np.max(flux / flux_error(flux, depths_mag=simulation.field.depths), axis=1)
     seen = np.flatnonzero((into == np.arange(len(into))) & (snr > _HOPELESS_SNR))
-    scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / DC2_RINGS.pixel_scale_arcsec
+    scatter = _centroid_scatter(sources.radius_arcsec[seen], snr[seen]) / simulation.skymap.pixel_scale_arcsec
     shift_x, shift_y = scatter * simulation.generator(Stage.CENTROIDS).standard_normal((2, len(seen)))
     x, y, flux = x[seen] + shift_x, y[seen] + shift_y, flux[seen]
     group = absorbers(x, y, flux[:, I_BAND], _pixels(simulation, _BLENDING_ARCSEC))
@@ -77,7 +76,7 @@ def _absorbed_by(simulation: TractSimulation, sources: Sources) -> IntArray:
 
 def _pixels(simulation: TractSimulation, distance_arcsec: float) -> float:
     """Return a distance of crowded sources in pixels; in a thinner sky it grows so that as many are blended."""
-    return distance_arcsec / DC2_RINGS.pixel_scale_arcsec * simulation.crowding_scale
+    return distance_arcsec / simulation.skymap.pixel_scale_arcsec * simulation.crowding_scale
 
 
 def _summed(flux: NDArray[np.float32], into: IntArray) -> FloatArray:
@@ -98,7 +97,7 @@ def _centroids(
     lost = np.flatnonzero(into != np.arange(len(into)))
     winner = into[lost]
     offsets = [(p[lost] - p[winner]) / simulation.crowding_scale for p in (sources.x, sources.y)]
-    width = _CENTROID_WIDTH_ARCSEC / DC2_RINGS.pixel_scale_arcsec
+    width = _CENTROID_WIDTH_ARCSEC / simulation.skymap.pixel_scale_arcsec
     pull = brightness[lost] * np.exp(-0.5 * (offsets[0] ** 2 + offsets[1] ** 2) / width**2)
     total = brightness + np.bincount(winner, weights=pull, minlength=len(into))
     centres = []

@@ -1,4 +1,4 @@
-"""The columns of the tables as files hold them: names and types of DP0.2's schema."""
+"""The columns of the tables as files hold them: names and types of the releases' schemas."""
 
 from typing import Final
 
@@ -43,6 +43,46 @@ OBJECT: Final = pa.schema(
         ("refBand", pa.string()),
         ("refExtendedness", pa.float64()),
         *((f"{band}_{name}", type_) for band in BANDS for name, type_ in _OBJECT_BAND),
+    ]
+)
+
+_PRIMARY_OBJECT_BAND: Final = (
+    *(
+        (f"{kind}{suffix}", pa.float32())
+        for kind in ("psf", "cModel")
+        for suffix in ("Flux", "FluxErr", "Mag", "MagErr")
+    ),
+    ("psfFlux_flag", pa.bool_()),
+    ("cModel_flag", pa.bool_()),
+    ("gaap1p0Flux", pa.float32()),
+    ("gaap1p0FluxErr", pa.float32()),
+    ("gaapFlux_flag", pa.bool_()),
+    ("extendedness", pa.float32()),
+    ("extendedness_flag", pa.bool_()),
+    ("blendedness", pa.float32()),
+    ("blendedness_flag", pa.bool_()),
+    ("invalidPsfFlag", pa.bool_()),
+    *(
+        (f"pixelFlags_{name}", pa.bool_())
+        for name in ("nodata", "saturatedCenter", "crCenter", "interpolatedCenter", "sensor_edgeCenter")
+    ),
+)
+
+# Of the columns that DP1 and DP2 both have, those that galaxy samples are selected and judged by.
+PRIMARY_OBJECT: Final = pa.schema(
+    [
+        ("objectId", pa.int64()),
+        ("coord_ra", pa.float64()),
+        ("coord_dec", pa.float64()),
+        ("tract", pa.int64()),
+        ("patch", pa.int64()),
+        ("parentObjectId", pa.int64()),
+        ("detect_fromBlend", pa.bool_()),
+        ("detect_isIsolated", pa.bool_()),
+        ("refBand", pa.string()),
+        ("refExtendedness", pa.float32()),
+        ("ebv", pa.float32()),
+        *((f"{band}_{name}", type_) for band in BANDS for name, type_ in _PRIMARY_OBJECT_BAND),
     ]
 )
 

@@ -22,7 +22,7 @@ from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded
 from photoz_archive.sky.truth import GALAXY, NO_HOST, Sources
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.skymap import RingsSkyMap
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -60,7 +60,7 @@ def match(simulation: TractSimulation, truths: Sources, objects: Objects) -> Mat
     eligible = objects.is_primary & ~objects.is_missing.all(axis=1)
     rows = np.flatnonzero(eligible & (found.source != NO_ROW) & (found.source < len(truths)))
     source = found.source[rows]
-    offsets_arcsec = DC2_RINGS.pixel_scale_arcsec * np.stack(
+    offsets_arcsec = simulation.skymap.pixel_scale_arcsec * np.stack(
         [found.x[rows] - truths.x[source], found.y[rows] - truths.y[source]], axis=1
     )
     near = is_candidate[source] & (np.hypot(*offsets_arcsec.T) < _MATCH_RADIUS_ARCSEC)
@@ -75,7 +75,7 @@ def match(simulation: TractSimulation, truths: Sources, objects: Objects) -> Mat
         is_listed=is_matched | (simulation.generator(Stage.MATCHES).random(len(truths)) >= absent),
         is_candidate=is_candidate,
         is_matched=is_matched,
-        count=np.where(is_candidate, _neighbours(truths, objects), 0),
+        count=np.where(is_candidate, _neighbours(simulation.skymap, truths, objects), 0),
         object_id=_spread(objects.object_id[rows], source, len(truths)),
         chisq=_spread(chisq, source, len(truths)),
         num_finite=_spread(is_finite.sum(axis=1) + 2, source, len(truths)),
@@ -89,14 +89,14 @@ def _spread(values: NDArray[Number], places: IntArray, count: int) -> NDArray[Nu
     return spread
 
 
-def _neighbours(truths: Sources, objects: Objects) -> IntArray:
+def _neighbours(skymap: RingsSkyMap, truths: Sources, objects: Objects) -> IntArray:
     """Count the primary objects within the match radius of each truth."""
     found = objects.detections
     x, y = (
         np.concatenate([true, measured[objects.is_primary]])
         for true, measured in ((truths.x, found.x), (truths.y, found.y))
     )
-    first, second = close_pairs(x, y, _MATCH_RADIUS_ARCSEC / DC2_RINGS.pixel_scale_arcsec)
+    first, second = close_pairs(x, y, _MATCH_RADIUS_ARCSEC / skymap.pixel_scale_arcsec)
     lower, upper = np.minimum(first, second), np.maximum(first, second)
     mixed = (lower < len(truths)) & (upper >= len(truths))
     return np.bincount(lower[mixed], minlength=len(truths))

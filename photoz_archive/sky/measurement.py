@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from photoz_archive.sky.blending import I_BAND, Blobs, blend
 from photoz_archive.sky.photometry import (
     DETECTION_SNR,
+    GAAP_AREA_ARCSEC2,
     POINT_AREA_ARCSEC2,
     TYPICAL_AREA_ARCSEC2,
     flux_error,
+    gaap_share,
     noise_area_arcsec2,
     share_within,
 )
 from photoz_archive.sky.random_streams import Stage, TractSimulation
+from photoz_archive.sky.recipe import Recipe
 from photoz_archive.sky.truth import GALAXY, Sources
-from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.skymap import RingsSkyMap
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -39,8 +42,8 @@ _REPORTED_ERROR: Final = 0.9
 # Visits, seeing and sky differ from patch to patch: the scatter of the logarithm of noise, not fitted to anything.
 _PATCH_NOISE_SCATTER: Final = 0.05
 _PSF_RADIUS_ARCSEC: Final = 0.5
-# The aperture that calibrations are made with: 12 pixels.
-_APERTURE_ARCSEC: Final = 12 * DC2_RINGS.pixel_scale_arcsec
+# The aperture that calibrations are made with: 12 pixels, which are of 0.2 arcsec everywhere.
+_APERTURE_ARCSEC: Final = 12 * 0.2
 _APERTURE_AREA_ARCSEC2: Final = np.pi * _APERTURE_ARCSEC**2
 _SKY_OBJECTS_PER_PATCH: Final = 100
 
@@ -50,7 +53,8 @@ class Detections:
     """Measured rows of a tract; arrays of shape (n,), for bands (n, 6); fluxes in nJy, positions in pixels.
 
     ``source`` is the row of the true source and ``parent`` that of the parent among these rows; NO_ROW where
-    there is none. ``signal`` is the flux without noise: what flags and shapes depend on.
+    there is none. ``signal`` is the flux without noise: what flags and shapes depend on. The aperture is that of
+    the release's recipe.
     """
 
     patch: IntArray
@@ -84,9 +88,9 @@ class Detections:
 def measure(simulation: TractSimulation, sources: Sources) -> Detections:
     """Measure the sources of a tract, patch after patch."""
     blobs = blend(simulation, sources)
-    blob, patch = _views(blobs.x, blobs.y)
+    blob, patch = _views(simulation.skymap, blobs.x, blobs.y)
     children, blob = _measure_blobs(simulation, sources, blobs, blob, patch)
-    families = _with_parents(children, blobs.group[blob])
+    families = _with_parents(children, blobs.group[blob], simulation.skymap.patches_per_side**2)
     rows = _concatenate(families, _measure_sky(simulation))
     return rows.take(np.argsort(rows.patch.astype(np.int8), kind="stable"))
 
@@ -101,9 +105,9 @@ def _concatenate(*parts: Detections) -> Detections:
     )
 
 
-def _views(x: FloatArray, y: FloatArray) -> tuple[IntArray, IntArray]:
+def _views(skymap: RingsSkyMap, x: FloatArray, y: FloatArray) -> tuple[IntArray, IntArray]:
     """List in which patches positions are seen, as indices of the positions and the patches."""
-    size, side, border = DC2_RINGS.patch_inner_pixels, DC2_RINGS.patches_per_side, DC2_RINGS.patch_border_pixels
+    size, side, border = skymap.patch_inner_pixels, skymap.patches_per_side, skymap.patch_border_pixels
     pixel_x, pixel_y = np.floor(x + 0.5), np.floor(y + 0.5)
     inside = (pixel_x >= 0) & (pixel_x < side * size) & (pixel_y >= 0) & (pixel_y < side * size)
     column, row = (pixel_x // size).astype(np.int64), (pixel_y // size).astype(np.int64)
@@ -137,19 +141,22 @@ def _measure_blobs(
     misfit = np.where(rng.random(len(blob)) < _BAD_FIT_SHARE, 10 ** rng.normal(0, _BAD_FIT_DEX, len(blob)), 1.0)
     modelled = signal * (misfit[:, None] * (1 + _FLUX_SCATTER * rng.standard_normal(signal.shape)))
     area_arcsec2 = noise_area_arcsec2(sources.radius_arcsec[blobs.source[blob]])[:, None]
-    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(signal.shape))
+    depths = simulation.field.depths
+    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(signal.shape), depths)
     cmodel_flux, cmodel_error = noise.measured(modelled, signal, area_arcsec2)
-    detected = np.flatnonzero(np.any(cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * cmodel_error, axis=1))
+    stands_out = cmodel_flux * _REPORTED_ERROR > DETECTION_SNR * cmodel_error
+    detected = np.flatnonzero(np.any(stands_out & simulation.field.is_observed, axis=1))
     blob, patch, signal = blob[detected], patch[detected], signal[detected]
     source, count = blobs.source[blob], len(detected)
     radius_arcsec = sources.radius_arcsec[source][:, None]
-    noise = _Noise(noise.scale[detected], noise.deviates[detected])
+    noise = _Noise(noise.scale[detected], noise.deviates[detected], depths)
     within = signal / (1 + (radius_arcsec / _PSF_RADIUS_ARCSEC) ** 2)
     psf_flux, psf_error = noise.measured(within, within, POINT_AREA_ARCSEC2)
     # An aperture gathers the noise of pixels that no fit weighs.
-    noise = _Noise(noise.scale, simulation.generator(Stage.APERTURES).standard_normal(signal.shape))
-    within = signal * share_within(_APERTURE_ARCSEC, radius_arcsec)
-    aperture_flux, aperture_error = noise.measured(within, within, _APERTURE_AREA_ARCSEC2)
+    noise = _Noise(noise.scale, simulation.generator(Stage.APERTURES).standard_normal(signal.shape), depths)
+    share, aperture_area_arcsec2 = _aperture(simulation.recipe, radius_arcsec)
+    within = signal * share
+    aperture_flux, aperture_error = noise.measured(within, within, aperture_area_arcsec2)
     return Detections(
         patch=patch,
         x=blobs.x[blob],
@@ -169,18 +176,30 @@ def _measure_blobs(
     ), blob
 
 
+def _aperture(recipe: Recipe, radius_arcsec: FloatArray) -> tuple[FloatArray, float]:
+    """Return the share of light in the aperture that objects are measured in, and its area of noise."""
+    if recipe.primaries_only:
+        return gaap_share(radius_arcsec), GAAP_AREA_ARCSEC2
+    return share_within(_APERTURE_ARCSEC, radius_arcsec), _APERTURE_AREA_ARCSEC2
+
+
 def patch_noise(simulation: TractSimulation) -> FloatArray:
     """Return the noise of each patch and band in units of the survey's, shape (patches, 6)."""
-    scatter = simulation.generator(Stage.DEPTHS).standard_normal((DC2_RINGS.patches_per_side**2, 6))
+    num_patches = simulation.skymap.patches_per_side**2
+    scatter = simulation.generator(Stage.DEPTHS).standard_normal((num_patches, 6))
     return np.exp(_PATCH_NOISE_SCATTER * scatter)
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """The noise of objects, shape (n, 6): in units of the survey's, and how many times that was drawn."""
+    """The noise of objects, shape (n, 6): in units of the survey's, and how many times that was drawn.
+
+    That of the survey is told by its depths, shape (6,).
+    """
 
     scale: FloatArray
     deviates: FloatArray
+    depths_mag: FloatArray
 
     def measured(
         self, flux: FloatArray, light: FloatArray, area_arcsec2: FloatArray | float
@@ -189,14 +208,13 @@ class _Noise:
 
         The noise is that of the light that is there. Of that a pipeline knows only what it measured.
         """
-        noisy = flux + self.deviates * self.scale * flux_error(light, area_arcsec2)
-        error = _REPORTED_ERROR * self.scale * flux_error(noisy, area_arcsec2)
+        noisy = flux + self.deviates * self.scale * flux_error(light, area_arcsec2, self.depths_mag)
+        error = _REPORTED_ERROR * self.scale * flux_error(noisy, area_arcsec2, self.depths_mag)
         return noisy.astype(np.float32), error.astype(np.float32)
 
 
-def _with_parents(children: Detections, group: IntArray) -> Detections:
+def _with_parents(children: Detections, group: IntArray, num_patches: int) -> Detections:
     """Add a parent for each group with more than one member in a patch; it has the light of all of them."""
-    num_patches = DC2_RINGS.patches_per_side**2
     keys, family, sizes = np.unique(group * num_patches + children.patch, return_inverse=True, return_counts=True)
     number = np.cumsum(sizes > 1) - 1
     member = np.flatnonzero(sizes[family] > 1)
@@ -235,17 +253,19 @@ def _with_parents(children: Detections, group: IntArray) -> Detections:
 def _measure_sky(simulation: TractSimulation) -> Detections:
     """Measure places without sources, as many in each patch on average."""
     rng = simulation.generator(Stage.SKY_OBJECTS)
-    side = DC2_RINGS.patches_per_side
+    skymap, depths = simulation.skymap, simulation.field.depths
+    side, size = skymap.patches_per_side, skymap.patch_inner_pixels
     count = int(rng.poisson(_SKY_OBJECTS_PER_PATCH * simulation.density * side**2))
-    x, y = rng.uniform(-0.5, side * DC2_RINGS.patch_inner_pixels - 0.5, (2, count))
-    column, row = (np.floor(pixel + 0.5).astype(np.int64) // DC2_RINGS.patch_inner_pixels for pixel in (x, y))
+    x, y = rng.uniform(-0.5, side * size - 0.5, (2, count))
+    column, row = (np.floor(pixel + 0.5).astype(np.int64) // size for pixel in (x, y))
     patch = row * side + column
     nothing = np.zeros((count, 6))
-    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(nothing.shape))
+    noise = _Noise(patch_noise(simulation)[patch], rng.standard_normal(nothing.shape), depths)
     cmodel_flux, cmodel_error = noise.measured(nothing, nothing, TYPICAL_AREA_ARCSEC2)
     psf_flux, psf_error = noise.measured(nothing, nothing, POINT_AREA_ARCSEC2)
-    noise = _Noise(noise.scale, rng.standard_normal(nothing.shape))
-    aperture_flux, aperture_error = noise.measured(nothing, nothing, _APERTURE_AREA_ARCSEC2)
+    noise = _Noise(noise.scale, rng.standard_normal(nothing.shape), depths)
+    area_arcsec2 = _aperture(simulation.recipe, np.zeros(0))[1]
+    aperture_flux, aperture_error = noise.measured(nothing, nothing, area_arcsec2)
     return Detections(
         patch=patch,
         x=x,

@@ -14,7 +14,6 @@ from photoz_archive.sky.photometry import DETECTION_SNR
 from photoz_archive.sky.random_streams import Stage, TractSimulation
 from photoz_archive.sky.rounding import ERROR_BITS, FLUX_BITS, rounded, rounded_angles, rounded_pixels
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.skymap import DC2_RINGS
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -36,7 +35,7 @@ _REFERENCE_ORDER: Final = tuple(map(BANDS.index, "irzygu"))
 class Objects:
     """Detections with all that the table says of them; bands of shape (n, 6)."""
 
-    tract: int
+    simulation: TractSimulation
     detections: Detections
     object_id: IntArray
     parent_id: IntArray
@@ -59,17 +58,21 @@ def describe(simulation: TractSimulation, detections: Detections) -> Objects:
     """Complete the detections of a tract."""
     rng = simulation.generator(Stage.FLAGS)
     count = len(detections)
-    ra_deg, dec_deg = map(rounded_angles, DC2_RINGS.pixel_to_sky(simulation.tract, detections.x, detections.y))
-    object_id = object_ids(simulation.tract, detections.patch, np.arange(count))
-    is_patch_inner = DC2_RINGS.patch_of(simulation.tract, ra_deg, dec_deg) == detections.patch
-    is_tract_inner = DC2_RINGS.tract_of(ra_deg, dec_deg) == simulation.tract
+    ra_deg, dec_deg = map(
+        rounded_angles, simulation.skymap.pixel_to_sky(simulation.tract, detections.x, detections.y)
+    )
+    ids = simulation.recipe.release.object_ids
+    object_id = object_ids(simulation.tract, detections.patch, np.arange(count), ids)
+    is_patch_inner = simulation.skymap.patch_of(simulation.tract, ra_deg, dec_deg) == detections.patch
+    is_tract_inner = simulation.skymap.tract_of(ra_deg, dec_deg) == simulation.tract
     missing_all = rng.random(count) < _MISSING_ALL_SHARE
     missing_psf = rng.random(count) < _MISSING_PSF_SHARE
-    detected = detections.cmodel_flux > DETECTION_SNR * detections.cmodel_error
+    is_observed = simulation.field.is_observed
+    detected = (detections.cmodel_flux > DETECTION_SNR * detections.cmodel_error) & is_observed
     order = np.array(_REFERENCE_ORDER)
     has_parent = detections.parent != NO_ROW
     return Objects(
-        tract=simulation.tract,
+        simulation=simulation,
         detections=detections,
         object_id=object_id,
         parent_id=np.where(has_parent, object_id[detections.parent], 0),
@@ -79,8 +82,8 @@ def describe(simulation: TractSimulation, detections: Detections) -> Objects:
         is_tract_inner=is_tract_inner,
         is_primary=is_patch_inner & is_tract_inner & (detections.num_children == 0) & ~detections.is_sky,
         reference_band=order[np.argmax(detected[:, order], axis=1)],
-        is_missing=(rng.random((count, 6)) < _MISSING_BAND_SHARE) | missing_all[:, None],
-        is_psf_missing=np.repeat((missing_all | missing_psf)[:, None], 6, axis=1),
+        is_missing=(rng.random((count, 6)) < _MISSING_BAND_SHARE) | missing_all[:, None] | ~is_observed,
+        is_psf_missing=np.repeat((missing_all | missing_psf)[:, None], 6, axis=1) | ~is_observed,
         extendedness=_extendedness(detections, rng),
         blendedness=_blendedness(detections),
     )
@@ -112,7 +115,7 @@ def object_table(objects: Objects, rows: slice) -> pa.Table:
         "coord_dec": pa.array(objects.dec_deg[rows]),
         "x": pa.array(rounded_pixels(found.x[rows])),
         "y": pa.array(rounded_pixels(found.y[rows])),
-        "tract": pa.array(np.full_like(objects.object_id[rows], objects.tract)),
+        "tract": pa.array(np.full_like(objects.object_id[rows], objects.simulation.tract)),
         "patch": pa.array(found.patch[rows]),
         "parentObjectId": pa.array(objects.parent_id[rows]),
         "deblend_nChild": pa.array(found.num_children[rows].astype(np.int32)),

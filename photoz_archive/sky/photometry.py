@@ -21,6 +21,11 @@ _GAMMA: Final = np.array([0.0397267, 0.0398869, 0.0399254, 0.0399254, 0.0399200,
 # The PSF, taken for a Gaussian, and the half-light radius of one.
 _PSF_SIGMA_ARCSEC: Final = 0.33
 _HALF_LIGHT_PER_SIGMA: Final = 1.1774
+# A Gaussian aperture of images brought to one seeing, which is worse than theirs by so much.
+_GAAP_SIGMA_ARCSEC: Final = 1.0
+_GAAP_PSF_SIGMA_ARCSEC: Final = 1.15 * _PSF_SIGMA_ARCSEC
+# Over how much sky it gathers noise: the integral of the squared weight that gives points all of their light.
+GAAP_AREA_ARCSEC2: Final = np.pi * _GAAP_SIGMA_ARCSEC**4 / (_GAAP_SIGMA_ARCSEC**2 - _GAAP_PSF_SIGMA_ARCSEC**2)
 
 
 def flux_of_magnitude(magnitude: FloatArray | float) -> FloatArray:
@@ -50,20 +55,34 @@ def share_within(aperture_arcsec: float, radius_arcsec: FloatArray) -> FloatArra
     return np.asarray(1 - (1 + scaled) * np.exp(-scaled))
 
 
+def gaap_share(radius_arcsec: FloatArray) -> FloatArray:
+    """Return the share of sources' light in a Gaussian aperture of 1 arcsec, in which points have all of theirs.
+
+    The sources are taken for Gaussians, whose half-light radii are given (Kuijken 2008, A&A 482, 1053, sec. 2).
+    """
+    return np.asarray(
+        _GAAP_SIGMA_ARCSEC**2 / (_GAAP_SIGMA_ARCSEC**2 + (radius_arcsec / _HALF_LIGHT_PER_SIGMA) ** 2)
+    )
+
+
 POINT_AREA_ARCSEC2: Final = float(noise_area_arcsec2(np.array(0.0)))
 # The sample's noise knows no size, so that its depths are those of typical galaxies: as many are found as if all
 # were this large, 0.22 arcsec.
 TYPICAL_AREA_ARCSEC2: Final = float(noise_area_arcsec2(np.array(0.22)))
 
 
-def flux_error(flux: NDArray[np.floating], area_arcsec2: FloatArray | float = TYPICAL_AREA_ARCSEC2) -> FloatArray:
+def flux_error(
+    flux: NDArray[np.floating],
+    area_arcsec2: FloatArray | float = TYPICAL_AREA_ARCSEC2,
+    depths_mag: FloatArray = DEPTHS_MAG,
+) -> FloatArray:
     """Return the standard deviation in nJy of fluxes, shape (n, 6), measured over an area of sky.
 
     Ivezic et al. 2019, ApJ 873, 111, eq. 5, without its systematic floor and written for fluxes so that it holds
     for faint ones: in magnitudes, sigma^2 = (0.04 - gamma) x + gamma x^2 with x the flux at five sigma over the
     flux. The second term is the sky's, and grows with the area.
     """
-    limit = flux_of_magnitude(DEPTHS_MAG)
+    limit = flux_of_magnitude(depths_mag)
     # In place: a tract has millions of rows.
     variance = np.maximum(flux, 0, dtype=np.float64)
     variance *= (0.04 - _GAMMA) * limit

@@ -80,14 +80,14 @@ class Population:
             max_redshift=float(arrays["zmax"]),
         )
 
-    @property
-    def per_deg2(self) -> float:
-        """The number of galaxies in a square degree of DC2, down to the faint limit."""
-        return float(self.cumulative_per_deg2[-1])
+    def per_deg2(self, limit_mag: float = FAINT_LIMIT_MAG) -> float:
+        """Return the number of galaxies in a square degree of DC2 down to a magnitude in i."""
+        return float(np.interp(limit_mag, self.count_edges_mag, self.cumulative_per_deg2))
 
-    def draw(self, count: int, rng: np.random.Generator) -> Galaxies:
-        """Draw galaxies; their order means nothing."""
-        i_mag = np.interp(rng.random(count) * self.per_deg2, self.cumulative_per_deg2, self.count_edges_mag)
+    def draw(self, count: int, rng: np.random.Generator, limit_mag: float = FAINT_LIMIT_MAG) -> Galaxies:
+        """Draw galaxies down to a magnitude in i; their order means nothing."""
+        below = rng.random(count) * self.per_deg2(limit_mag)
+        i_mag = np.interp(below, self.cumulative_per_deg2, self.count_edges_mag)
         num_components = len(self.mean)
         last_step = len(self.components) // num_components - 1
         step = np.minimum((i_mag - self.count_edges_mag[0]) / _COMPONENT_STEP_MAG, last_step).astype(np.int64)

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
+
+from photoz_archive.sky.recipe import DP02, FieldRecipe, Recipe
+from photoz_assets.survey.skymap import RingsSkyMap
 
 
 class Stage(IntEnum):
@@ -26,27 +30,40 @@ class Stage(IntEnum):
     APERTURES = 15
     SHAPES = 16
     PIXELS = 17
+    PIXEL_FLAGS = 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class TractSimulation:
     """The simulation of one tract: all that its rows depend on besides the packaged population.
 
-    ``density`` is the share of the source density of DC2, in (0, 1].
+    ``density`` is the share of the real source density, in (0, 1].
     """
 
     tract: int
     seed: int
     density: float
+    recipe: Recipe = DP02
+
+    @cached_property
+    def field(self) -> FieldRecipe:
+        """What was seen of the field that the tract is of."""
+        return self.recipe.field_of(self.tract)
+
+    @property
+    def skymap(self) -> RingsSkyMap:
+        """The skymap that the tract is of."""
+        return self.recipe.release.skymap
 
     def generator(self, stage: Stage, block: int | None = None) -> np.random.Generator:
-        """Return a stage's stream of random numbers; it depends on seed, tract, stage and block alone.
+        """Return a stage's stream of random numbers; it depends on release, seed, tract, stage and block alone.
 
         A stage draws block by block or for the whole tract, always the same way: the streams of block 0 and of the
         tract are one.
         """
         key = [self.seed, self.tract, stage] if block is None else [self.seed, self.tract, stage, block]
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+        seeds = np.random.SeedSequence(key, spawn_key=self.recipe.stream)
+        return np.random.Generator(np.random.PCG64(seeds))
 
     @property
     def crowding_scale(self) -> float:

@@ -1,8 +1,8 @@
 """The store of simulated rows: Parquet files of each tract, made when they are first needed.
 
-A tract is a folder of three files, one a table, that appears whole by a rename or not at all. The lock of a
-tract keeps two processes from making it twice; the kernel drops it with the process, so that a killed maker
-leaves nothing but a folder that nobody reads and the next maker of the tract removes.
+A tract is a folder of three files, objects, truths and what matches them, that appears whole by a rename or not
+at all. The lock of a tract keeps two processes from making it twice; the kernel drops it with the process, so
+that a killed maker leaves nothing but a folder that nobody reads and the next maker of the tract removes.
 """
 
 import os
@@ -17,13 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_archive.files import flush, locked, make_folder, put_in_place
-from photoz_archive.sky.columns import MATCHES_TRUTH, OBJECT, TRUTH_SUMMARY
+from photoz_archive.sky.columns import MATCHES_TRUTH, TRUTH_SUMMARY
 from photoz_archive.sky.matching import match, match_table, truth_table
 from photoz_archive.sky.measurement import measure
-from photoz_archive.sky.objects import describe, object_table
+from photoz_archive.sky.objects import Objects, describe, object_table
+from photoz_archive.sky.primary_objects import PrimaryObjects
 from photoz_archive.sky.random_streams import TractSimulation
+from photoz_archive.sky.recipe import recipe_of
 from photoz_archive.sky.truth import Sources, draw_overlap, draw_truths
 from photoz_assets.survey.releases import dp02
+from photoz_assets.survey.releases.release import Release
 
 # Changes when the rows that a seed and a density give change.
 SKY_VERSION: Final = "4"
@@ -31,9 +34,7 @@ SKY_VERSION: Final = "4"
 TABLES: Final = ("Object", "TruthSummary", "MatchesTruth")
 
 _ROWS_PER_GROUP: Final = 65_536
-# Measured at densities from 0.01 to 1: what a tract takes at density 1, and what it costs in time at any.
-_TRACT_BYTES: Final = 235_000_000
-_TRACT_SECONDS: Final = 24.0
+# What a tract costs in time at any density.
 _TRACT_OVERHEAD_SECONDS: Final = 0.1
 
 
@@ -44,39 +45,46 @@ class SkyStore:
     ----------
     folder
         Where the rows of all skies lie; made when the first tract is.
+    release
+        The release whose sky it is.
     density
-        The share of the source density of DC2_RINGS, in (0, 1].
+        The share of the real source density, in (0, 1]; by default the release's.
     seed
         The same seed gives the same rows.
     tracts
-        The tracts that the sky has, of those that DP0.2 has; by default all of them.
+        The tracts that the sky has, of those that the release has; by default all of them.
 
     Raises
     ------
     ValueError
-        The density is out of range, the seed is negative, or DP0.2 lacks one of the tracts.
+        The density is out of range, the seed is negative, or the release lacks one of the tracts.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        density: float = dp02.RELEASE.density,
+        release: Release = dp02.RELEASE,
+        density: float | None = None,
         seed: int = 1,
         tracts: tuple[int, ...] | None = None,
     ) -> None:
+        density = release.density if density is None else density
         if not 0 < density <= 1:
-            raise ValueError(f"density is {density}: it must be above 0 and at most 1, which is that of DC2")
+            raise ValueError(f"density is {density}: it must be above 0 and at most 1, which is the real one")
         if seed < 0:
             raise ValueError(f"seed is {seed}: it must not be negative")
-        if foreign := sorted(set(tracts or ()) - set(dp02.RELEASE.tracts)):
-            raise ValueError(f"DP0.2 has no objects in tracts {foreign}")
+        if foreign := sorted(set(tracts or ()) - set(release.tracts)):
+            raise ValueError(f"{release.title} has no objects in tracts {foreign}")
+        self.release = release
         self.density = density
         self.seed = seed
-        self.tracts = dp02.RELEASE.tracts if tracts is None else tuple(sorted(set(tracts)))
+        self.tracts = release.tracts if tracts is None else tuple(sorted(set(tracts)))
+        self._recipe = recipe_of(release)
         # One tract at a time: a full one takes 2 GB while it is made, and both cores.
         self._turn = threading.Lock()
-        self._folder = folder / f"seed={seed},density={density!r},version={SKY_VERSION}"
+        own = folder if release is dp02.RELEASE else folder / release.name
+        self._folder = own / f"seed={seed},density={density!r},version={SKY_VERSION}"
 
     def ensure(self, tracts: Iterable[int], *, on_made: Callable[[int], None] | None = None) -> None:
         """Make those of the tracts that are missing.
@@ -113,13 +121,17 @@ class SkyStore:
             raise FileNotFoundError(f"tracts {missing} have not been made")
         return [self._tract_folder(tract) / f"{table}.parquet" for tract in self._known(tracts)]
 
+    def estimated_rows(self, tracts: Iterable[int]) -> int:
+        """Estimate how many objects those of the tracts that are missing will have."""
+        return round(len(self._missing(tracts)) * self._recipe.tract_rows * self.density)
+
     def estimated_bytes(self, tracts: Iterable[int]) -> int:
         """Estimate what those of the tracts that are missing will take on disk."""
-        return round(len(self._missing(tracts)) * _TRACT_BYTES * self.density)
+        return round(len(self._missing(tracts)) * self._recipe.tract_bytes * self.density)
 
     def estimated_seconds(self, tracts: Iterable[int]) -> float:
         """Estimate how long one core will make those of the tracts that are missing."""
-        return len(self._missing(tracts)) * (_TRACT_OVERHEAD_SECONDS + _TRACT_SECONDS * self.density)
+        return len(self._missing(tracts)) * (_TRACT_OVERHEAD_SECONDS + self._recipe.tract_seconds * self.density)
 
     def _known(self, tracts: Iterable[int]) -> list[int]:
         wanted = set(tracts)
@@ -143,7 +155,10 @@ class SkyStore:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             try:
-                _write_tract(TractSimulation(tract=tract, seed=self.seed, density=self.density), unfinished)
+                simulation = TractSimulation(
+                    tract=tract, seed=self.seed, density=self.density, recipe=self._recipe
+                )
+                _write_tract(simulation, unfinished)
                 flush(unfinished)
                 put_in_place(unfinished, self._tract_folder(tract))
             finally:
@@ -164,11 +179,9 @@ def _write_tract(simulation: TractSimulation, folder: Path) -> None:
                 lambda rows: truth_table(simulation, truths, rows),
             )
         ]
-        objects = describe(simulation, measure(simulation, Sources.concatenate(truths, draw_overlap(simulation))))
+        objects = describe(simulation, measure(simulation, Sources.concatenate(truths, *_around(simulation))))
         writing.append(
-            pool.submit(
-                _write, folder / "Object.parquet", OBJECT, len(objects), lambda rows: object_table(objects, rows)
-            )
+            pool.submit(_write, folder / "Object.parquet", simulation.recipe.objects, *_rows_of(objects))
         )
         matches = match(simulation, truths, objects)
         _write(
@@ -179,6 +192,19 @@ def _write_tract(simulation: TractSimulation, folder: Path) -> None:
         )
         for written in writing:
             written.result()
+
+
+def _around(simulation: TractSimulation) -> tuple[Sources, ...]:
+    """Return what lies in the border of a tract's images, of which no primary object is made."""
+    return () if simulation.recipe.primaries_only else (draw_overlap(simulation),)
+
+
+def _rows_of(objects: Objects) -> tuple[int, Callable[[slice], pa.Table]]:
+    """Return how many rows the release's table of objects has, and what makes some of them."""
+    if objects.simulation.recipe.primaries_only:
+        primaries = PrimaryObjects.of(objects)
+        return len(primaries), primaries.table
+    return len(objects), lambda rows: object_table(objects, rows)
 
 
 def _write(path: Path, schema: pa.Schema, count: int, table: Callable[[slice], pa.Table]) -> None:

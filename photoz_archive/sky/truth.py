@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from photoz_archive.sky.photometry import flux_of_magnitude
 from photoz_archive.sky.population import magnitudes_of_colours, packaged_population
 from photoz_archive.sky.random_streams import Stage, TractSimulation
+from photoz_archive.sky.recipe import FieldRecipe
 from photoz_archive.sky.rounding import FLUX_BITS, rounded, rounded_angles
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.survey.skymap import DC2_RINGS
+from photoz_assets.survey.skymap import RingsSkyMap
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,8 +47,6 @@ _LOCUS_UG: Final = (0.9, 1.0, 1.6, 2.4, 2.5, 2.6, 2.6)
 _LOCUS_RI: Final = (-0.15, 0.1, 0.22, 0.45, 0.9, 1.5, 2.3)
 _LOCUS_IZ: Final = (-0.08, 0.03, 0.1, 0.22, 0.45, 0.8, 1.2)
 _LOCUS_ZY: Final = (-0.05, 0.0, 0.04, 0.1, 0.2, 0.35, 0.6)
-# Extinction in ugrizy over E(B-V).
-_EXTINCTION: Final = (4.8, 3.6, 2.7, 2.1, 1.6, 1.3)
 
 
 # Pixel 0 begins half a pixel before its centre.
@@ -120,21 +119,22 @@ def draw_truths(simulation: TractSimulation) -> Sources:
 
 def _draw_block(simulation: TractSimulation, block: int) -> Sources:
     """Draw the sources that belong to a block of patches: they lie in it and in its tract's inner region."""
-    box = DC2_RINGS.inner_box(simulation.tract)
-    [left, right], [low, high] = _block_pixels(np.array(block))
-    area_deg2 = (right - left) * (high - low) * (DC2_RINGS.pixel_scale_arcsec / 3600) ** 2
+    skymap, field = simulation.skymap, simulation.field
+    box = skymap.inner_box(simulation.tract)
+    [left, right], [low, high] = _block_pixels(skymap, np.array(block))
+    area_deg2 = (right - left) * (high - low) * (skymap.pixel_scale_arcsec / 3600) ** 2
     parts = []
     for draw, per_deg2, positions, kinds in (
-        (_galaxies, packaged_population().per_deg2, Stage.GALAXY_POSITIONS, Stage.GALAXIES),
-        (_stars, _STARS_PER_DEG2, Stage.STAR_POSITIONS, Stage.STARS),
+        (_galaxies, packaged_population().per_deg2(field.faint_limit_mag), Stage.GALAXY_POSITIONS, Stage.GALAXIES),
+        (_stars, _stars_per_deg2(field.faint_limit_mag), Stage.STAR_POSITIONS, Stage.STARS),
     ):
         rng = simulation.generator(positions, block)
         count = rng.poisson(per_deg2 * simulation.density * area_deg2)
         # Uniform in pixels is uniform on the sky to 3 parts in 10,000.
         x, y = rng.uniform(left, right, count), rng.uniform(low, high, count)
-        ra_deg, dec_deg = DC2_RINGS.pixel_to_sky(simulation.tract, x, y)
-        inside = box.contains(ra_deg, dec_deg)
-        kind = draw(int(inside.sum()), simulation.generator(kinds, block))
+        ra_deg, dec_deg = skymap.pixel_to_sky(simulation.tract, x, y)
+        inside = box.contains(ra_deg, dec_deg) & field.covers(ra_deg, dec_deg)
+        kind = draw(int(inside.sum()), simulation.generator(kinds, block), field.faint_limit_mag)
         parts.append(_place(simulation, ra_deg[inside], dec_deg[inside], kind))
     parts.append(_supernovae(simulation, block, parts[0]))
     return _with_shapes(simulation, block, Sources.concatenate(*parts))
@@ -147,9 +147,9 @@ def _with_shapes(simulation: TractSimulation, block: int, sources: Sources) -> S
     return replace(sources, axis_ratio=np.where(sources.truth_type == GALAXY, axis_ratio, 1.0), angle=angle)
 
 
-def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
+def _block_pixels(skymap: RingsSkyMap, block: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return where blocks begin and end in x and in y, in pixels of their tract, each of shape (..., 2)."""
-    size, end = DC2_RINGS.patch_inner_pixels, DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels
+    size, end = skymap.patch_inner_pixels, skymap.patches_per_side * skymap.patch_inner_pixels
     limits = np.array([[0, size], [size, end - size], [end - size, end]]) + _FIRST_EDGE
     row, column = np.divmod(block, _BLOCKS_PER_SIDE)
     return limits[column], limits[row]
@@ -158,7 +158,7 @@ def _block_pixels(block: IntArray) -> tuple[FloatArray, FloatArray]:
 def _patch_after_patch(simulation: TractSimulation, sources: Sources) -> Sources:
     """Sort the sources of a tract by patch."""
     # Few values of few bits: the stable sort of those is a fast one.
-    patch = DC2_RINGS.patch_of(simulation.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
+    patch = simulation.skymap.patch_of(simulation.tract, sources.ra_deg, sources.dec_deg).astype(np.int8)
     order = np.argsort(patch, kind="stable")
     place = np.empty(len(order) + 1, np.int64)
     place[order] = np.arange(len(order))
@@ -170,46 +170,50 @@ def _patch_after_patch(simulation: TractSimulation, sources: Sources) -> Sources
 def draw_overlap(simulation: TractSimulation) -> Sources:
     """Draw the neighbouring tracts' sources that lie on a tract's images, in that tract's pixels."""
     parts = []
-    for tract, block in _bordering_blocks(simulation.tract):
+    last_edge = _last_edge(simulation.skymap)
+    for tract, block in _bordering_blocks(simulation.skymap, simulation.tract):
         theirs = _draw_block(replace(simulation, tract=tract), block)
-        x, y = DC2_RINGS.sky_to_pixel(simulation.tract, theirs.ra_deg, theirs.dec_deg)
-        seen = np.flatnonzero((x >= _FIRST_EDGE) & (x < _last_edge()) & (y >= _FIRST_EDGE) & (y < _last_edge()))
+        x, y = simulation.skymap.sky_to_pixel(simulation.tract, theirs.ra_deg, theirs.dec_deg)
+        seen = np.flatnonzero((x >= _FIRST_EDGE) & (x < last_edge) & (y >= _FIRST_EDGE) & (y < last_edge))
         parts.append(replace(theirs, x=x, y=y, host=np.full(len(theirs), NO_HOST)).take(seen))
     return Sources.concatenate(*parts)
 
 
-def _bordering_blocks(tract: int) -> list[tuple[int, int]]:
+def _bordering_blocks(skymap: RingsSkyMap, tract: int) -> list[tuple[int, int]]:
     """List the blocks of other tracts that a tract's images reach into, by tract and block."""
-    along = np.linspace(_FIRST_EDGE, _last_edge(), _POINTS_ALONG_EDGE)
-    low, high = np.full_like(along, _FIRST_EDGE), np.full_like(along, _last_edge())
+    last_edge = _last_edge(skymap)
+    along = np.linspace(_FIRST_EDGE, last_edge, _POINTS_ALONG_EDGE)
+    low, high = np.full_like(along, _FIRST_EDGE), np.full_like(along, last_edge)
     x, y = np.concatenate([along, along, low, high]), np.concatenate([low, high, along, along])
-    neighbours = np.unique(DC2_RINGS.tract_of(*DC2_RINGS.pixel_to_sky(tract, x, y)))
+    neighbours = np.unique(skymap.tract_of(*skymap.pixel_to_sky(tract, x, y)))
     tracts, blocks = np.meshgrid(neighbours[neighbours != tract], np.arange(_BLOCKS_PER_SIDE**2), indexing="ij")
-    columns, rows = _block_pixels(blocks)
+    columns, rows = _block_pixels(skymap, blocks)
     # Great circles are straight on the plane of any tract: a block lies within its corners.
-    corners = DC2_RINGS.pixel_to_sky(tracts[..., None], columns[..., [0, 1, 1, 0]], rows[..., [0, 0, 1, 1]])
-    x, y = DC2_RINGS.sky_to_pixel(tract, *corners)
-    reaches = (x.max(-1) >= _FIRST_EDGE) & (x.min(-1) < _last_edge())
-    reaches &= (y.max(-1) >= _FIRST_EDGE) & (y.min(-1) < _last_edge())
+    corners = skymap.pixel_to_sky(tracts[..., None], columns[..., [0, 1, 1, 0]], rows[..., [0, 0, 1, 1]])
+    x, y = skymap.sky_to_pixel(tract, *corners)
+    reaches = (x.max(-1) >= _FIRST_EDGE) & (x.min(-1) < last_edge)
+    reaches &= (y.max(-1) >= _FIRST_EDGE) & (y.min(-1) < last_edge)
     return list(zip(tracts[reaches].tolist(), blocks[reaches].tolist(), strict=True))
 
 
-def _last_edge() -> float:
+def _last_edge(skymap: RingsSkyMap) -> float:
     """Return where the last pixel of a tract ends, in x and in y."""
-    return DC2_RINGS.patches_per_side * DC2_RINGS.patch_inner_pixels + _FIRST_EDGE
+    return skymap.patches_per_side * skymap.patch_inner_pixels + _FIRST_EDGE
 
 
-def reddening_mag(ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
-    """Return E(B-V) of the dust in front of positions: smooth, between 0.004 and 0.014."""
+def reddening_mag(field: FieldRecipe, ra_deg: FloatArray, dec_deg: FloatArray) -> FloatArray:
+    """Return E(B-V) of the dust in front of positions of a field: smooth waves around its mean."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     waves = np.sin(7 * ra + 3 * dec) + np.sin(11 * dec - 5 * ra + 1.0) + np.sin(17 * ra + 13 * dec + 2.0)
-    return np.asarray(0.009 + 0.005 * waves / 3)
+    mean, reach = field.reddening_mag
+    return np.asarray(mean + reach * waves / 3)
 
 
 def _place(simulation: TractSimulation, ra_deg: FloatArray, dec_deg: FloatArray, kind: _Kind) -> Sources:
-    extinction = reddening_mag(ra_deg, dec_deg)[:, None] * np.array(_EXTINCTION)
+    reddening = reddening_mag(simulation.field, ra_deg, dec_deg)
+    extinction = reddening[:, None] * np.array(simulation.recipe.extinction)
     ra_deg, dec_deg = rounded_angles(ra_deg), rounded_angles(dec_deg)
-    x, y = DC2_RINGS.sky_to_pixel(simulation.tract, ra_deg, dec_deg)
+    x, y = simulation.skymap.sky_to_pixel(simulation.tract, ra_deg, dec_deg)
     bare = flux_of_magnitude(kind.magnitudes)
     return Sources(
         ra_deg=ra_deg,
@@ -228,8 +232,8 @@ def _place(simulation: TractSimulation, ra_deg: FloatArray, dec_deg: FloatArray,
     )
 
 
-def _galaxies(count: int, rng: np.random.Generator) -> _Kind:
-    drawn = packaged_population().draw(count, rng)
+def _galaxies(count: int, rng: np.random.Generator, limit_mag: float) -> _Kind:
+    drawn = packaged_population().draw(count, rng, limit_mag)
     # Fainter galaxies look smaller; not fitted to anything.
     typical_arcsec = 0.45 * 10 ** (-0.1 * (drawn.magnitudes[:, BANDS.index("i")] - 23))
     return _Kind(
@@ -241,9 +245,19 @@ def _galaxies(count: int, rng: np.random.Generator) -> _Kind:
     )
 
 
-def _stars(count: int, rng: np.random.Generator) -> _Kind:
-    low, high = (10 ** (_STAR_SLOPE_DEX_PER_MAG * limit) for limit in _STAR_LIMITS_MAG)
-    i_mag = np.log10(rng.uniform(low, high, count)) / _STAR_SLOPE_DEX_PER_MAG
+def _star_counts(limit_mag: float) -> tuple[float, float]:
+    """Return what grows as the number of stars does, at the brightest and at those of a limit in i."""
+    low, high = (10 ** (_STAR_SLOPE_DEX_PER_MAG * min(limit, limit_mag)) for limit in _STAR_LIMITS_MAG)
+    return low, high
+
+
+def _stars_per_deg2(limit_mag: float) -> float:
+    (low, high), (_, all_of_them) = _star_counts(limit_mag), _star_counts(_STAR_LIMITS_MAG[1])
+    return _STARS_PER_DEG2 * ((high - low) / (all_of_them - low))
+
+
+def _stars(count: int, rng: np.random.Generator, limit_mag: float) -> _Kind:
+    i_mag = np.log10(rng.uniform(*_star_counts(limit_mag), count)) / _STAR_SLOPE_DEX_PER_MAG
     dwarf = rng.random(count) >= _STAR_KINDS[0][0]
     mean, scatter = (np.where(dwarf, _STAR_KINDS[1][n], _STAR_KINDS[0][n]) for n in (1, 2))
     g_i = mean + scatter * rng.standard_normal(count)
@@ -265,7 +279,7 @@ def _supernovae(simulation: TractSimulation, block: int, galaxies: Sources) -> S
     """Draw supernovae in some of a block's galaxies, near their centres but within the tract."""
     rng = simulation.generator(Stage.SUPERNOVAE, block)
     near = np.flatnonzero(galaxies.redshift < _SUPERNOVA_LIMIT_REDSHIFT)
-    per_galaxy = _SUPERNOVAE_PER_DEG2 / packaged_population().per_deg2
+    per_galaxy = _SUPERNOVAE_PER_DEG2 / packaged_population().per_deg2(simulation.field.faint_limit_mag)
     count = min(int(rng.poisson(per_galaxy * len(galaxies))), len(near))
     host = rng.choice(near, count, replace=False)
     distance_deg, angle = (
@@ -274,7 +288,7 @@ def _supernovae(simulation: TractSimulation, block: int, galaxies: Sources) -> S
     )
     dec_deg = galaxies.dec_deg[host] + distance_deg * np.sin(angle)
     ra_deg = galaxies.ra_deg[host] + distance_deg * np.cos(angle) / np.cos(np.radians(dec_deg))
-    inside = DC2_RINGS.inner_box(simulation.tract).contains(ra_deg, dec_deg)
+    inside = simulation.skymap.inner_box(simulation.tract).contains(ra_deg, dec_deg)
     host, ra_deg, dec_deg = host[inside], np.mod(ra_deg[inside], 360.0), dec_deg[inside]
     dark = _Kind(
         truth_type=SUPERNOVA,

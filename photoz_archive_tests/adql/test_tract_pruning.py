@@ -166,7 +166,7 @@ def test_each_select_has_its_own_tracts(catalog: Catalog) -> None:
 
 def test_names_in_lower_case_reach_as_far(listing: tuple[OfficialSchema, ...]) -> None:
     query = f"SELECT 1 {JOIN} WHERE obj.detect_isprimary = 1 AND {CONE.format(lon='obj.coord_ra', lat='obj.coord_dec')}"
-    plain = load_schema(listing, "simulated", lower_case=True, booleans_as_short=True).catalog
+    plain = load_schema(listing, {}, lower_case=True, booleans_as_short=True).catalog
     found = translate(query, plain, FOOTPRINTS, scisql=False).reachable.values()
     assert [None if tracts is None else set(tracts) for tracts in found] == [FIELD] * 3
 

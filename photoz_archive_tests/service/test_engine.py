@@ -11,11 +11,12 @@ import pytest
 import requests
 
 from photoz_archive.service.cancellation import Cancellation
-from photoz_archive.service.engine import Engine
+from photoz_archive.service.engine import Engine, ServedSky
 from photoz_archive.service.errors import QueryStoppedError
 from photoz_archive.service.schema import ArchiveSchema
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive.sky.coadds import coadd_patches
+from photoz_archive.sky.recipe import DP02
 from photoz_archive.sky.store import SkyStore
 from photoz_archive_tests.service.test_jobs import create, phase
 from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
@@ -27,8 +28,7 @@ def database(schema: ArchiveSchema, tmp_path: Path) -> duckdb.DuckDBPyConnection
     sky = SkyStore(tmp_path / "sky", density=DENSITY, tracts=FIELD_TRACTS)
     engine = Engine(
         schema,
-        sky,
-        coadd_patches(),
+        {DP02.release.schema: ServedSky(sky=sky, tables=DP02.tables, patches=coadd_patches())},
         sky_folder=tmp_path / "sky",
         scratch_folder=tmp_path / "scratch",
     )

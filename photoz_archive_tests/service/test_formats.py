@@ -219,7 +219,7 @@ def test_quotes_are_doubled_in_csv_and_letters_like_others_in_tsv(
         ({"MAXREC": "many"}, "MAXREC is 'many'"),
         ({"LANG": "SQL"}, "LANG is 'SQL'; expected ADQL, ADQL-2.0, ADQL-2.1"),
         ({"REQUEST": "getNothing"}, "REQUEST is 'getNothing'; expected doQuery"),
-        ({"UPLOAD": "t,http://x"}, "expected name,param:part"),
+        ({"UPLOAD": "t,ftp://x"}, "expected name,param:part"),
         ({"QUERY": " "}, "QUERY is missing"),
         ({"QUERY": "SELECT nothing FROM tap_schema.tables"}, "Unknown column 'nothing' (line 1, column 8)"),
         ({"QUERY": "SELECT CAST(table_name AS INTEGER) FROM tap_schema.tables"}, "The database refused the query"),

@@ -189,7 +189,8 @@ def test_table_that_cannot_be_taken_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("upload", "words"),
     [
-        ("mine,http://example.org/x.vot", "expected name,param:part"),
+        ("mine,file:///etc/passwd", "expected name,param:part"),
+        ("mine,http://127.0.0.1:1/x.vot", "cannot be fetched from http://127.0.0.1:1/x.vot"),
         ("mine", "expected name,param:part"),
         ("a.b,param:mine", "calls a table 'a.b'"),
         ("1st,param:mine", "calls a table '1st'"),
@@ -203,6 +204,13 @@ def test_upload_that_names_no_table_of_the_request_is_refused(
     answer = ask(archive, SELECT_ALL, {"mine": document(table())}, UPLOAD=upload)
     assert answer.status_code == 400
     assert words in error_of(answer)
+
+
+def test_table_is_fetched_from_a_url(archive: ArchiveServer) -> None:
+    url = f"{archive.url}/sync?LANG=ADQL&MAXREC=2&QUERY=SELECT+table_name+FROM+tap_schema.tables"
+    answer = ask(archive, SELECT_ALL, {}, UPLOAD=f"mine,{url}")
+    assert answer.ok, answer.text
+    assert len(answer.text.splitlines()) == 3
 
 
 def test_table_of_another_request_is_unknown(archive: ArchiveServer) -> None:

@@ -22,11 +22,11 @@ def test_as_many_galaxies_are_brighter_than_25_3_as_in_the_sample(
 ) -> None:
     share = np.mean(galaxies.magnitudes[:, 3] < 25.3)
     # 188,830 per square degree by noisy magnitudes; noise scatters more in than out.
-    assert share * population.per_deg2 == pytest.approx(188_830, rel=0.02)
+    assert share * population.per_deg2() == pytest.approx(188_830, rel=0.02)
 
 
 def test_faint_counts_follow_their_power_law(population: Population, galaxies: Galaxies) -> None:
-    counts = [np.mean(galaxies.magnitudes[:, 3] < limit) * population.per_deg2 for limit in (26.0, 27.0, 27.5)]
+    counts = [np.mean(galaxies.magnitudes[:, 3] < limit) * population.per_deg2() for limit in (26.0, 27.0, 27.5)]
     assert counts == pytest.approx([313_000, 636_000, 904_000], rel=0.02)
 
 

@@ -1,6 +1,6 @@
-"""What the embedded archive lists as DP0.2's: the official schemas, and what Rubin's service lists beside them."""
+"""What the embedded archive lists: the schemas of releases, and what Rubin's service lists beside them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -9,10 +9,10 @@ from photoz_archive.adql.catalog import ColumnFacts, TableFacts
 from photoz_archive.service.official import OfficialSchema, official_schemas
 
 # By their names in the official package.
-DP02_SCHEMAS: Final = ("dp02_dc2", "dp02_obscore", "tap_schema", "archive/dp01_dc2")
+LISTED_SCHEMAS: Final = ("dp02_dc2", "dp1", "dp2", "dp02_obscore", "tap_schema", "archive/dp01_dc2")
 
 
-def dp02_listing(folder: Path, *, object_columns: Collection[str]) -> tuple[OfficialSchema, ...]:
+def archive_listing(folder: Path, object_columns: Mapping[str, Collection[str]]) -> tuple[OfficialSchema, ...]:
     """Return the schemas that the archive lists.
 
     Parameters
@@ -20,10 +20,11 @@ def dp02_listing(folder: Path, *, object_columns: Collection[str]) -> tuple[Offi
     folder
         Where the official schemas are kept; what is raised is as in ``official_schemas``.
     object_columns
-        The columns of Object that the sky has; the others are not listed.
+        By the schemas of releases, the columns of Object that their skies have; the others are not listed.
     """
-    catalogs, observations, standard, earlier = official_schemas(DP02_SCHEMAS, folder)
-    return (_served(catalogs, object_columns), _standard(observations), standard, _earlier(earlier), _JOB_HISTORY)
+    *releases, observations, standard, earlier = official_schemas(LISTED_SCHEMAS, folder)
+    served = (_served(release, object_columns[release.name]) for release in releases)
+    return (*served, _standard(observations), standard, _earlier(earlier), _JOB_HISTORY)
 
 
 def _served(catalogs: OfficialSchema, object_columns: Collection[str]) -> OfficialSchema:
