@@ -24,6 +24,10 @@ class SettingsCommand(click.Command):
         return super().make_context(*args, **extra)
 
 
+class SettingsGroup(SettingsCommand, click.Group):
+    """A group of commands, and a command itself, that does the same."""
+
+
 density_option: Final = click.option(
     "--density",
     default=None,

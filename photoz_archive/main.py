@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-from photoz_archive.commands import SettingsCommand, density_option, extra_needed
+from photoz_archive.commands import SettingsGroup, default_data_dir, density_option, extra_needed
 from photoz_archive.service.disk import DEFAULT_LIMITS, DiskLimits
+from photoz_assets.survey.releases import release_named, release_names
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -32,29 +33,37 @@ def _disk_option(name: str, default: int, what: str) -> Callable[[_Command], _Co
     )
 
 
-@click.command(cls=SettingsCommand, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
-@density_option
-@click.option(
+_data_dir_option: Final = click.option(
     "--data-dir",
-    required=True,
     envvar="PHOTOZ_ARCHIVE_DIR",
     show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of its rows, jobs and results; made if it is missing.",
 )
+
+
+@click.group(
+    cls=SettingsGroup,
+    invoke_without_command=True,
+    context_settings={"show_default": True, "help_option_names": ["-h", "--help"]},
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@density_option
+@_data_dir_option
 @click.option("--profile", default="friendly", type=click.Choice(_PROFILES), help="How the service behaves.")
 @_disk_option("spill", DEFAULT_LIMITS.spill_bytes, "running queries which outgrow the memory")
 @_disk_option("result", DEFAULT_LIMITS.result_bytes, "one result of a job")
 @_disk_option("store", DEFAULT_LIMITS.store_bytes, "all results of jobs together")
 @click.option("--token-env", metavar="NAME", help="Environment variable that holds the bearer token to ask for.")
+@click.pass_context
 def main(
+    context: click.Context,
     *,
     host: str,
     port: int,
     density: float | None,
-    data_dir: Path,
+    data_dir: Path | None,
     profile: str,
     spill_gb: float,
     result_gb: float,
@@ -66,6 +75,10 @@ def main(
     Rows are made on first use and kept. The first line printed is the URL of the service, once it answers. The
     variables may stand in .env of the current folder.
     """
+    if context.invoked_subcommand is not None:
+        return
+    if data_dir is None:
+        raise click.UsageError("Missing option '--data-dir' (env var: 'PHOTOZ_ARCHIVE_DIR').")
     token = os.environ.get(token_env) if token_env else None
     if token_env and not token:
         raise click.ClickException(
@@ -115,6 +128,33 @@ def main(
     sys.stdout.flush()
     stopping.wait()
     server.stop()
+
+
+@main.command()
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--release", "name", default="dp1", type=click.Choice(release_names()), help="Whose sky it is of.")
+@click.option("--tract", "tracts", multiple=True, type=int, help="A tract of it; by default all of the release.")
+@density_option
+@_data_dir_option
+def specz(out: Path, *, name: str, tracts: tuple[int, ...], density: float | None, data_dir: Path | None) -> None:
+    """Write redshifts of the simulated sky, as mock surveys would have them, to a Parquet or CSV file.
+
+    Their columns are those of the Photo-z Server's combined catalogues. Tracts that are missing are made.
+    """
+    if out.exists():
+        raise click.ClickException(f"{out} is there already: name another file, or remove it first")
+    folder = (data_dir or default_data_dir()).expanduser()
+    with extra_needed("archive", "the embedded archive"):
+        from photoz_archive.sky.redshift_file import write_redshifts  # noqa: PLC0415  (not for --help)
+        from photoz_archive.sky.store import SkyStore  # noqa: PLC0415  (as above)
+
+        release = release_named(name)
+        try:
+            store = SkyStore(folder / "sky", release=release, density=density)
+            count = write_redshifts(out, store, tracts or release.tracts)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{out} holds {count:,} simulated redshifts of {release.title}'s simulated sky")
 
 
 if __name__ == "__main__":

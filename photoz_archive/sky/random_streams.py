@@ -31,6 +31,7 @@ class Stage(IntEnum):
     SHAPES = 16
     PIXELS = 17
     PIXEL_FLAGS = 18
+    REDSHIFTS = 19
 
 
 @dataclass(frozen=True, kw_only=True)

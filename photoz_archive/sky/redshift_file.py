@@ -1,0 +1,52 @@
+"""The file of the redshifts that mock surveys have of a simulated sky."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from photoz_archive.files import flush, make_folder, put_in_place
+from photoz_archive.sky.redshifts import REDSHIFTS, redshifts_of
+from photoz_archive.sky.store import SkyStore
+
+
+def write_redshifts(path: Path, store: SkyStore, tracts: Iterable[int]) -> int:
+    """Write the redshifts of some tracts, and return how many they are.
+
+    Parameters
+    ----------
+    path
+        A Parquet file, or one in CSV if its name ends so; it appears whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        The sky lacks one of the tracts, or the name of the file ends otherwise.
+    OSError
+        The file cannot be written.
+    """
+    if path.suffix not in {".parquet", ".csv"}:
+        raise ValueError(f"{path.name} must end in .parquet or .csv")
+    label = (
+        f"Embedded archive, simulated: redshifts of mock surveys of {store.release.title}'s simulated sky "
+        f"(density {store.density:g}, seed {store.seed}); none was observed"
+    )
+    rows = redshifts_of(store, tracts).select(REDSHIFTS.names).replace_schema_metadata({"description": label})
+    make_folder(path.parent)
+    staged = path.with_name(f"{path.name}.part")
+    try:
+        _write(rows, staged, is_csv=path.suffix == ".csv")
+        flush(staged)
+        put_in_place(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
+    return len(rows)
+
+
+def _write(rows: pa.Table, path: Path, *, is_csv: bool) -> None:
+    if is_csv:
+        csv.write_csv(rows, path)
+    else:
+        pq.write_table(rows, path)
