@@ -132,7 +132,14 @@ def main(
 
 @main.command()
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--release", "name", default="dp1", type=click.Choice(release_names()), help="Whose sky it is of.")
+@click.option(
+    "--release",
+    "name",
+    default="dp1",
+    envvar="PHOTOZ_RELEASE",
+    type=click.Choice(release_names()),
+    help="Whose sky it is of.",
+)
 @click.option("--tract", "tracts", multiple=True, type=int, help="A tract of it; by default all of the release.")
 @density_option
 @_data_dir_option
