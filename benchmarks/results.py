@@ -180,7 +180,7 @@ def _with_magnitudes(batch: "pa.RecordBatch") -> "pa.RecordBatch":
     from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
     from photoz_assets.survey.releases.dp02 import RELEASE
 
-    return with_magnitudes(batch, matched_galaxies_spec(RELEASE), RELEASE.columns)
+    return with_magnitudes(batch, matched_galaxies_spec(RELEASE), RELEASE)
 
 
 def _repeated(read: "Callable[[], Iterator[pa.RecordBatch]]", rows: int) -> "Iterator[pa.RecordBatch]":

@@ -26,11 +26,18 @@ from photoz_assets.orchestration.assets.redshifts import (
     photoz_quality,
 )
 from photoz_assets.orchestration.assets.sky import patches, sky_map, skyinfo, tracts
+from photoz_assets.orchestration.assets.spectroscopy import (
+    galaxies_matched_by_upload,
+    galaxies_matched_here,
+    objects,
+    specz,
+)
 from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.butler import agrees_with_tap
 from photoz_assets.orchestration.checks.geometry import agrees_with_coadd_patches
 from photoz_assets.orchestration.checks.survey import survey_state
 from photoz_assets.orchestration.io_manager import LakeIOManager, LakeResource
+from photoz_assets.orchestration.lake_table import LakeTable
 from photoz_assets.orchestration.resources import (
     ArchiveResource,
     ButlerResource,
@@ -49,7 +56,11 @@ _TABLES: Final = (
     skyinfo,
     tracts,
     patches,
+    specz,
+    objects,
     matched_galaxies,
+    galaxies_matched_here,
+    galaxies_matched_by_upload,
     field_galaxies,
     diagnostics,
     field_diagnostics,
@@ -70,8 +81,12 @@ _TABLES: Final = (
 
 def tables_of(release: Release) -> Mapping[str, TableSpec]:
     """Return a release's tables by their names."""
-    specs = (table.spec(release) for table in _TABLES)
+    specs = (table.spec(release) for table in _tables(release))
     return {spec.table: spec for spec in specs}
+
+
+def _tables(release: Release) -> list[LakeTable]:
+    return [table for table in _TABLES if table.is_of(release)]
 
 
 def build_definitions(
@@ -112,7 +127,7 @@ def build_definitions(
         assets=[
             *archive_tables(release, specs),
             *repository_tables(release, specs),
-            *(table.asset(release) for table in _TABLES),
+            *(table.asset(release) for table in _tables(release)),
             sky_map(release),
             photoz_exports(release),
         ],

@@ -7,13 +7,16 @@ once imports this module where it asks.
 
 import os
 import re
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.survey.matching import LARGEST_RADIUS_ARCSEC
 from photoz_assets.survey.releases import UnknownReleaseError, release_named
 from photoz_assets.survey.releases.release import Release
 
@@ -46,6 +49,12 @@ def _database_folder(named: str | Path) -> Path:
     if "?" in str(folder):
         raise ValueError("SQLite would take what follows the ? for options")
     return folder
+
+
+def _files(named: object) -> object:
+    if not isinstance(named, str):
+        return named
+    return tuple(_local_folder(name) for name in named.split(os.pathsep) if name)
 
 
 def _known_release(name: str) -> str:
@@ -84,6 +93,26 @@ class Settings(BaseSettings):
         sets="the release whose data are asked for",
         must_be="the name of a release, for example dp02",
         default="dp02",
+    )
+    photometry: str | None = _variable(
+        "PHOTOZ_PHOTOMETRY",
+        sets="the kind of flux that galaxies are selected and judged by; else the release's",
+        must_be="a kind of flux that the release has, for example gaap1p0",
+        default=None,
+    )
+    match_radius: float | None = _variable(
+        "PHOTOZ_MATCH_RADIUS",
+        sets="how far, in arcsec, a redshift may lie from its object; else the release's",
+        must_be="a number of arcsec above 0 and at most 5, for example 0.75",
+        default=None,
+        gt=0,
+        le=LARGEST_RADIUS_ARCSEC,
+    )
+    specz: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_files)] = _variable(
+        "PHOTOZ_SPECZ",
+        sets="redshift files, for releases without truth; several with : between them",
+        must_be="files on this machine, for example /data/redshifts.parquet",
+        default=(),
     )
     tap_url: str | None = _variable(
         "PHOTOZ_TAP_URL",
@@ -213,8 +242,37 @@ def spare_loopback() -> None:
 
 
 def release() -> Release:
-    """Return the release whose data are asked for."""
-    return release_named(settings().release)
+    """Return the release whose data are asked for, with the photometry and the match that are set.
+
+    Raises
+    ------
+    SettingError
+        A variable makes no sense, or the release has no such photometry.
+    """
+    found = settings()
+    return _release_as_set(found.release, found.photometry, found.match_radius)
+
+
+@cache
+def _release_as_set(name: str, kind: str | None, match_radius_arcsec: float | None) -> Release:
+    """Return one and the same object for the same settings: what is made of a release is kept by it."""
+    wanted = release_named(name)
+    if kind is not None and kind != wanted.objects.photometry.kind:
+        try:
+            wanted = wanted.measured_by(kind)
+        except ValueError as error:
+            raise SettingError(
+                f"PHOTOZ_PHOTOMETRY must be a kind of flux that the release has; it is {kind!r}: {error}"
+            ) from error
+    if match_radius_arcsec is not None and wanted.spectroscopic:
+        matching = replace(wanted.spectroscopic.matching, radius_arcsec=match_radius_arcsec)
+        wanted = replace(wanted, redshifts=replace(wanted.spectroscopic, matching=matching))
+    return wanted
+
+
+def specz() -> tuple[Path, ...]:
+    """Return the files of redshifts that are set."""
+    return settings().specz
 
 
 def data_dir() -> Path:

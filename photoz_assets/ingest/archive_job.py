@@ -115,6 +115,7 @@ def archive_job(
                 archive_url=run.client.url,
                 run_id=run.run_id,
                 listing=query.listing,
+                upload=query.upload.digest if query.upload else None,
             )
         )
         with slot(
@@ -170,7 +171,7 @@ def _require_same_query(job: Job, query: TableQuery) -> None:
 
 
 def _started(run: ArchiveRun, query: TableQuery, record: JobRecord) -> Job:
-    job = run.client.submit(query.adql, maxrec=run.limits.max_rows)
+    job = run.client.submit(query.adql, maxrec=run.limits.max_rows, upload=query.upload)
     record.note(job.url)
     run.log(f"{query.name}: asked as {job.url}")
     return _waited_for(run, query, job, record)
@@ -215,7 +216,7 @@ def _expected_rows(run: ArchiveRun, query: TableQuery, job: Job) -> int:
     """Return the number of rows that the archive has for us; ask for it by a query if its jobs do not say it."""
     if (counted := job.summary().rows) is not None:
         return counted
-    with run.client.submit(query.count_adql, maxrec=_COUNT_MAXREC) as counting:
+    with run.client.submit(query.count_adql, maxrec=_COUNT_MAXREC, upload=query.upload) as counting:
         _wait(run, query, counting)
         counts = [row for batch in counting.fetch(_COUNT_SCHEMA) for row in batch.column(0).to_pylist()]
     if len(counts) != 1:

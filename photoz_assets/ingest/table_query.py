@@ -8,6 +8,7 @@ import pyarrow as pa
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.survey.checks import Scope
 from photoz_assets.survey.table import TableSpec
+from photoz_assets.tap.uploads import Upload
 
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -33,6 +34,8 @@ class TableQuery:
         Which part of the table this is, in words.
     listing
         What the lake's listing of the sky says of what is asked, for the provenance (``lake.freshness``).
+    upload
+        A table that both queries read, sent along.
     annotate
         Adds to the provenance what the rows told, once all have come.
     split
@@ -47,6 +50,7 @@ class TableQuery:
     scope: Scope = field(default_factory=Scope)
     part: str | None = None
     listing: str | None = None
+    upload: Upload | None = None
     annotate: Callable[[Provenance], Provenance] = _unchanged
     split: Callable[[], tuple["TableQuery", ...]] = tuple
 

@@ -58,14 +58,24 @@ class TapIngest(ArchiveRun):
         ArchiveError
             The archive did not answer.
         """
+        with self.fetch_rows(query, query.spec) as (staged, counted):
+            verdicts = [counted] if query.spec.has_check(COMPLETE) else []
+            return write_table(self.lake, query.spec, staged, query.scope, verdicts)
+
+    @contextmanager
+    def fetch_rows(self, query: TableQuery, spec: TableSpec) -> Iterator[tuple[StagedTable, Verdict]]:
+        """Lend a query's rows, staged and not audited, and the verdict on their number, for the time of a block.
+
+        What comes of them is a table of ``spec``, whose checks fail where they cannot be read; raises as
+        ``fetch_table``.
+        """
         try:
             with ExitStack() as stack:
                 staged = self._staged(query, self._identity(), stack)
-                verdicts = [_counted(staged)] if query.spec.has_check(COMPLETE) else []
-                return write_table(self.lake, query.spec, staged, query.scope, verdicts)
+                yield staged, _counted(staged)
         except (ContractViolation, Truncated) as error:
             name = CONTRACT if isinstance(error, ContractViolation) else COMPLETE
-            raise TableRefusedError(str(error), [query.spec.check(name).failed(str(error))]) from error
+            raise TableRefusedError(str(error), [spec.check(name).failed(str(error))]) from error
 
     def fetch_table_sync(self, spec: TableSpec, adql: str) -> WrittenTable:
         """Fetch a small table by a synchronous query.
@@ -174,7 +184,7 @@ class TapIngest(ArchiveRun):
             rows_received=total("rows_received"),
             bytes_received=total("bytes_received"),
             seconds=round(self.clock() - started, 3),
-            parts=tuple(each for part in parts for each in part.provenance.parts or (_part(part.provenance),)),
+            parts=tuple(each for part in parts for each in part.provenance.parts or (part_of(part.provenance),)),
         )
         batches = (batch for part in parts for batch in part.batches())
         return stage(self.lake, query.spec, batches, lambda: query.annotate(joined))
@@ -200,7 +210,7 @@ def _counted(staged: StagedTable) -> Verdict:
     )
 
 
-def _part(provenance: Provenance) -> dict[str, Any]:
+def part_of(provenance: Provenance) -> dict[str, Any]:
     """Return what one part of a table was asked as and gave."""
     return {
         "adql": provenance.adql,

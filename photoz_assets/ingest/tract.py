@@ -14,12 +14,15 @@ from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.science.photometry import with_magnitudes
 from photoz_assets.survey.checks import Scope
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.contracts.objects import objects_spec
 from photoz_assets.survey.queries import (
     WHOLE,
     Dialect,
     Strip,
     matched_galaxies_count_query,
     matched_galaxies_query,
+    objects_count_query,
+    objects_query,
 )
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
@@ -112,13 +115,42 @@ def tract_query(
         scope=Scope(selection=selection, tract=tract),
         adql=matched_galaxies_query(release, tract, selection, dialect, strip),
         count_adql=matched_galaxies_count_query(release, tract, selection, dialect, strip),
-        transform=lambda batch: with_magnitudes(batch, spec, release.columns),
-        part=None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}",
+        transform=lambda batch: with_magnitudes(batch, spec, release),
+        part=_part_of(strip),
         listing=listing,
         split=lambda: tuple(
             tract_query(client, release, selection, tract, half, listing=listing) for half in strip.halves
         ),
     )
+
+
+def objects_tract_query(
+    client: TapClient,
+    release: Release,
+    selection: Selection,
+    tract: int,
+    strip: Strip = WHOLE,
+    *,
+    listing: str | None = None,
+) -> TableQuery:
+    """Return the query for a tract's objects inside the cuts, as ``tract_query`` does for galaxies."""
+    dialect = _dialect(client, release)
+    return TableQuery(
+        spec=objects_spec(release),
+        scope=Scope(selection=selection, tract=tract),
+        adql=objects_query(release, tract, selection, dialect, strip),
+        count_adql=objects_count_query(release, tract, selection, dialect, strip),
+        transform=lambda batch: batch,
+        part=_part_of(strip),
+        listing=listing,
+        split=lambda: tuple(
+            objects_tract_query(client, release, selection, tract, half, listing=listing) for half in strip.halves
+        ),
+    )
+
+
+def _part_of(strip: Strip) -> str | None:
+    return None if strip == WHOLE else f"strip-{strip.number + 1}-of-{strip.of}"
 
 
 def _dialect(client: TapClient, release: Release) -> Dialect:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from photoz_assets.lake.footers import Found, StoredFooter, columns_schema, read_footers
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_rows
+from photoz_assets.survey.matching import Matching
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import TableSpec
 
@@ -44,6 +45,8 @@ class StaleReason:
     MISSING: ClassVar["StaleReason"]
     CHANGED: ClassVar["StaleReason"]
     OTHER_SELECTION: ClassVar["StaleReason"]
+    OTHER_MATCHING: ClassVar["StaleReason"]
+    OTHER_REDSHIFTS: ClassVar["StaleReason"]
     OTHER_CODE: ClassVar["StaleReason"]
     OTHER_COLUMNS: ClassVar["StaleReason"]
     UNREADABLE: ClassVar["StaleReason"]
@@ -56,6 +59,8 @@ StaleReason.CURRENT = StaleReason("current")
 StaleReason.MISSING = StaleReason("missing")
 StaleReason.CHANGED = StaleReason("changed at the archive")
 StaleReason.OTHER_SELECTION = StaleReason("of another selection")
+StaleReason.OTHER_MATCHING = StaleReason("of another matching")
+StaleReason.OTHER_REDSHIFTS = StaleReason("of other redshifts")
 StaleReason.OTHER_CODE = StaleReason("of another code version")
 StaleReason.OTHER_COLUMNS = StaleReason("columns differ")
 StaleReason.UNREADABLE = StaleReason("damaged, or not ours")
@@ -162,6 +167,7 @@ def stale_reasons(
     tracts: Iterable[int],
     selection: Selection,
     spec: TableSpec,
+    matching: Matching | None = None,
 ) -> dict[int, StaleReason]:
     """Return how the stored galaxies of each tract stand.
 
@@ -172,14 +178,31 @@ def stale_reasons(
         changed.
     tracts
         The tracts of the survey.
-    selection, spec
-        What a current tract is of.
+    selection, spec, matching
+        What a current tract is of; where it has a matching, also of the redshifts that the lake holds.
     """
     stored = lake.tracts(spec.table)
     files = [lake.table(spec.table, tract) for tract in stored]
     footers = dict(zip(stored, read_footers(lake, spec.table, files), strict=True))
-    current = _Current(selection=selection, spec=spec, listing=_StoredListing.read(lake))
+    current = _Current(
+        selection=selection,
+        spec=spec,
+        listing=_StoredListing.read(lake),
+        matching=matching,
+        redshifts=_redshifts(lake) if matching else None,
+    )
     return {tract: current.judge(footers.get(tract)) for tract in tracts}
+
+
+def _redshifts(lake: Lake) -> set[str] | None:
+    """Return the digests of the files of redshifts that the lake holds; None if it has none that can be read."""
+    with suppress(InvalidTableFileError, FileNotFoundError, NotADirectoryError):
+        return _digests(lake.provenance("specz"))
+    return None
+
+
+def _digests(provenance: Provenance) -> set[str]:
+    return {str(file.get("sha256")) for file in provenance.redshift_files}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +212,8 @@ class _Current:
     selection: Selection
     spec: TableSpec
     listing: _StoredListing | None
+    matching: Matching | None
+    redshifts: set[str] | None
     _compared_columns: dict[bytes, str] = field(default_factory=dict)
 
     def judge(self, footer: Found) -> StaleReason:
@@ -204,6 +229,8 @@ class _Current:
     def _compared(self, stored: Provenance, columns: bytes) -> StaleReason:
         if stored.selection != self.selection:
             return StaleReason.OTHER_SELECTION
+        if (otherwise := self._matched_otherwise(stored)) is not None:
+            return otherwise
         if stored.code_version != self.spec.code_version:
             return StaleReason.OTHER_CODE
         if differences := self._differences(columns):
@@ -217,6 +244,13 @@ class _Current:
         if columns not in self._compared_columns:
             self._compared_columns[columns] = self.spec.differences(columns_schema(columns))
         return self._compared_columns[columns]
+
+    def _matched_otherwise(self, stored: Provenance) -> StaleReason | None:
+        if stored.matching != self.matching:
+            return StaleReason.OTHER_MATCHING
+        if self.redshifts is not None and _digests(stored) != self.redshifts:
+            return StaleReason.OTHER_REDSHIFTS
+        return None
 
 
 def _has_changed(stored: Provenance, listing: _StoredListing) -> bool:

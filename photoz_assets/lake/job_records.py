@@ -37,7 +37,14 @@ class JobRecord:
 
 @contextmanager
 def job_record(
-    folder: Path, *, name: str, adql: str, archive_url: str, run_id: str, listing: str | None = None
+    folder: Path,
+    *,
+    name: str,
+    adql: str,
+    archive_url: str,
+    run_id: str,
+    listing: str | None = None,
+    upload: str | None = None,
 ) -> Iterator[JobRecord]:
     """Own the record of a query's job for the time of a block, then remove it.
 
@@ -49,9 +56,9 @@ def job_record(
         Where the records lie; made if missing.
     name
         What the query is for, as a part of a file name.
-    adql, archive_url, listing
-        The query, the service, and what the lake's listing of the sky says of what is asked (``freshness``), which
-        make two jobs interchangeable.
+    adql, archive_url, listing, upload
+        The query, the service, what the lake's listing of the sky says of what is asked (``freshness``), and a
+        digest of the table that was sent along, which make two jobs interchangeable.
     run_id
         The run that owns the job.
 
@@ -61,7 +68,7 @@ def job_record(
         With the ``job_url`` of a dead run's job for the same query, where there is one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    question = "\n".join(filter(None, (archive_url, adql, listing)))
+    question = "\n".join(filter(None, (archive_url, adql, listing, upload)))
     digest = hashlib.sha256(question.encode()).hexdigest()[:16]
     lock, job_url = _inherit(folder, f"{name}-{digest}-*{_SUFFIX}")
     path = folder / f"{name}-{digest}-{uuid.uuid4().hex}{_SUFFIX}"

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.survey.matching import Matching
 from photoz_assets.survey.releases import label_of
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.sampling import Sampling
@@ -118,7 +119,8 @@ class Provenance:
     ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
     ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
     ``repository`` is the Butler repository in words, with what it says of itself, of a table that came from one.
-    ``sampling`` is of a training set, and of what is made for one.
+    ``sampling`` is of a training set, and of what is made for one. ``matching`` is how redshifts of other surveys
+    were matched; ``redshift_files`` the name, digest, rows, licence and citation of each file that they came in.
     ``estimator`` says of redshifts, in words, what estimated them and what that learnt from.
     ``rights`` and ``citation`` are the release's; rows that the embedded archive made up have none.
     """
@@ -128,6 +130,7 @@ class Provenance:
     archive: ArchiveIdentity | None = None
     selection: Selection | None = None
     sampling: Sampling | None = None
+    matching: Matching | None = None
     tract: int | None = None
     region: str | None = None
     repository: str | None = None
@@ -142,6 +145,7 @@ class Provenance:
     seconds: float | None = None
     inputs: tuple[str, ...] = ()
     parts: tuple[Mapping[str, Any], ...] = ()
+    redshift_files: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     changes_seen: Mapping[str, str] = field(default_factory=dict)
     listing: str | None = None
@@ -176,7 +180,7 @@ class Provenance:
         KeyError, TypeError, ValueError, RecursionError
             It makes no sense.
         PhotozError
-            The selection or the sampling makes no sense.
+            The selection, the sampling or the matching makes no sense.
         """
         written: dict[str, Any] = json.loads(text)
         facts = {name: value for name, value in written.items() if name in _KINDS}
@@ -191,7 +195,9 @@ class Provenance:
             facts["selection"] = _selection(json.dumps(facts["selection"]))
         if "sampling" in facts:
             facts["sampling"] = Sampling.from_json(json.dumps(facts["sampling"]))
-        lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts")}
+        if "matching" in facts:
+            facts["matching"] = Matching.from_json(json.dumps(facts["matching"]))
+        lists = {name: tuple(facts.get(name, ())) for name in ("inputs", "parts", "redshift_files")}
         return cls(**{**facts, **lists})
 
 
@@ -214,14 +220,14 @@ _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
         str,
     ),
     **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
-    **dict.fromkeys(("archive", "selection", "sampling", "versions", "changes_seen"), dict),
-    **dict.fromkeys(("inputs", "parts"), list),
+    **dict.fromkeys(("archive", "selection", "sampling", "matching", "versions", "changes_seen"), dict),
+    **dict.fromkeys(("inputs", "parts", "redshift_files"), list),
     "seconds": (int, float),
 }
 # What the lists and the dictionaries hold.
 _ELEMENTS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("archive", "versions", "changes_seen", "inputs"), str),
-    "parts": dict,
+    **dict.fromkeys(("parts", "redshift_files"), dict),
 }
 
 
@@ -264,6 +270,8 @@ def derived_provenance(
         estimator=estimator,
         tract=tract,
         region=region,
+        matching=source.matching,
+        redshift_files=source.redshift_files,
         rights=source.rights,
         citation=source.citation,
         run_id=run_id,

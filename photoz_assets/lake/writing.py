@@ -122,7 +122,12 @@ def write_rows(
         As ``write_table``.
     """
     staged = stage(lake, spec, rows, lambda: provenance)
-    scope = Scope(selection=provenance.selection, tract=provenance.tract, sampling=provenance.sampling)
+    scope = Scope(
+        selection=provenance.selection,
+        tract=provenance.tract,
+        sampling=provenance.sampling,
+        matching=provenance.matching,
+    )
     counted = [count(staged.rows)] if count else []
     return write_table(lake, spec, staged, scope, [*verdicts, *counted])
 

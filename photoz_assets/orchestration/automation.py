@@ -45,7 +45,7 @@ def automation(release: Release) -> Automation:
     refresh_tracts = dg.define_asset_job(
         "refresh_tracts",
         # The survey's own check is not among them: judged in each of its runs, a survey costs its square.
-        selection=assets("matched_galaxies", "diagnostics"),
+        selection=assets(*tract_tables(release), "diagnostics"),
         description="Ask for the galaxies of one tract, audit and publish them, and draw the tract's diagnostics.",
     )
     refresh_butler = dg.define_asset_job(
@@ -99,6 +99,12 @@ def automation(release: Release) -> Automation:
             ),
         ),
     )
+
+
+def tract_tables(release: Release) -> tuple[str, ...]:
+    """List the tables of a tract's galaxies in the order in which they are made."""
+    local = release.spectroscopic is not None and not release.spectroscopic.by_upload
+    return ("objects", "matched_galaxies") if local else ("matched_galaxies",)
 
 
 def refresh_archive_weekly() -> dg.RunRequest:

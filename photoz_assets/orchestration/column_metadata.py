@@ -30,9 +30,9 @@ def used_columns(table: str, contracts: Iterable[Contract]) -> dg.TableSchema:
 
 
 def _shown_column(column: Column, name: str) -> dg.TableColumn:
-    [origin, *others] = column.derived_from
     # Dagster's own page browses no lineage of columns: it stands in the metadata, and here for the eye.
-    came_from = f"{origin} and {len(others)} more" if others else origin
+    origins = column.derived_from
+    came_from = f"{origins[0]} and {len(origins) - 1} more" if origins[1:] else "".join(origins)
     own = name == column.name
     facts = {"unit": column.unit, "ucd": column.ucd, "from": came_from if own else None}
     return dg.TableColumn(
@@ -44,12 +44,18 @@ def _shown_column(column: Column, name: str) -> dg.TableColumn:
     )
 
 
-def column_lineage(contract: Contract) -> dg.TableColumnLineage:
-    """Return the columns, of stored tables or of the archive's, that each column of a contract comes from."""
+def column_lineage(contract: Contract, key: dg.AssetKey) -> dg.TableColumnLineage:
+    """Return the columns, of stored tables or of the archive's, that each column of an asset comes from."""
+    beside = key.path[:-1]
+
+    def key_of(table: str) -> dg.AssetKey:
+        # A table of the archive has its schema's name; one of the lake is of the asset's own release.
+        return dg.AssetKey(table.split(".") if "." in table else [*beside, table])
+
     return dg.TableColumnLineage(
         {
             column.name: [
-                dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=name)
+                dg.TableColumnDep(asset_key=key_of(table), column_name=name)
                 for table, _, name in (origin.rpartition(".") for origin in column.derived_from)
             ]
             for column in contract

@@ -83,7 +83,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
             return
         # The asset's own, not the output's: the event of a handled output would hold it all once more.
         context.step_context.add_asset_metadata(
-            _published_metadata(obj, partitioned=context.has_asset_partitions), context.asset_key
+            _published_metadata(obj, context.asset_key, partitioned=context.has_asset_partitions),
+            context.asset_key,
         )
 
     def load_input(self, context: dg.InputContext) -> Stored:
@@ -170,7 +171,7 @@ def stored_inputs(function: Callable[..., Any]) -> tuple[str, ...]:
     )
 
 
-def _published_metadata(table: WrittenTable, *, partitioned: bool) -> Mapping[str, Any]:
+def _published_metadata(table: WrittenTable, key: dg.AssetKey, *, partitioned: bool) -> Mapping[str, Any]:
     """Describe what was published: its place, size and provenance."""
     provenance = table.provenance
     facts: dict[str, Any] = {
@@ -179,7 +180,7 @@ def _published_metadata(table: WrittenTable, *, partitioned: bool) -> Mapping[st
         "bytes": table.path.stat().st_size,
         # The query has an entry of its own.
         "provenance": dg.MetadataValue.json(replace(provenance, adql=None).to_dict()),
-        "dagster/column_lineage": column_lineage(table.spec),
+        "dagster/column_lineage": column_lineage(table.spec, key),
         "rows_stored": table.rows,
         "first_rows": _first_rows(table.path),
     }

@@ -50,13 +50,14 @@ _Events = Iterator[dg.Output[WrittenTable] | dg.AssetCheckResult | dg.AssetObser
 class LakeTable:
     """A table of the lake as an asset of any release.
 
-    ``spec`` returns the release's spec; ``deps`` and ``inputs`` are as ``lake_table`` has them.
+    ``spec`` returns the release's spec; ``deps``, ``inputs`` and ``is_of`` are as ``lake_table`` has them.
     """
 
     spec: Callable[[Release], TableSpec]
     function: Callable[..., TableResult]
     deps: tuple[str, ...]
     inputs: Mapping[str, Callable[[Release], TableSpec]]
+    is_of: Callable[[Release], bool]
     automation_condition: dg.AutomationCondition[Any] | None
     freshness_policy: dg.FreshnessPolicy | None
 
@@ -97,6 +98,7 @@ def lake_table(
     *,
     deps: Iterable[str] = (),
     inputs: Mapping[str, Callable[[Release], TableSpec]] | None = None,
+    is_of: Callable[[Release], bool] = lambda _: True,
     automation_condition: dg.AutomationCondition[Any] | None = None,
     freshness_policy: dg.FreshnessPolicy | None = None,
 ) -> Callable[[Callable[..., TableResult]], LakeTable]:
@@ -110,6 +112,8 @@ def lake_table(
         Tables that it is made of and that the function reads through the lake, besides the archive's own.
     inputs
         Of parameters that take another table than that of their name, what makes the table's spec of a release.
+    is_of
+        Whether a release has the table, made so.
     automation_condition, freshness_policy
         When it follows what it is made of, and how old it may get.
 
@@ -123,6 +127,7 @@ def lake_table(
         function=function,
         deps=tuple(deps),
         inputs=inputs or {},
+        is_of=is_of,
         automation_condition=automation_condition,
         freshness_policy=freshness_policy,
     )

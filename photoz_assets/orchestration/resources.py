@@ -5,6 +5,7 @@ from the environment alone, so that no page of the UI and no run record holds it
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import dagster as dg
@@ -99,6 +100,21 @@ class ArchiveResource(LocationResource):
         """Return what fetches a lake's tables from the archive, in the name of a run; raises as ``client``."""
         client = self.client(release, run_id=run_id, log=log)
         return TapIngest(client=client, lake=lake, release=release, run_id=run_id, limits=self.limits, log=log)
+
+    def redshift_files(self) -> tuple[Path, ...]:
+        """Return the files of redshifts to read: those of ``PHOTOZ_SPECZ``.
+
+        Raises
+        ------
+        SettingError
+            None are named.
+        """
+        if files := environment.specz():
+            return files
+        raise SettingError(
+            "PHOTOZ_SPECZ is not set: name the file, or files, of redshifts of other surveys that objects are to "
+            "be matched with"
+        )
 
     def _embedded_url(self) -> str:
         """Start the embedded archive in this process, once, and return its URL."""

@@ -105,7 +105,7 @@ def tract_states(
     spec = matched_galaxies_spec(release)
     key, partitions = asset_key(release, spec.table), tract_partitions(release)
     attempts = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
-    found = stale_reasons(lake, release.tracts, selection, spec)
+    found = stale_reasons(lake, release.tracts, selection, spec, release.matching)
     return [_state(instance, key, tract, found[tract], attempts.get(str(tract))) for tract in release.tracts]
 
 

@@ -4,13 +4,14 @@ Arrow arrays in, Arrow arrays out. The zero point is in ``survey.bands``; statis
 ``statistics``.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG, BANDS
-from photoz_assets.survey.galaxy_columns import GalaxyColumns
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Contract
 
 
@@ -37,23 +38,36 @@ def ab_magnitude(flux: "pa.Array[Any]") -> "pa.Array[Any]":
     return pc.subtract(pa.scalar(AB_ZERO_POINT_MAG), pc.multiply(log_flux, pa.scalar(2.5)))
 
 
-def with_magnitudes(batch: pa.RecordBatch, contract: Contract, columns: GalaxyColumns) -> pa.RecordBatch:
-    """Return the archive's rows with their magnitudes added.
+def with_magnitudes(batch: pa.RecordBatch, contract: Contract, release: Release) -> pa.RecordBatch:
+    """Return the archive's rows with the magnitudes that the contract has: of each kind, and dereddened.
 
     Parameters
     ----------
     batch
-        In the columns that the contract selects.
+        In the other columns of the contract.
     contract
         Of ``matched_galaxies`` or ``object_table``.
-    columns
-        The release's.
+    release
+        Whose.
 
     Returns
     -------
     pyarrow.RecordBatch
         In all columns of the contract, in its order and with its field metadata.
+
+    Notes
+    -----
+    Dereddened: m - A_b E(B-V), with the release's A_b / E(B-V).
     """
-    magnitudes = {columns.magnitude(band): ab_magnitude(batch.column(columns.flux(band))) for band in BANDS}
-    arrays = [magnitudes[name] if name in magnitudes else batch.column(name) for name in contract.names]
-    return pa.RecordBatch.from_arrays(arrays, schema=contract.schema)
+    names, arrays = set(contract.names), {name: batch.column(name) for name in batch.schema.names}
+    for photometry in release.objects.kinds:
+        columns = replace(release.columns, photometry=photometry)
+        for band in BANDS:
+            if columns.magnitude(band) in names:
+                arrays[columns.magnitude(band)] = ab_magnitude(batch.column(columns.flux(band)))
+            if columns.dereddened(band) in names:
+                dust = pc.multiply(
+                    batch.column(f"obj_{release.objects.ebv}").cast(pa.float64()), release.extinction[band]
+                )
+                arrays[columns.dereddened(band)] = pc.subtract(arrays[columns.magnitude(band)], dust)
+    return pa.RecordBatch.from_arrays([arrays[name] for name in contract.names], schema=contract.schema)

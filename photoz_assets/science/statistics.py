@@ -29,7 +29,7 @@ _MEDIANS: Final = ("median_redshift", "median_ra_offset_arcsec", "median_dec_off
 class SampleSummary:
     """A sample in a few numbers; the medians are None for a sample without galaxies.
 
-    Offsets are true minus measured, that of right ascension times cos(Dec).
+    Offsets are true, or reference, minus measured; that of right ascension times cos(Dec).
     """
 
     num_galaxies: int
@@ -151,7 +151,7 @@ def _of_tract(measured: pa.Table, area_deg2: float) -> dict[str, Any]:
         "density_per_deg2": in_r["num_galaxies"] / area_deg2,
         **{name: in_r[name] for name in _MEDIANS},
         "r_depth_5sigma_mag": in_r["depth_5sigma_mag"],
-        "r_median_flux_ratio": in_r["median_flux_ratio"],
+        **({"r_median_flux_ratio": in_r["median_flux_ratio"]} if "median_flux_ratio" in in_r else {}),
     }
 
 
@@ -175,10 +175,14 @@ def _of_band(galaxies: duckdb.DuckDBPyRelation, columns: GalaxyColumns, band: st
     numbers = galaxies.aggregate(", ".join(f"count(*) FILTER (WHERE {sql})" for sql in conditions.values()))
     (median_mag,) = quantiles(galaxies, columns.magnitude(band), 0.5)
     (median_error_njy,) = quantiles(galaxies, columns.flux_error(band), 0.5)
-    ratios = quantiles(galaxies, flux_ratio(columns, band), 0.16, 0.5, 0.84, where=is_comparable(columns, band))
     return {
         **dict(zip(conditions, numbers.fetchall()[0], strict=True)),
         "median_mag": median_mag,
         "depth_5sigma_mag": magnitude_of_flux(5 * median_error_njy) if median_error_njy else None,
-        **dict(zip(("flux_ratio_p16", "median_flux_ratio", "flux_ratio_p84"), ratios, strict=True)),
+        **(_flux_ratios(galaxies, columns, band) if columns.true_fluxes else {}),
     }
+
+
+def _flux_ratios(galaxies: duckdb.DuckDBPyRelation, columns: GalaxyColumns, band: str) -> dict[str, float | None]:
+    ratios = quantiles(galaxies, flux_ratio(columns, band), 0.16, 0.5, 0.84, where=is_comparable(columns, band))
+    return dict(zip(("flux_ratio_p16", "median_flux_ratio", "flux_ratio_p84"), ratios, strict=True))

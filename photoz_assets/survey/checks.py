@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from photoz_assets.survey.matching import Matching
 from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 
@@ -53,11 +54,12 @@ Rule: TypeAlias = RowRule | KeyRule | StatisticRule
 
 @dataclass(frozen=True)
 class Scope:
-    """What one table was asked for: the selection, the tract and the sampling, where it has them."""
+    """What one table was asked for: the selection, the tract, the sampling and the matching, where it has them."""
 
     selection: Selection | None = None
     tract: int | None = None
     sampling: Sampling | None = None
+    matching: Matching | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

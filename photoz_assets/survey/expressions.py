@@ -23,6 +23,16 @@ def dec_offset_arcsec(dec: str, from_dec: str) -> str:
     return f"({dec} - {from_dec}) * 3600"
 
 
+def separation_arcsec(position: tuple[str, str], other: tuple[str, str]) -> str:
+    """Return the angle between two positions in SQL, by the haversine formula: degrees in, arcsec out."""
+    (ra, dec), (other_ra, other_dec) = position, other
+    haversine = (
+        f"pow(sin(radians({dec} - {other_dec}) / 2), 2) + cos(radians({dec})) * cos(radians({other_dec})) "
+        f"* pow(sin(radians({ra} - {other_ra}) / 2), 2)"
+    )
+    return f"(2 * degrees(asin(least(1, sqrt({haversine})))) * 3600)"
+
+
 def position_offsets_arcsec(columns: GalaxyColumns) -> tuple[str, str]:
     """Return how far reference positions lie east and north of the measured ones, which serve as the place."""
     (ra, dec), (from_ra, from_dec) = columns.reference_position, columns.position

@@ -50,6 +50,8 @@ class GalaxyColumns:
         The key of what the redshift is of: galaxies that share it, of two tracts say, are one.
     redshift, redshift_words
         The redshift, and what figures and descriptions call it.
+    reference_words
+        What they call the position that the redshift was known by: true, say.
     position, reference_position
         Right ascension and declination, ICRS: measured, and those that the redshift was known by.
     photometry
@@ -58,12 +60,16 @@ class GalaxyColumns:
         The patch within the tract; 1 for an extended object, 0 for a point-like one.
     true_fluxes, true_magnitudes
         By band; empty where nobody knows the truth.
+    match_distance, survey
+        How far the redshift's position lies from the object, in arcsec, and who measured it; None where redshifts
+        are not matched here.
     """
 
     keys: tuple[str, ...]
     source_key: str
     redshift: str
     redshift_words: str
+    reference_words: str
     position: tuple[str, str]
     reference_position: tuple[str, str]
     photometry: Photometry
@@ -71,6 +77,8 @@ class GalaxyColumns:
     extendedness: str
     true_fluxes: Mapping[str, str]
     true_magnitudes: Mapping[str, str]
+    match_distance: str | None = None
+    survey: str | None = None
 
     @property
     def knows_truth(self) -> bool:
@@ -97,3 +105,7 @@ class GalaxyColumns:
     def magnitude(self, band: str) -> str:
         """Return the column of a band's measured AB magnitude."""
         return f"obj_{self.photometry.magnitude(band)}"
+
+    def dereddened(self, band: str) -> str:
+        """Return the column of that magnitude without the dust of the Milky Way."""
+        return f"obj_{self.photometry.dereddened(band)}"

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from photoz_assets.errors import PhotozError
-from photoz_assets.survey.redshift_files import GRADES, REDSHIFT_TYPES
+from photoz_assets.survey.redshift_files import GALAXY, GRADES, REDSHIFT_TYPES
 
 # A reach of several arcsec would find a neighbour anywhere.
-_LARGEST_RADIUS_ARCSEC: Final = 5.0
+LARGEST_RADIUS_ARCSEC: Final = 5.0
 
 
 class MatchingError(PhotozError):
@@ -18,7 +18,9 @@ class MatchingError(PhotozError):
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """All pairs within a radius; of an object's redshifts the best grade counts, then the nearest.
+    """Each redshift goes to the nearest object within a radius; of an object's, the best grade is taken.
+
+    Among equal grades the type decides, then the distance, then the name.
 
     The radius is SITCOMTN-154's, the least grade that of its redshifts with a confidence of 0.9. ``types`` are in
     the order in which they count among equal grades.
@@ -35,9 +37,9 @@ class Matching:
     least_redshift: float = 0.001
 
     def __post_init__(self) -> None:
-        if not 0 < self.radius_arcsec <= _LARGEST_RADIUS_ARCSEC:
+        if not 0 < self.radius_arcsec <= LARGEST_RADIUS_ARCSEC:
             raise MatchingError(
-                f"the radius of a match must lie above 0 and be at most {_LARGEST_RADIUS_ARCSEC:g} arcsec, "
+                f"the radius of a match must lie above 0 and be at most {LARGEST_RADIUS_ARCSEC:g} arcsec, "
                 f"got {self.radius_arcsec}"
             )
         if unknown := [name for name in self.types if name not in REDSHIFT_TYPES]:
@@ -58,6 +60,21 @@ class Matching:
             f"within {self.radius_arcsec:g} arcsec, types {', '.join(self.types)}, grade {self.least_grade} or "
             f"better, redshift above {self.least_redshift:g}"
         )
+
+    @property
+    def counts(self) -> str:
+        """The SQL condition, over the columns of ``specz``, that a redshift counts: it is a galaxy's, and good."""
+        types = ", ".join(f"'{name}'" for name in self.types)
+        return (
+            f"sz_type IN ({types}) AND sz_grade BETWEEN {self.least_grade} AND {max(GRADES)} "
+            f"AND sz_redshift > {self.least_redshift!r} AND coalesce(sz_class, '{GALAXY}') = '{GALAXY}'"
+        )
+
+    @property
+    def order(self) -> str:
+        """The SQL order of an object's redshifts, over ``specz`` and the distance: the first one is taken."""
+        ranks = " ".join(f"WHEN '{name}' THEN {rank}" for rank, name in enumerate(self.types))
+        return f"sz_grade DESC, CASE sz_type {ranks} END, sz_distance_arcsec, sz_id"
 
     def to_json(self) -> str:
         """Write the matching as JSON with sorted keys."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from photoz_assets.survey.contracts.archive import TAP_COLUMNS, TAP_TABLES, skyinfo_spec
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.contracts.objects import objects_spec
 from photoz_assets.survey.contracts.sky import coadd_patches_contract
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Condition, Selection
@@ -21,6 +22,8 @@ from photoz_assets.survey.table import Contract
 
 BOX_FUNCTION: Final = "scisql_s2PtInBox"
 COADDED_TRACTS_SCHEMA: Final = pa.schema([("tract", pa.int64())])
+# What an uploaded table of positions is called.
+UPLOADED: Final = "redshifts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,36 @@ def matched_galaxies_count_query(
     return f"SELECT COUNT(*) AS num_rows {_triple_join(release, tract, selection, dialect, strip)}"
 
 
+def objects_query(
+    release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE
+) -> str:
+    """Build the query for the objects inside the cuts of one tract, or a strip of it, without a join."""
+    columns = _select_list(objects_spec(release))
+    return f"SELECT {columns} {_of_objects(release, tract, selection, dialect, strip)}"
+
+
+def objects_count_query(
+    release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip = WHOLE
+) -> str:
+    """Build the query for the number of rows that ``objects_query`` has, as ``num_rows``."""
+    return f"SELECT COUNT(*) AS num_rows {_of_objects(release, tract, selection, dialect, strip)}"
+
+
+def near_objects_query(release: Release, tract: int, selection: Selection, radius_arcsec: float) -> str:
+    """Build the query for the objects of a tract inside the cuts that lie near a position of an uploaded table.
+
+    The table is ``TAP_UPLOAD.redshifts`` with ``ra`` and ``dec``. An object comes once for each position that it
+    is near. There is no area predicate: the join is one, which Qserv prunes by the table.
+    """
+    columns = _select_list(objects_spec(release))
+    return f"SELECT {columns} {_near_objects(release, tract, selection, radius_arcsec)}"
+
+
+def near_objects_count_query(release: Release, tract: int, selection: Selection, radius_arcsec: float) -> str:
+    """Build the query for the number of rows that ``near_objects_query`` has, as ``num_rows``."""
+    return f"SELECT COUNT(*) AS num_rows {_near_objects(release, tract, selection, radius_arcsec)}"
+
+
 def skyinfo_query(release: Release) -> str:
     """Build the notebook's query for where the objects of each tract and patch lie."""
     return f"SELECT {_select_list(skyinfo_spec(release))} FROM {release.tables['obj']} GROUP BY tract, patch"
@@ -159,17 +192,38 @@ def _literal(text: str) -> str:
 
 def _triple_join(release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip) -> str:
     matches, truth, objects = (f"{name} AS {alias}" for alias, name in release.tables.items())
-    cuts = (*release.sample, *selection.flux_cuts(release.objects.photometry))
     conditions = [
         _area(release.skymap, tract, strip, box_function=dialect.box_function),
         *strip.conditions(release.skymap.inner_box(tract)),
-        f"obj.tract = {tract:d}",
-        *(_condition(condition, dialect) for condition in cuts),
+        *_cuts(release, tract, selection, dialect),
     ]
     return (
         f"FROM {matches} JOIN {truth} ON mt.id_truth_type = ts.id_truth_type "
         f"JOIN {objects} ON mt.match_objectId = obj.objectId WHERE {' AND '.join(conditions)}"
     )
+
+
+def _of_objects(release: Release, tract: int, selection: Selection, dialect: Dialect, strip: Strip) -> str:
+    conditions = [
+        _area(release.skymap, tract, strip, box_function=dialect.box_function),
+        *strip.conditions(release.skymap.inner_box(tract)),
+        *_cuts(release, tract, selection, dialect),
+    ]
+    return f"FROM {release.tables['obj']} AS obj WHERE {' AND '.join(conditions)}"
+
+
+def _near_objects(release: Release, tract: int, selection: Selection, radius_arcsec: float) -> str:
+    apart = "DISTANCE(POINT('ICRS', obj.coord_ra, obj.coord_dec), POINT('ICRS', near.ra, near.dec))"
+    conditions = _cuts(release, tract, selection, Dialect())
+    return (
+        f"FROM {release.tables['obj']} AS obj JOIN TAP_UPLOAD.{UPLOADED} AS near "
+        f"ON {apart} < {radius_arcsec / 3600!r} WHERE {' AND '.join(conditions)}"
+    )
+
+
+def _cuts(release: Release, tract: int, selection: Selection, dialect: Dialect) -> list[str]:
+    cuts = (*release.sample, *selection.flux_cuts(release.objects.photometry))
+    return [f"obj.tract = {tract:d}", *(_condition(condition, dialect) for condition in cuts)]
 
 
 def _condition(condition: Condition, dialect: Dialect) -> str:

@@ -9,7 +9,8 @@ REDSHIFT_TYPES: Final = {"s": "a spectrum", "g": "a grism or prism", "p": "photo
 GRADES: Final = {4: "over 99 %", 3: "90 to 99 %", 2: "70 to 90 %", 1: "less", 0: "unknown"}
 STAR_GRADE: Final = 6
 # What the spectrum is of, where the file says so.
-SPECTRAL_CLASSES: Final = ("GALAXY", "QSO", "STAR")
+GALAXY, QSO, STAR = "GALAXY", "QSO", "STAR"
+SPECTRAL_CLASSES: Final = (GALAXY, QSO, STAR)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Self
 from photoz_assets.errors import PhotozError
 from photoz_assets.survey.bands import BANDS, flux_of_magnitude
 from photoz_assets.survey.galaxy_columns import Photometry
+from photoz_assets.survey.rounding import rounded
 
 
 class SelectionError(PhotozError):
@@ -83,6 +84,22 @@ class Selection:
             Condition(f"obj.{photometry.flux(band)}", comparison)
             for band in self.bands
             for comparison in (f"> {faint!r}", f"< {bright!r}")
+        )
+
+    def stored_flux_cuts(self, photometry: Photometry, digits: int | None) -> tuple[Condition, ...]:
+        """Return the cuts that stored fluxes of single precision satisfy, rounded by the archive or not.
+
+        ``digits`` are those that it sends. A row that it has rightly selected may lie on a limit that is rounded
+        as the row is, and no farther.
+        """
+        faint, bright = self.flux_bounds_njy
+        if digits is not None:
+            faint, bright = min(faint, rounded(faint, digits)), max(bright, rounded(bright, digits))
+        return tuple(
+            Condition(f"obj.{photometry.flux(band)}", comparison)
+            for band in self.bands
+            # Not as a decimal, which a column of single precision would be cast to.
+            for comparison in (f">= {faint!r}::DOUBLE", f"<= {bright!r}::DOUBLE")
         )
 
     def magnitude_cuts(self, photometry: Photometry) -> tuple[Condition, ...]:

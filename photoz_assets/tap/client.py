@@ -21,6 +21,7 @@ from photoz_assets.tap.names import fold
 from photoz_assets.tap.results import ResultStream
 from photoz_assets.tap.retry import Retrying, RetryPolicy
 from photoz_assets.tap.transport import ArchiveSession, origin_of
+from photoz_assets.tap.uploads import MEDIA_TYPE, Upload
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class TapClient:
 
         return iter(self._retrying(ask))
 
-    def submit(self, adql: str, *, maxrec: int) -> Job:
+    def submit(self, adql: str, *, maxrec: int, upload: Upload | None = None) -> Job:
         """Create a job, which is not yet running.
 
         A creation whose answer is lost is tried again. The job that it may have created stays PENDING until the
@@ -214,6 +215,8 @@ class TapClient:
             The query.
         maxrec
             The row limit to send, larger than the number of rows can be.
+        upload
+            A table that the query reads, sent along.
 
         Raises
         ------
@@ -225,10 +228,14 @@ class TapClient:
         response_format = parquet or capabilities.response_format
         url = f"{self.url}/async"
         parameters = self._parameters(adql, maxrec=maxrec, response_format=response_format)
+        parts = None
+        if upload:
+            parameters["UPLOAD"] = upload.parameter
+            parts = {upload.name: (f"{upload.name}.xml", upload.document, MEDIA_TYPE)}
 
         def create() -> str:
             with self._session.translate_errors(url):
-                response = self._session.post(url, data=parameters, stream=True)
+                response = self._session.post(url, data=parameters, files=parts, stream=True)
                 documents.parse_job(self._session.body(response), url=response.url)
                 return str(response.url)
 

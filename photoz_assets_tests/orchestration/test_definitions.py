@@ -108,7 +108,7 @@ def test_lineage_of_every_column_ends_at_the_archive(definitions: dg.Definitions
     graph = definitions.resolve_asset_graph()
     for name, contract in TABLES.items():
         upstream = graph.get(dg.AssetKey(name)).parent_keys
-        for column, origins in column_lineage(contract).deps_by_column.items():
+        for column, origins in column_lineage(contract, dg.AssetKey(contract.table)).deps_by_column.items():
             assert origins, f"{name}.{column}"
             for origin in origins:
                 # A magnitude comes of the flux beside it.

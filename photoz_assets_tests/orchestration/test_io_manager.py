@@ -69,7 +69,7 @@ def test_other_annotation_is_refused_with_the_choice(lake: Lake) -> None:
 
 
 def test_lineage_leads_to_the_archives_columns() -> None:
-    lineage = column_lineage(MATCHED_GALAXIES).deps_by_column
+    lineage = column_lineage(MATCHED_GALAXIES, dg.AssetKey("matched_galaxies")).deps_by_column
     [origin] = lineage["obj_g_cModelMag"]
     assert origin.asset_key == dg.AssetKey(["dp02_dc2_catalogs", "Object"])
     assert origin.column_name == "g_cModelFlux"

@@ -56,7 +56,7 @@ document, folder, whole = sys.argv[1:]
 before = memory("VmRSS")
 spec = matched_galaxies_spec(RELEASE)
 answered = votable.decode(chunks(document), spec.selected_schema)
-batches = (with_magnitudes(batch, spec, RELEASE.columns) for batch in answered)
+batches = (with_magnitudes(batch, spec, RELEASE) for batch in answered)
 if whole == "whole":
     batches = list(batches)
 staged = stage(Lake(Path(folder)), spec, batches, lambda: Provenance(table="", code_version=""))

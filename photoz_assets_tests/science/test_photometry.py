@@ -7,7 +7,7 @@ from astropy import units
 
 from photoz_assets.science.photometry import ab_magnitude, with_magnitudes
 from photoz_assets.survey.bands import flux_of_magnitude
-from photoz_assets_tests.dp02 import COLUMNS, MATCHED_GALAXIES
+from photoz_assets_tests.dp02 import COLUMNS, DP02, MATCHED_GALAXIES
 
 
 def test_ab_magnitude_of_positive_fluxes_follows_the_archives_formula() -> None:
@@ -55,7 +55,7 @@ def test_with_magnitudes_puts_each_bands_magnitude_into_its_contract_column() ->
     fluxes: dict[str, list[float | None]] = {
         COLUMNS.flux(band): [10.0**power, -1.0, None] for power, band in enumerate("ugrizy")
     }
-    batch = with_magnitudes(_answer(fluxes), MATCHED_GALAXIES, COLUMNS)
+    batch = with_magnitudes(_answer(fluxes), MATCHED_GALAXIES, DP02)
     assert batch.schema.equals(MATCHED_GALAXIES.schema, check_metadata=True)
     for power, band in enumerate("ugrizy"):
         expected = [pytest.approx(31.4 - 2.5 * power, abs=1e-12), None, None]

@@ -6,7 +6,6 @@ asset needs them.
 
 from collections.abc import Iterable
 from contextlib import closing
-from typing import Final
 
 import dagster as dg
 import pyarrow as pa
@@ -29,8 +28,6 @@ from photoz_assets.survey.contracts.butler import (
 )
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Contract, TableSpec
-
-_TRACT_PATTERN: Final = "*_tract"
 
 
 def repository_tables(release: Release, contracts: Iterable[Contract]) -> list[dg.AssetSpec]:
@@ -60,6 +57,7 @@ def repository_tables(release: Release, contracts: Iterable[Contract]) -> list[d
             release.butler.matches: "Objects matched with the truth by the pipelines, a table a tract",
             release.butler.coadds: "Coadded images, one a patch and band",
         }.items()
+        if name
     ]
 
 
@@ -80,9 +78,9 @@ def butler_collections(
 def butler_dataset_types(
     context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
 ) -> TableResult:
-    """The repository's tables by tract: every dataset type named ``*_tract``, its dimensions and storage class."""
+    """The repository's tables by tract: every dataset type of such a name, its dimensions and storage class."""
     with closing(butler.open(release)) as repository:
-        listed = repository.list_dataset_types(_TRACT_PATTERN)
+        listed = repository.list_dataset_types(release.butler.tract_tables)
         return TableResult(_written(context, lake, repository, BUTLER_DATASET_TYPES, [listed], release=release))
 
 
@@ -102,7 +100,7 @@ def object_table(
         return TableResult(_written(context, lake, repository, spec, rows, release=release, tract=tract))
 
 
-@lake_table(matched_truth_spec)
+@lake_table(matched_truth_spec, is_of=lambda release: bool(release.butler.matches))
 def matched_truth(
     context: dg.AssetExecutionContext, release: ReleaseParam, butler: ButlerResource, lake: LakeResource
 ) -> TableResult:
@@ -121,7 +119,7 @@ def _primary(batch: pa.RecordBatch, release: Release, spec: TableSpec) -> pa.Rec
     """Keep the primary objects and compute their magnitudes."""
     flag = release.objects.primary
     primary = batch.filter(batch.column(f"obj_{flag}")) if flag else batch
-    return with_magnitudes(primary, spec, release.columns)
+    return with_magnitudes(primary, spec, release)
 
 
 def _written(

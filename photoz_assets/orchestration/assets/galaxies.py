@@ -27,7 +27,7 @@ from photoz_assets.survey.skymap import RingsSkyMap
 _BATCH_ROWS: Final = 65_536
 
 
-@lake_table(matched_galaxies_spec)
+@lake_table(matched_galaxies_spec, is_of=lambda release: not release.spectroscopic)
 def matched_galaxies(
     context: dg.AssetExecutionContext,
     release: ReleaseParam,
@@ -46,10 +46,10 @@ def matched_galaxies(
     wanted = selection.selection()
     client = archive.client(release, run_id=run_id, log=log)
     table = fetch_tract(client, lake.open(), release, wanted, tract, run_id=run_id, limits=archive.limits, log=log)
-    return TableResult(table, metadata=_numbers(table, release.skymap, tract))
+    return TableResult(table, metadata=numbers(table, release.skymap, tract))
 
 
-def _numbers(table: WrittenTable, skymap: RingsSkyMap, tract: int) -> dict[str, float]:
+def numbers(table: WrittenTable, skymap: RingsSkyMap, tract: int) -> dict[str, float]:
     """Return what Dagster plots over tracts and time: a tract's density, and how far from true positions are."""
     measured = {
         name: value

@@ -18,6 +18,7 @@ from photoz_assets.survey.contracts.butler import object_table_spec
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
 from photoz_assets.survey.expressions import dec_offset_arcsec, ra_offset_arcsec
 from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.rounding import relative_step
 
 AGREES_WITH_TAP: Final = Check(
     name="agrees_with_tap",
@@ -29,6 +30,8 @@ AGREES_WITH_TAP: Final = Check(
 # A database may have written a position or a flux as text and read it again; what is measured differs by more.
 POSITION_LIMIT_ARCSEC: Final = 1e-3
 RELATIVE_LIMIT: Final = 1e-9
+# What reading a number in single precision changes it by.
+SINGLE_LIMIT: Final = 1e-7
 
 
 def compare_doors(release: Release, objects: Path, galaxies: Path) -> Verdict:
@@ -76,6 +79,7 @@ class _Doors:
         objects, galaxies = object_table_spec(release), matched_galaxies_spec(release)
         self.compared = tuple(name for name in objects.names if name in galaxies.names)
         self._id, self._key = objects.names[0], release.columns.object_id
+        self._digits = release.digits
         self._types = {column.name: column.type for column in objects}
         self._fluxes = [name for name in map(release.columns.flux, BANDS) if name in self.compared]
         ra, dec = release.columns.position
@@ -117,13 +121,19 @@ class _Doors:
         names = ("objectId", "column", "butler", "tap")
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
+    def _relative_limit(self, name: str) -> float:
+        """Return how far, relative to TAP's, values may differ: by what it rounds those of single precision."""
+        if pa.types.is_float32(self._types[name]) and self._digits is not None:
+            return relative_step(self._digits) + SINGLE_LIMIT
+        return RELATIVE_LIMIT
+
     def _differs(self, name: str) -> str:
         """Return the SQL condition that the two values of a column differ; NULL equals NULL alone."""
         ours, theirs = f'b."{name}"', f't."{name}"'
         if name in self._offsets:
             close = f"abs({self._offsets[name]}) <= {POSITION_LIMIT_ARCSEC}"
         elif pa.types.is_floating(self._types[name]):
-            close = f"abs({ours} - {theirs}) <= {RELATIVE_LIMIT} * abs({theirs})"
+            close = f"abs({ours} - {theirs}) <= {self._relative_limit(name)!r} * abs({theirs})"
         else:
             close = "false"
         return f"(NOT {self._is_missing} AND {ours} IS DISTINCT FROM {theirs} AND ({close}) IS NOT TRUE)"

@@ -1,4 +1,7 @@
-"""Figures of one sample of galaxies, a tract's or a field's: measured against true values."""
+"""Figures of one sample of galaxies, a tract's or a field's: measured against true values, where these are known.
+
+Where nobody knows the truth, they show how good measurements are by themselves, and how redshifts were matched.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,8 +82,8 @@ _TWO_PANELS_INCHES: Final = (8.8, 6.6)
 _SIX_PANELS_INCHES: Final = (9.2, 6.9)
 
 
-def _offset(sql: str, label: str) -> Axis:
-    label += ", true \N{MINUS SIGN} measured [arcsec]"
+def _offset(sql: str, label: str, reference: str) -> Axis:
+    label += f", {reference} \N{MINUS SIGN} measured [arcsec]"
     return Axis(sql=sql, label=label, low=-0.6, high=0.6, bins=120)
 
 
@@ -101,11 +104,12 @@ def _color(blue_flux: str, red_flux: str, label: str) -> Axis:
 def _coordinate_offsets(
     planes: Sequence[Plane], found: Sequence[Counts], summary: SampleSummary, caption: Caption
 ) -> Figure:
-    """Draw how far measured positions lie from true ones: true minus measured, in arcsec on the sky."""
+    """Draw how far measured positions lie from those of the redshifts, in arcsec on the sky."""
+    reference = caption.release.columns.reference_words
     figure = new_figure(
         "Coordinate offsets",
         caption,
-        "Map of the offsets between true and measured positions in right ascension and declination.",
+        f"Map of the offsets between {reference} and measured positions in right ascension and declination.",
         size_inches=_ONE_PANEL_INCHES,
     )
     axes = _square_map(figure, found[0], planes[0], count_colors(*found))
@@ -142,17 +146,9 @@ def _fluxes(planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSu
         size_inches=_SIX_PANELS_INCHES,
         panels=3,
     )
-    panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    colors = {band: count_colors(*found, colors=tints_of(BAND_COLORS[band])) for band in BANDS}
-    for band, (x, y), plane, axes in zip(BANDS, planes, found, panels.flat, strict=True):
-        dress(axes)
-        draw_counts(axes, plane, x, y, colors[band])
+    for axes, (x, y) in zip(_draw_bands(figure, planes, found), planes, strict=True):
         axes.plot([x.low, x.high], [y.low, y.high], color="black", linewidth=0.9)
-        axes.text(0.06, 0.94, band, transform=axes.transAxes, va="top", fontsize=26, color=BAND_COLORS[band])
-        note(axes, f"{plane.sum():,} shown")
     label_all(figure, "true flux [nJy]", f"measured {_kind(caption)} flux [nJy]")
-    # The bands share one scale; black, the colour of y, stands for all of them.
-    add_color_bar(figure, colors["y"], list(panels.flat), COUNT_LABEL)
     return figure
 
 
@@ -219,6 +215,114 @@ def _color_magnitude(columns: GalaxyColumns, blue: str, red: str) -> GalaxyFigur
     return GalaxyFigure(planes=planes, draw=draw)
 
 
+def _match_distances(columns: GalaxyColumns) -> GalaxyFigure:
+    """Return the figure of the distances of matched redshifts from their objects."""
+    axis = Axis(
+        sql=str(columns.match_distance),
+        label="distance of redshift and object [arcsec]",
+        low=0.0,
+        high=1.5,
+        bins=60,
+    )
+
+    def draw(
+        planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption
+    ) -> Figure:
+        [[axis]] = planes
+        figure = new_figure(
+            "Match distance",
+            caption,
+            "Histogram of the distances between redshifts and the objects that they were matched with.",
+            size_inches=_ONE_PANEL_INCHES,
+            color_bar=False,
+        )
+        axes = figure.add_subplot()
+        dress(axes, axis.label, f"galaxies per {axis.width:g} arcsec")
+        axes.set_xlim(axis.low, axis.high)
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.stairs(found[0], axis.edges, fill=True, color=BLUE)
+        if not found[0].any():
+            say_empty(axes)
+            axes.set_ylim(0, 1)
+        if (matching := caption.release.matching) is not None:
+            axes.axvline(matching.radius_arcsec, color=VERMILION, linewidth=2)
+            note(axes, f"radius {matching.radius_arcsec:g} arcsec", y=0.96, color=VERMILION)
+        return figure
+
+    return GalaxyFigure(planes=[(axis,)], draw=draw)
+
+
+def _signal_to_noise(columns: GalaxyColumns) -> GalaxyFigure:
+    """Return the figure of the signal-to-noise ratio over the magnitude, one panel for each band."""
+    planes = [
+        (
+            _magnitude(columns.magnitude(band), band),
+            Axis(
+                sql=f"CASE WHEN {columns.flux(band)} > 0 AND {columns.flux_error(band)} > 0 "
+                f"THEN {columns.flux(band)}::DOUBLE / {columns.flux_error(band)}::DOUBLE END",
+                label="",
+                low=1.0,
+                high=1e4,
+                bins=80,
+                scale=Scale.LOGARITHMIC,
+            ),
+        )
+        for band in BANDS
+    ]
+
+    def draw(
+        planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption
+    ) -> Figure:
+        figure = new_figure(
+            "Signal-to-noise ratio",
+            caption,
+            f"Six maps, one a band, of the signal-to-noise ratio of {_kind(caption)} fluxes over the magnitude.",
+            size_inches=_SIX_PANELS_INCHES,
+            panels=3,
+        )
+        _draw_bands(figure, planes, found)
+        label_all(figure, f"measured {_kind(caption)} magnitude [AB mag]", "signal-to-noise ratio")
+        return figure
+
+    return GalaxyFigure(planes=planes, draw=draw)
+
+
+def _redshift_color(columns: GalaxyColumns, blue: str, red: str) -> GalaxyFigure:
+    """Return the figure of the redshift over the colour of two bands."""
+    plane = (_color(columns.flux(blue), columns.flux(red), f"measured {blue}-{red}"), redshift_axis(columns))
+
+    def draw(
+        planes: Sequence[Plane], found: Sequence[Counts], _summary: SampleSummary, caption: Caption
+    ) -> Figure:
+        [(x, y)] = planes
+        figure = new_figure(
+            f"Redshift and colour, {blue}-{red}",
+            caption,
+            f"Map of the {y.label} over the measured colour {blue}-{red}.",
+            size_inches=_ONE_PANEL_INCHES,
+        )
+        axes, colors = figure.add_subplot(), count_colors(*found)
+        _draw_plane(axes, found[0], x, y, colors)
+        add_color_bar(figure, colors, axes, COUNT_LABEL)
+        return figure
+
+    return GalaxyFigure(planes=[plane], draw=draw)
+
+
+def _draw_bands(figure: Figure, planes: Sequence[Plane], found: Sequence[Counts]) -> Sequence[Axes]:
+    """Draw one panel for each band, on one scale of counts."""
+    panels = list(figure.subplots(2, 3, sharex=True, sharey=True).flat)
+    colors = {band: count_colors(*found, colors=tints_of(BAND_COLORS[band])) for band in BANDS}
+    for band, (x, y), plane, axes in zip(BANDS, planes, found, panels, strict=True):
+        dress(axes)
+        draw_counts(axes, plane, x, y, colors[band])
+        axes.text(0.06, 0.94, band, transform=axes.transAxes, va="top", fontsize=26, color=BAND_COLORS[band])
+        note(axes, f"{plane.sum():,} shown")
+    # The bands share one scale; black, the colour of y, stands for all of them.
+    add_color_bar(figure, colors["y"], panels, COUNT_LABEL)
+    return panels
+
+
 def _square_map(figure: Figure, found: Counts, plane: Plane, colors: ScalarMappable) -> Axes:
     """Draw one map whose axes have equal scales, with its colour scale."""
     axes = figure.add_subplot(aspect="equal")
@@ -242,6 +346,23 @@ def _kind(caption: Caption) -> str:
 def figures_of(columns: GalaxyColumns) -> Mapping[str, GalaxyFigure]:
     """Return the figures of galaxies in such columns, by name."""
     east, north = position_offsets_arcsec(columns)
+    reference = columns.reference_words
+    offsets = (_offset(east, "ΔRA cos(Dec)", reference), _offset(north, "ΔDec", reference))
+    common = {
+        "coordinate_offsets": GalaxyFigure(planes=[offsets], draw=_coordinate_offsets),
+        "redshifts": GalaxyFigure(planes=[(redshift_axis(columns),)], draw=_redshifts),
+    }
+    if not columns.true_fluxes:
+        return MappingProxyType(
+            {
+                "coordinate_offsets": common["coordinate_offsets"],
+                "match_distance": _match_distances(columns),
+                "signal_to_noise": _signal_to_noise(columns),
+                "redshift_color_gr": _redshift_color(columns, "g", "r"),
+                "redshift_color_iz": _redshift_color(columns, "i", "z"),
+                "redshifts": common["redshifts"],
+            }
+        )
     fluxes = [(_flux(columns.true_fluxes[band]), _flux(columns.flux(band))) for band in BANDS]
     r_magnitudes = (
         _magnitude(columns.true_magnitudes["r"], "true r"),
@@ -249,13 +370,11 @@ def figures_of(columns: GalaxyColumns) -> Mapping[str, GalaxyFigure]:
     )
     return MappingProxyType(
         {
-            "coordinate_offsets": GalaxyFigure(
-                planes=[(_offset(east, "ΔRA cos(Dec)"), _offset(north, "ΔDec"))], draw=_coordinate_offsets
-            ),
+            "coordinate_offsets": common["coordinate_offsets"],
             "r_magnitudes": GalaxyFigure(planes=[r_magnitudes], draw=_r_magnitudes),
             "fluxes": GalaxyFigure(planes=fluxes, draw=_fluxes),
             "color_magnitude_gr": _color_magnitude(columns, "g", "r"),
             "color_magnitude_iz": _color_magnitude(columns, "i", "z"),
-            "redshifts": GalaxyFigure(planes=[(redshift_axis(columns),)], draw=_redshifts),
+            "redshifts": common["redshifts"],
         }
     )

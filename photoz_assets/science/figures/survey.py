@@ -184,11 +184,13 @@ def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
 
 
 def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> Figure:
-    """Draw the median offset of each tract between true and measured positions as an arrow on the sky."""
+    """Draw the median offset of each tract, from measured to reference positions, as an arrow on the sky."""
+    reference = caption.release.columns.reference_words
     figure = new_figure(
         "Median coordinate offsets",
         caption,
-        "Map of the survey's tracts with an arrow in each for its median offset, true minus measured position.",
+        f"Map of the survey's tracts with an arrow in each for its median offset, {reference} minus measured "
+        "position.",
         size_inches=SKY_SIZE_INCHES,
     )
     sky = Sky.on(figure, caption.release)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.contracts.object_columns import measured_columns
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import Column, TableSpec, contract_check, not_empty_check
 
@@ -98,9 +99,9 @@ def _object_columns(release: Release) -> Iterator[Column]:
     """Yield the objectId and, in their order, the columns of ``matched_galaxies`` that come of an object."""
     dataset = release.butler.objects
     yield _object_id(dataset)
-    for column in matched_galaxies_spec(release):
+    for column in measured_columns(release) if release.spectroscopic else matched_galaxies_spec(release):
         alias, _, name = column.name.partition("_")
-        if alias == "obj":
+        if alias == "obj" and column.name != _KEY:
             yield (
                 _read(column, dataset, name)
                 if column.source

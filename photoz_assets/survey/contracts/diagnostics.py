@@ -82,6 +82,15 @@ def _histogram(name: str, description: str, *inputs: str, source: str) -> Column
     )
 
 
+def _flux_ratios(*pairs: str, source: str) -> tuple[Column, ...]:
+    """Describe how measured fluxes compare with true ones."""
+    return (
+        _statistic("median_flux_ratio", "Median of measured to true flux at S/N > 10", *pairs, source=source),
+        _statistic("flux_ratio_p16", "16th percentile of that ratio", *pairs, source=source),
+        _statistic("flux_ratio_p84", "84th percentile of that ratio", *pairs, source=source),
+    )
+
+
 def _band_statistics(release: Release, table: str, source: str, *, by_tract: bool) -> TableSpec:
     """Describe a row of statistics for each band over the galaxies of ``source``."""
     galaxies = release.columns
@@ -122,19 +131,18 @@ def _band_statistics(release: Release, table: str, source: str, *, by_tract: boo
                 unit="mag",
                 source=source,
             ),
-            _statistic("median_flux_ratio", "Median of measured to true flux at S/N > 10", *pairs, source=source),
-            _statistic("flux_ratio_p16", "16th percentile of that ratio", *pairs, source=source),
-            _statistic("flux_ratio_p84", "84th percentile of that ratio", *pairs, source=source),
+            *(_flux_ratios(*pairs, source=source) if truth else ()),
             _statistic(
                 "median_ra_offset_arcsec",
-                "Median of true minus measured right ascension times cos(Dec), all bands together",
+                f"Median of {galaxies.reference_words} minus measured right ascension times cos(Dec), all bands "
+                "together",
                 *positions[0],
                 unit="arcsec",
                 source=source,
             ),
             _statistic(
                 "median_dec_offset_arcsec",
-                "Median of true minus measured declination, all bands together",
+                f"Median of {galaxies.reference_words} minus measured declination, all bands together",
                 *positions[1],
                 unit="arcsec",
                 source=source,
@@ -173,6 +181,7 @@ def field_diagnostics_spec(release: Release) -> TableSpec:
 @cache
 def survey_diagnostics_spec(release: Release) -> TableSpec:
     """Return the statistics of each tract of the survey."""
+    reference = release.columns.reference_words
     return TableSpec(
         table="survey_diagnostics",
         version=2,
@@ -205,14 +214,14 @@ def survey_diagnostics_spec(release: Release) -> TableSpec:
             ),
             _statistic(
                 "median_ra_offset_arcsec",
-                "Median of true minus measured right ascension times cos(Dec)",
+                f"Median of {reference} minus measured right ascension times cos(Dec)",
                 "median_ra_offset_arcsec",
                 unit="arcsec",
                 source="diagnostics",
             ),
             _statistic(
                 "median_dec_offset_arcsec",
-                "Median of true minus measured declination",
+                f"Median of {reference} minus measured declination",
                 "median_dec_offset_arcsec",
                 unit="arcsec",
                 source="diagnostics",
@@ -224,11 +233,17 @@ def survey_diagnostics_spec(release: Release) -> TableSpec:
                 unit="mag",
                 source="diagnostics",
             ),
-            _statistic(
-                "r_median_flux_ratio",
-                "Median of measured to true r-band flux at S/N > 10",
-                "median_flux_ratio",
-                source="diagnostics",
+            *(
+                (
+                    _statistic(
+                        "r_median_flux_ratio",
+                        "Median of measured to true r-band flux at S/N > 10",
+                        "median_flux_ratio",
+                        source="diagnostics",
+                    ),
+                )
+                if release.columns.true_fluxes
+                else ()
             ),
         ),
     )

@@ -13,49 +13,20 @@ import pyarrow as pa
 
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope, StatisticRule
+from photoz_assets.survey.contracts.matches import matches_spec
+from photoz_assets.survey.contracts.object_columns import DEC_DEG, MAG, RA_DEG, REDSHIFT, archive_column
+from photoz_assets.survey.contracts.objects import flux_cuts_check
 from photoz_assets.survey.expressions import MIN_SN, median_flux_ratio, position_offsets_arcsec
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.selection import Selection
 from photoz_assets.survey.table import Column, TableSpec, complete_check, contract_check, not_empty_check
-
-# Where the values of a quantity can lie; marks for missing values, -99, 99 or -999, do not.
-_RA_DEG: Final = (0.0, 360.0)
-_DEC_DEG: Final = (-90.0, 90.0)
-_REDSHIFT: Final = (0.0, 20.0)
-_MAG: Final = (-10.0, 90.0)
-
-
-def _archive_column(
-    release: Release,
-    source: str,
-    column_type: pa.DataType,
-    description: str,
-    *,
-    unit: str | None = None,
-    ucd: str | None = None,
-    nullable: bool = True,
-    inside: tuple[float, float] | None = None,
-) -> Column:
-    """Describe a column of the join, named as the notebook names it: its alias, ``_``, its name."""
-    alias, _, name = source.partition(".")
-    return Column(
-        name=f"{alias}_{name}",
-        type=column_type,
-        description=description,
-        unit=unit,
-        ucd=ucd,
-        nullable=nullable,
-        source=source,
-        derived_from=(f"{release.tables[alias]}.{name}",),
-        inside=inside,
-    )
 
 
 def _notebook_columns(release: Release) -> Iterator[Column]:
     """Yield the notebook's 28 columns in its order."""
     text, count, real, double = pa.string(), pa.int64(), pa.float32(), pa.float64()
     columns, photometry = release.columns, release.objects.photometry
-    described = partial(_archive_column, release)
+    described = partial(archive_column, release)
     yield described(
         "mt.id_truth_type",
         text,
@@ -71,15 +42,15 @@ def _notebook_columns(release: Release) -> Iterator[Column]:
         nullable=False,
     )
     yield described(
-        "ts.ra", double, "True right ascension, ICRS", unit="deg", ucd="pos.eq.ra", nullable=False, inside=_RA_DEG
+        "ts.ra", double, "True right ascension, ICRS", unit="deg", ucd="pos.eq.ra", nullable=False, inside=RA_DEG
     )
     yield described(
-        "ts.dec", double, "True declination, ICRS", unit="deg", ucd="pos.eq.dec", nullable=False, inside=_DEC_DEG
+        "ts.dec", double, "True declination, ICRS", unit="deg", ucd="pos.eq.dec", nullable=False, inside=DEC_DEG
     )
     yield described("ts.truth_type", count, "1 for galaxies, 2 for stars, 3 for supernovae", ucd="src.class")
-    yield described("ts.mag_r", real, "True r-band AB magnitude", unit="mag", ucd="phot.mag;em.opt.R", inside=_MAG)
+    yield described("ts.mag_r", real, "True r-band AB magnitude", unit="mag", ucd="phot.mag;em.opt.R", inside=MAG)
     yield described("ts.is_pointsource", pa.int32(), "1 for a point source", ucd="src.class.starGalaxy")
-    yield described("ts.redshift", real, "True redshift", ucd="src.redshift", nullable=False, inside=_REDSHIFT)
+    yield described("ts.redshift", real, "True redshift", ucd="src.redshift", nullable=False, inside=REDSHIFT)
     for band in BANDS:
         yield described(
             f"ts.flux_{band}", real, f"True static flux in {band}", unit="nJy", ucd="phot.flux.density"
@@ -91,7 +62,7 @@ def _notebook_columns(release: Release) -> Iterator[Column]:
         unit="deg",
         ucd="pos.eq.ra;meta.main",
         nullable=False,
-        inside=_RA_DEG,
+        inside=RA_DEG,
     )
     yield described(
         "obj.coord_dec",
@@ -100,7 +71,7 @@ def _notebook_columns(release: Release) -> Iterator[Column]:
         unit="deg",
         ucd="pos.eq.dec;meta.main",
         nullable=False,
-        inside=_DEC_DEG,
+        inside=DEC_DEG,
     )
     for band in BANDS:
         yield described(
@@ -119,14 +90,14 @@ def _notebook_columns(release: Release) -> Iterator[Column]:
             unit="mag",
             ucd="phot.mag",
             derived_from=(f"{release.tables['obj']}.{photometry.flux(band)}",),
-            inside=_MAG,
+            inside=MAG,
         )
 
 
 def _audit_columns(release: Release) -> Iterator[Column]:
     """Yield what an audit, a judgement of the match and a photo-z estimator need besides the notebook's."""
     double, boolean, photometry = pa.float64(), pa.bool_(), release.objects.photometry
-    described = partial(_archive_column, release)
+    described = partial(archive_column, release)
     yield described(
         "mt.match_candidate", boolean, "True for truth entries that were selected for matching", ucd="meta.code"
     )
@@ -170,6 +141,18 @@ def _audit_columns(release: Release) -> Iterator[Column]:
 OFFSET_MEDIAN_LIMIT_ARCSEC: Final = 0.05
 OFFSET_P99_LIMIT_ARCSEC: Final = 0.5
 FLUX_RATIO_LIMITS: Final = (0.9, 1.1)
+
+
+def _cuts_check(release: Release) -> Check:
+    """Return the check of the cuts: fluxes of single precision are rounded on their way, doubles are not."""
+    if release.objects.real == pa.float32():
+        return flux_cuts_check(release)
+    return Check(
+        name="magnitude_cuts",
+        description="Every magnitude that is cut on lies strictly inside the selection's limits.",
+        blocking=True,
+        rule=partial(_magnitude_cuts, release),
+    )
 
 
 def _magnitude_cuts(release: Release, scope: Scope) -> RowRule:
@@ -232,7 +215,9 @@ def _flux_agreement(release: Release) -> StatisticRule:
 
 @cache
 def matched_galaxies_spec(release: Release) -> TableSpec:
-    """Return the galaxies of a tract with a known redshift."""
+    """Return the galaxies of a tract with a known redshift: of the truth, or of other surveys."""
+    if release.spectroscopic:
+        return matches_spec(release, release.spectroscopic)
     columns, keys = (*_notebook_columns(release), *_audit_columns(release)), release.columns.keys
     return TableSpec(
         table="matched_galaxies",
@@ -244,12 +229,7 @@ def matched_galaxies_spec(release: Release) -> TableSpec:
         checks=(
             contract_check(columns, keys),
             complete_check(),
-            Check(
-                name="magnitude_cuts",
-                description="Every magnitude that is cut on lies strictly inside the selection's limits.",
-                blocking=True,
-                rule=partial(_magnitude_cuts, release),
-            ),
+            _cuts_check(release),
             Check(
                 name="true_primary_galaxies",
                 description="Every row is a true galaxy and a primary object of the tract, extendedness known.",

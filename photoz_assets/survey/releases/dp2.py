@@ -75,7 +75,7 @@ RELEASE: Final = Release(
         ),
         ebv="ebv",
     ),
-    redshifts=Spectroscopic(),
+    redshifts=Spectroscopic(by_upload=True),
     galaxies="objects with a redshift",
     butler=ButlerNames(collections=("dp2",), skymap="lsst_cells_v2", objects="object", tract_tables="object*"),
     rights="Rubin data rights holders only",

@@ -4,7 +4,7 @@ What is the same for all of them, the assets, the queries' form, the checks, tak
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -86,6 +86,7 @@ class Truth:
             source_key="mt_id_truth_type",
             redshift="ts_redshift",
             redshift_words="true redshift",
+            reference_words="true",
             position=("obj_coord_ra", "obj_coord_dec"),
             reference_position=("ts_ra", "ts_dec"),
             photometry=photometry,
@@ -100,11 +101,19 @@ class Truth:
 class Spectroscopic:
     """Redshifts of other surveys (asset ``specz``), matched here with the objects by their positions.
 
-    Not all of them are of spectra, as each one's type tells. ``matching`` is how they are matched unless told
-    otherwise.
+    Not all of them are of spectra, as each one's type tells.
+
+    Attributes
+    ----------
+    matching
+        How they are matched unless told otherwise.
+    by_upload
+        Whether a tract's redshifts are sent to the archive, which answers with the objects that are near; for a
+        release too large to hold. Else they are matched with the stored ``objects``.
     """
 
     matching: Matching = field(default_factory=Matching)
+    by_upload: bool = False
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -123,6 +132,7 @@ class Spectroscopic:
             source_key="sz_id",
             redshift="sz_redshift",
             redshift_words="reference redshift",
+            reference_words="reference",
             position=("obj_coord_ra", "obj_coord_dec"),
             reference_position=("sz_ra", "sz_dec"),
             photometry=photometry,
@@ -130,6 +140,8 @@ class Spectroscopic:
             extendedness="obj_refExtendedness",
             true_fluxes={},
             true_magnitudes={},
+            match_distance="sz_distance_arcsec",
+            survey="sz_survey",
         )
 
 
@@ -223,6 +235,32 @@ class Release:
         """
         names = {**self.redshifts.tables, "obj": "Object"}
         return MappingProxyType({alias: f"{self.schema}.{name}" for alias, name in names.items()})
+
+    @property
+    def spectroscopic(self) -> Spectroscopic | None:
+        """Where its redshifts come from, if from other surveys; None for a release with its own truth."""
+        return self.redshifts if isinstance(self.redshifts, Spectroscopic) else None
+
+    @property
+    def matching(self) -> Matching | None:
+        """How its redshifts are matched with its objects; None for a release with its own truth."""
+        return self.spectroscopic.matching if self.spectroscopic else None
+
+    def measured_by(self, kind: str) -> "Release":
+        """Return the release with another kind of flux as that which counts.
+
+        Raises
+        ------
+        ValueError
+            It has no such kind; the message lists those that it has.
+        """
+        kinds = {photometry.kind: photometry for photometry in self.objects.kinds}
+        if kind not in kinds:
+            raise ValueError(f"{self.title} has {', '.join(kinds)}")
+        photometry = kinds.pop(kind)
+        return replace(
+            self, objects=replace(self.objects, photometry=photometry, other_photometry=tuple(kinds.values()))
+        )
 
     @property
     def coadd_patches(self) -> str:
