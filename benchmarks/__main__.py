@@ -128,6 +128,12 @@ def measure_photoz(bench: Bench, work: Path) -> None:
     )
 
 
+def measure_match(bench: Bench) -> None:
+    """Measure the match of redshifts with objects, as many as a tract of DP1 has."""
+    rows = {"objects": 80_000, "redshifts": 5_000}
+    bench.interleaved(("match", "match_here", rows), ("match by astropy", "match_astropy", rows))
+
+
 def measure_lake(bench: Bench, url: str, work: Path) -> None:
     """Measure cones cut out of a lake of five tracts."""
     lake = work / "lake"
@@ -218,6 +224,7 @@ def main(*, density: float, repeats: int, tracts: int, survey: int, sky: Path | 
             bench.interleaved(_YARDSTICK)
             measure_tract(bench, url, work)
             measure_photoz(bench, work)
+            measure_match(bench)
             bench.interleaved(_YARDSTICK)
             measure_lake(bench, url, work)
         measure_rows(bench, work, rows, density)

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.matching import MATCHING
 from benchmarks.measurement import status_bytes
 from benchmarks.photoz import PHOTOZ
 from benchmarks.results import RESULTS
@@ -26,7 +27,7 @@ def _processor() -> float:
 
 def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
-    run = {**RESULTS, **TABLES, **PHOTOZ, **RUNS, **SURVEY}[name](**arguments)
+    run = {**RESULTS, **TABLES, **PHOTOZ, **MATCHING, **RUNS, **SURVEY}[name](**arguments)
     # Since Linux 4.0: the peak begins anew, so that what was prepared does not hide what is measured.
     Path("/proc/self/clear_refs").write_text("5")
     before = status_bytes("VmRSS")

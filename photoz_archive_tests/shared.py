@@ -25,6 +25,10 @@ StrPath = str | os.PathLike[str]
 def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep what the developer's shell says out of the tests."""
     for name in (
+        "PHOTOZ_RELEASE",
+        "PHOTOZ_PHOTOMETRY",
+        "PHOTOZ_SPECZ",
+        "PHOTOZ_MATCH_RADIUS",
         "PHOTOZ_TAP_URL",
         "PHOTOZ_TAP_TOKEN",
         "ACCESS_TOKEN",

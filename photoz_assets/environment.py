@@ -108,11 +108,11 @@ class Settings(BaseSettings):
         gt=0,
         le=LARGEST_RADIUS_ARCSEC,
     )
-    specz: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_files)] = _variable(
+    specz: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_files)] = _variable(
         "PHOTOZ_SPECZ",
         sets="redshift files, for releases without truth; several with : between them",
         must_be="files on this machine, for example /data/redshifts.parquet",
-        default=(),
+        default=None,
     )
     tap_url: str | None = _variable(
         "PHOTOZ_TAP_URL",
@@ -272,7 +272,7 @@ def _release_as_set(name: str, kind: str | None, match_radius_arcsec: float | No
 
 def specz() -> tuple[Path, ...]:
     """Return the files of redshifts that are set."""
-    return settings().specz
+    return settings().specz or ()
 
 
 def data_dir() -> Path:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import AliasChoices
 from requests.utils import get_environ_proxies
 
+from photoz_assets import environment
 from photoz_assets.environment import (
     SettingError,
     Settings,
@@ -20,6 +21,7 @@ from photoz_assets.environment import (
     settings,
     spare_loopback,
 )
+from photoz_assets.survey.contracts.objects import objects_spec
 
 PHOTOZ = Path(sys.executable).with_name("photoz")
 
@@ -206,3 +208,29 @@ def test_taken_port_ends_the_ui_with_one_line(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
     assert f"127.0.0.1:{port}" in ended.stderr
     assert f"--port {port + 1}" in ended.stderr
+
+
+def test_release_comes_with_the_photometry_and_the_radius_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOZ_RELEASE", "dp1")
+    usual = environment.release()
+    assert (usual.objects.photometry.kind, usual.columns.flux("i")) == ("gaap1p0", "obj_i_gaap1p0Flux")
+    monkeypatch.setenv("PHOTOZ_PHOTOMETRY", "cModel")
+    monkeypatch.setenv("PHOTOZ_MATCH_RADIUS", "0.5")
+    chosen = environment.release()
+    assert chosen is environment.release()
+    assert (chosen.columns.flux("i"), chosen.columns.flag("i")) == ("obj_i_cModelFlux", "obj_i_cModel_flag")
+    assert chosen.matching is not None
+    assert chosen.matching.radius_arcsec == 0.5
+    # Other tables than those of the usual photometry, by their columns' order.
+    assert objects_spec(chosen).fingerprint != objects_spec(usual).fingerprint
+    monkeypatch.setenv("PHOTOZ_PHOTOMETRY", "psf")
+    with pytest.raises(SettingError, match=r"PHOTOZ_PHOTOMETRY must be .* it is 'psf': DP1 has gaap1p0, cModel"):
+        environment.release()
+
+
+def test_files_of_redshifts_are_named_with_colons_between_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert environment.specz() == ()
+    monkeypatch.setenv("PHOTOZ_SPECZ", f"{tmp_path}/a.csv:{tmp_path}/b.fits")
+    assert environment.specz() == (tmp_path / "a.csv", tmp_path / "b.fits")

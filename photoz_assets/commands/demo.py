@@ -27,7 +27,9 @@ from photoz_assets.survey.releases.release import Release
 Log = Callable[[str], None]
 
 _ARCHIVE: Final = ("tap_tables", "tap_columns", "skyinfo", "tracts", "patches", "sky_map")
-_TRACT: Final = ("matched_galaxies", "diagnostics", "photoz_galaxies")
+_SPECZ: Final = ("specz",)
+_GALAXIES: Final = ("objects", "matched_galaxies")
+_OF_GALAXIES: Final = ("diagnostics", "photoz_galaxies")
 _FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
 _REDSHIFTS: Final = ("photoz_sample", "photoz_model", "photoz_estimates", "photoz_quality")
 _CATALOG: Final = ("photoz_catalog",)
@@ -71,9 +73,11 @@ class Row:
 def steps(release: Release) -> list[DemoStep]:
     """List what the demo runs: the archive, the field's tracts, the field and the survey, redshifts, exports."""
     needed = release.field.tracts(release.skymap, release.tracts)
+    of_tract = (*(name for name in _GALAXIES if name in tables_of(release)), *_OF_GALAXIES)
     return [
         DemoStep(title="the archive's listing and the sky", assets=_ARCHIVE),
-        *(DemoStep(title=f"tract {tract}", assets=_TRACT, tract=tract) for tract in needed),
+        *([DemoStep(title="redshifts of other surveys", assets=_SPECZ)] if release.spectroscopic else []),
+        *(DemoStep(title=f"tract {tract}", assets=of_tract, tract=tract) for tract in needed),
         DemoStep(title=f"{release.field}, and the survey so far", assets=_FIELD),
         DemoStep(title="redshifts, and how good they are", assets=_REDSHIFTS),
         *(DemoStep(title=f"redshifts of tract {tract}", assets=_CATALOG, tract=tract) for tract in needed),

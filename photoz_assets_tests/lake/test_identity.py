@@ -116,7 +116,8 @@ def test_embedded_archive_declares_its_density_and_its_seed(archive: ArchiveServ
     [
         (SCHEMA, EMBEDDED, "embedded archive, simulated"),
         (SCHEMA, RUBIN, "DC2 simulation"),
-        ("dp1", "Data Preview 1 contains the products of LSSTComCam.", "dp1"),
+        ("dp1", "Data Preview 1 contains the products of LSSTComCam.", "Rubin DP1 (LSSTComCam)"),
+        ("dr1", "Data Release 1 contains the products of LSSTCam.", "dr1"),
         ("other", "A mock sky, simulated with seed 7", "other, simulated"),
     ],
 )

@@ -28,6 +28,7 @@ from photoz_assets.lake.provenance import (
     verify_rows,
 )
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
+from photoz_assets.survey.matching import Matching
 from photoz_assets.survey.sampling import Sampling
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
@@ -247,6 +248,8 @@ def test_provenance_is_read_back_whole() -> None:
         versions={"python": "3.11"},
         changes_seen={"3638": "2026-11-26T12:00:00+00:00"},
         sampling=Sampling(seed=7),
+        matching=Matching(radius_arcsec=0.5),
+        redshift_files=({"name": "z.csv", "rows": 7},),
     )
     assert [field.name for field in fields(whole) if getattr(whole, field.name) in (None, (), {})] == []
     assert Provenance.from_json(whole.to_json()) == whole

@@ -28,6 +28,8 @@ from photoz_assets.survey.skymap import RingsSkyMap
 SKY_SIZE_INCHES: Final = (10.4, 9.3)
 
 _TRACT_LABEL_PT: Final = 8
+# A tract is some two degrees wide, its number a thirtieth of the axes.
+_WIDEST_WITH_NUMBERS_DEG: Final = 60.0
 
 
 def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
@@ -49,8 +51,8 @@ def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
     )
     sky = Sky.on(figure, caption.release)
     corners = [
-        np.column_stack(corner)
-        for corner in zip(patches.column("ra").to_pylist(), patches.column("dec").to_pylist(), strict=True)
+        np.column_stack((sky.shown_ra(ra), dec))
+        for ra, dec in zip(patches.column("ra").to_pylist(), patches.column("dec").to_pylist(), strict=True)
     ]
     if not corners:
         say_empty(sky.axes, "no patches")
@@ -70,7 +72,12 @@ class Sky:
     """Axes in right ascension and declination, on which tracts of a skymap are drawn."""
 
     axes: Axes
-    skymap: RingsSkyMap
+    release: Release
+
+    @property
+    def skymap(self) -> RingsSkyMap:
+        """The release's."""
+        return self.release.skymap
 
     @classmethod
     def on(cls, figure: Figure, release: Release) -> Self:
@@ -80,7 +87,23 @@ class Sky:
         axes = figure.add_subplot(aspect=1 / math.cos(middle))
         dress(axes, "RA [deg]", "Dec [deg]")
         axes.set(xlim=(window.ra_min, window.ra_max), ylim=(window.dec_min, window.dec_max))
-        return cls(axes, release.skymap)
+        if window.ra_max > 360:  # noqa: PLR2004 - it reaches over the zero of right ascension
+            axes.xaxis.set_major_formatter(lambda ra, _: f"{ra % 360:g}")
+        return cls(axes, release)
+
+    def shown_ra(self, ra_deg: Sequence[float]) -> Sequence[float]:
+        """Return right ascensions of one region as the axes have them, which may reach beyond 0 and 360 deg.
+
+        The region is not torn where it lies across the zero of right ascension.
+        """
+        west = self.release.window.ra_min
+        first = ra_deg[0] - 360 * math.floor((ra_deg[0] - west) / 360)
+        return [ra - 360 * round((ra - first) / 360) for ra in ra_deg]
+
+    def centre(self, tract: int) -> tuple[float, float]:
+        """Return a tract's centre as the axes have it."""
+        ra, dec = self.skymap.centre(tract)
+        return self.shown_ra([ra])[0], dec
 
     def fill(self, tracts: Sequence[int], color: str = "none") -> PolyCollection:
         """Draw the inner regions of tracts, filled with one colour or left open."""
@@ -90,14 +113,16 @@ class Sky:
         return filled
 
     def label(self, tracts: Sequence[int]) -> None:
-        """Write the numbers of tracts into them, with a light rim so that they stand out on any colour."""
+        """Write the numbers of tracts into them, with a light rim so that they stand out on any colour.
+
+        Of a release whose window is so wide that they would lie on each other, the fields are named instead.
+        """
         rim = withStroke(linewidth=2, foreground="white")
-        for tract in tracts:
-            ra_deg, dec_deg = self.skymap.centre(tract)
+        for text, (ra_deg, dec_deg) in self._labels(tracts):
             self.axes.text(
-                ra_deg,
+                self.shown_ra([ra_deg])[0],
                 dec_deg,
-                str(tract),
+                text,
                 ha="center",
                 va="center",
                 fontsize=_TRACT_LABEL_PT,
@@ -106,9 +131,20 @@ class Sky:
                 path_effects=[rim],
             )
 
+    def _labels(self, tracts: Sequence[int]) -> list[tuple[str, tuple[float, float]]]:
+        window = self.release.window
+        if window.ra_max - window.ra_min <= _WIDEST_WITH_NUMBERS_DEG:
+            return [(str(tract), self.skymap.centre(tract)) for tract in tracts]
+        above_deg = (window.dec_max - window.dec_min) / 30
+        return [
+            (name, (field.ra_deg, field.dec_deg + field.radius_deg + above_deg))
+            for name, field in self.release.fields.items()
+        ]
+
     def _corners_deg(self, tract: int) -> list[tuple[float, float]]:
         box = self.skymap.inner_box(tract)
-        west, east, south, north = box.ra_min, box.ra_max, box.dec_min, box.dec_max
+        west, east = self.shown_ra([box.ra_min, box.ra_max])
+        south, north = box.dec_min, box.dec_max
         return [(west, south), (east, south), (east, north), (west, north)]
 
 

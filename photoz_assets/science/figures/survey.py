@@ -205,7 +205,7 @@ def offsets_map(_measured: Measured, statistics: pa.Table, caption: Caption) -> 
     longest_mas = max(float(np.hypot(*offsets_mas).max()), 0.1)
     # The longest arrow is as long as a tract is wide, a fifteenth of the window.
     arrows = sky.axes.quiver(
-        *np.transpose([sky.skymap.centre(tract) for tract in _tracts(measured)]),
+        *np.transpose([sky.centre(tract) for tract in _tracts(measured)]),
         *offsets_mas,
         scale=15 * longest_mas,
         scale_units="width",

@@ -56,7 +56,7 @@ RELEASE: Final = Release(
         )
     ),
     # From COSMOS eastwards over the zero of right ascension to the Euclid Deep Field South.
-    window=SkyBox(ra_min=145.0, ra_max=428.0, dec_min=-56.0, dec_max=14.0),
+    window=SkyBox(ra_min=125.0, ra_max=450.0, dec_min=-60.0, dec_max=18.0),
     fields=_FIELDS,
     objects=ObjectTable(
         real=pa.float32(),
