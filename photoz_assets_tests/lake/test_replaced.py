@@ -25,7 +25,7 @@ from photoz_assets_tests.samples import galaxies
 TRACTS: Final = tuple(range(3001, 3041))
 # Of the two versions that every tract has by turns: how many rows, and the redshift of all of them.
 VERSIONS: Final = ((2_400, 1.0), (2_000, 2.0))
-QUERIES: Final = effort(80, 2_000)
+QUERIES: Final = effort(30, 2_000)
 
 _WHOLE: Final = "SELECT tract, count(*), min(ts_redshift), max(ts_redshift) FROM {} GROUP BY tract"
 
@@ -104,7 +104,7 @@ def test_views_show_whole_versions_of_tracts_that_are_published_again(lake: Lake
 def test_all_columns_of_a_relation_are_of_one_version(lake: Lake, versions: list[Path]) -> None:
     files = lake.files("matched_galaxies")
     with republished(lake, versions):
-        for _ in range(QUERIES // 40):
+        for _ in range(effort(2, 50)):
             table = read_tables(lake, files, tract_column=True).rows.to_arrow_table()
             rows = duckdb.from_arrow(table).aggregate(
                 "tract, count(*), min(ts_redshift), max(ts_redshift)", "tract"

@@ -31,7 +31,7 @@ DOCUMENTS = {
 }
 LARGEST_BYTES = 1 << 25
 SEED = 20261124
-COUNT = effort(400, 20_000)
+COUNT = effort(150, 20_000)
 FRAGMENTS = [
     b"",
     b"\0",
