@@ -19,6 +19,7 @@ from photoz_assets.survey.skymap import (
     angular_separation_deg,
 )
 from photoz_assets_tests.dp02 import DP02
+from photoz_assets_tests.effort import effort
 
 FloatArray = NDArray[np.float64]
 
@@ -102,8 +103,8 @@ def test_corners_of_patch_4431_17_are_its_pixels_on_the_plane_of_fits() -> None:
 
 
 @pytest.mark.parametrize("skymap", [DC2_RINGS, LSST_CELLS_V1], ids=["DC2", "cells"])
-def test_a_million_random_positions_lie_in_the_inner_regions_of_their_tract_and_patch(skymap: RingsSkyMap) -> None:
-    ra, dec = _random_sky(1_000_000, seed=1)
+def test_random_positions_lie_in_the_inner_regions_of_their_tract_and_patch(skymap: RingsSkyMap) -> None:
+    ra, dec = _random_sky(effort(200_000, 1_000_000), seed=1)
     # The poles, and both sides of the seam of right ascension, are where formulas fail first.
     ra[:2000], dec[1000:1200] = np.linspace(-1e-9, 1e-9, 2000), np.linspace(-90, -89, 200)
     dec[1200:1400] = np.linspace(89, 90, 200)
@@ -155,7 +156,7 @@ def test_cells_are_those_of_an_independent_implementation() -> None:
         boxes = [LSST_CELLS_V1.inner_box(int(tract)) for tract in tracts]
         corners = [[(b.ra_min, b.dec_min), (b.ra_max, b.dec_min), (b.ra_max, b.dec_max)] for b in boxes]
         assert _farthest_deg(np.array(corners)[1:-1], np.asarray(reader.tracts)[1:-1, :3]) < 1e-10
-        for some in np.array_split(tracts, 10):
+        for some in np.array_split(tracts[:: effort(10, 1)], effort(1, 10)):
             # Their corners start at the lower right one and go around clockwise.
             ours = LSST_CELLS_V1.patch_polygons(some[:, None], np.arange(100))[..., [1, 0, 3, 2], :]
             assert _farthest_deg(ours, np.asarray(reader.patches[some])) < 1e-10
