@@ -280,6 +280,8 @@ def test_memory_of_a_full_tract_is_bounded(lake: Lake, tmp_path: Path) -> None:
         done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True)
         return int(done.stderr) * 1024
 
-    every = "SELECT * FROM matched_galaxies"
-    for layout in ("csv", "parquet", "arrow")[: effort(1, 3)]:
-        assert most_bytes(layout, every) < most_bytes(layout, f"{every} LIMIT 1") + 100 * MIB
+    # Twelve columns: their values as Python holds them, or as text, already take more than the limit.
+    fluxes = "SELECT COLUMNS('obj_._cModelFlux(Err)?') FROM matched_galaxies"
+    for sql in (fluxes, "SELECT * FROM matched_galaxies")[: effort(1, 2)]:
+        for layout in ("csv", "parquet", "arrow")[: effort(1, 3)]:
+            assert most_bytes(layout, sql) < most_bytes(layout, f"{sql} LIMIT 1") + 60 * MIB
