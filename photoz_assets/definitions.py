@@ -1,6 +1,7 @@
 """The code location: every asset, check, job and schedule, put together in one place and by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import dagster as dg
@@ -122,15 +123,9 @@ def build_definitions(
         "sampling": SamplingResource(),
         "selection": SelectionResource(),
     }
-    specs, when = tables_of(release).values(), automation(release)
+    when = automation(release)
     return dg.Definitions(
-        assets=[
-            *archive_tables(release, specs),
-            *repository_tables(release, specs),
-            *(table.asset(release) for table in _tables(release)),
-            sky_map(release),
-            photoz_exports(release),
-        ],
+        assets=_assets(release),
         asset_checks=[survey_state(release), agrees_with_coadd_patches(release), agrees_with_tap(release)],
         resources={**usual, **given, "release": _resource(release)},
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
@@ -139,6 +134,19 @@ def build_definitions(
         sensors=when.sensors,
         executor=executor,
     )
+
+
+# A process that puts several locations together, each with resources of its own, makes the assets once.
+@cache
+def _assets(release: Release) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
+    specs = tables_of(release).values()
+    return [
+        *archive_tables(release, specs),
+        *repository_tables(release, specs),
+        *(table.asset(release) for table in _tables(release)),
+        sky_map(release),
+        photoz_exports(release),
+    ]
 
 
 def _resource(release: Release) -> dg.ResourceDefinition:
