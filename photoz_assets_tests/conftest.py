@@ -11,6 +11,8 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.locks import locked
 from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.runs import Published, Runs
 
@@ -59,13 +61,16 @@ def runs(archive: ArchiveServer, tmp_path: Path, at_once: None) -> Runs:  # noqa
 
 
 @pytest.fixture(scope="session")
-def published(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """A lake with the archive's listings and the field's tracts; tests only read it."""
-    runs = Runs(archive.url, tmp_path_factory.mktemp("published") / "lake")
-    assert runs("tap_tables", "tap_columns", "skyinfo", "tracts", "patches").success
-    tracts = {tract: runs("matched_galaxies", tract=tract) for tract in FIELD_TRACTS}
-    assert all(run.success for run in tracts.values())
-    return Published(runs.url, runs.lake, tracts)
+def published(archive: ArchiveServer, sky_folder: Path) -> Published:
+    """A lake with the archive's listings and the field's tracts, one for all processes; tests only read it."""
+    lake = sky_folder / "published"
+    with locked(sky_folder / "published.lock"):
+        if not lake.exists():
+            runs = Runs(archive.url, sky_folder / "publishing")
+            assert runs("tap_tables", "tap_columns", "skyinfo", "tracts", "patches").success
+            assert all(runs("matched_galaxies", tract=tract).success for tract in FIELD_TRACTS)
+            runs.lake.root.rename(lake)
+    return Published(archive.url, Lake(lake))
 
 
 @pytest.fixture

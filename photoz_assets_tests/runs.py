@@ -1,6 +1,5 @@
 """Runs of the real definitions, and what they left in the event log."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +83,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Published:
-    """A lake that was filled once for many tests, and the run of each tract's galaxies."""
+    """A lake that was filled once for many tests, and an archive that has what is in it."""
 
     url: str
     lake: Lake
-    tracts: Mapping[int, Run]
 
 
 class Runs:

@@ -1,6 +1,7 @@
 """One tract, from the archive into the lake: what is published, what is refused, what stays."""
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,10 @@ from dagster._core.errors import DagsterUnknownPartitionError
 
 from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.layout import Lake
 from photoz_assets.orchestration.resources import SelectionResource
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
-from photoz_assets_tests.runs import Published, Runs
+from photoz_assets_tests.runs import Published, Run, Runs
 
 TRACT = 3638
 KEY = "mt_match_objectId"
@@ -83,10 +85,18 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_tract_is_published_with_its_checks_on_its_partition(published: Published) -> None:
-    run = published.tracts[TRACT]
+@pytest.fixture(scope="module")
+def materialized(published: Published, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Run]:
+    """A lake in which the tract was published, and the run that did it; tests only look at them."""
+    runs = Runs(published.url, tmp_path_factory.mktemp("materialized") / "lake")
+    shutil.copytree(published.lake.root, runs.lake.root)
+    return runs.lake, runs("matched_galaxies", tract=TRACT)
+
+
+def test_tract_is_published_with_its_checks_on_its_partition(materialized: tuple[Lake, Run]) -> None:
+    lake, run = materialized
     assert run.success
-    path = published.lake.table("matched_galaxies", TRACT)
+    path = lake.table("matched_galaxies", TRACT)
     assert pq.read_schema(path).names == list(MATCHED_GALAXIES.names)
     assert {check.name for check in run.checks.values() if check.passed} == {
         "contract",
@@ -103,9 +113,10 @@ def test_tract_is_published_with_its_checks_on_its_partition(published: Publishe
     assert run.materialized == {("matched_galaxies", str(TRACT))}
 
 
-def test_materialization_tells_its_provenance(published: Published) -> None:
-    metadata = published.tracts[TRACT].metadata("matched_galaxies")
-    rows = pq.read_metadata(published.lake.table("matched_galaxies", TRACT)).num_rows
+def test_materialization_tells_its_provenance(published: Published, materialized: tuple[Lake, Run]) -> None:
+    lake, run = materialized
+    metadata = run.metadata("matched_galaxies")
+    rows = pq.read_metadata(lake.table("matched_galaxies", TRACT)).num_rows
     assert metadata["dagster/partition_row_count"] == rows
     assert metadata["rows_declared"] == metadata["rows_received"] == rows
     assert metadata["provenance"]["selection"]["faint_limit_mag"] == 26.0
@@ -286,11 +297,13 @@ def test_unknown_tract_is_refused_by_name(runs: Runs) -> None:
         runs("matched_galaxies", tract=9999)
 
 
-def test_no_job_record_or_staged_file_outlives_its_run(published: Published) -> None:
-    assert list(published.lake.jobs.iterdir()) == []
-    assert list(published.lake.staging.iterdir()) == []
+def test_no_job_record_or_staged_file_outlives_its_run(materialized: tuple[Lake, Run]) -> None:
+    lake, _ = materialized
+    assert list(lake.jobs.iterdir()) == []
+    assert list(lake.staging.iterdir()) == []
 
 
-def test_jobs_are_deleted_at_the_archive(published: Published) -> None:
-    job = published.tracts[TRACT].metadata("matched_galaxies")["job_url"]
+def test_jobs_are_deleted_at_the_archive(materialized: tuple[Lake, Run]) -> None:
+    _, run = materialized
+    job = run.metadata("matched_galaxies")["job_url"]
     assert requests.get(job, timeout=10).status_code == 404
