@@ -198,12 +198,25 @@ def _lengths(column: Array) -> Lengths | None:
         return _list_lengths(column)
     if pa.types.is_dictionary(column.type) and column.type.value_type in _TEXTS:
         of_values = _lengths(column.dictionary)
-        return (
-            None if of_values is None else np.append(of_values, 0)[_whole(column.indices, len(column.dictionary))]
-        )
+        return None if of_values is None else np.append(of_values, 0)[_places(column)]
     if column.type == pa.string_view():
         column = column.cast(pa.large_string())
     return _whole(pc.binary_length(column), 0) if column.type in _TEXTS else None
+
+
+def _places(column: Array) -> Lengths:
+    """Return where in its dictionary each text stands, shape (rows,); behind its end for NULL.
+
+    Raises
+    ------
+    Protocol
+        A text is not in the dictionary; Arrow does not look.
+    """
+    size = len(column.dictionary)
+    found = pc.min_max(column.indices).as_py()
+    if found["min"] is not None and not 0 <= found["min"] <= found["max"] < size:
+        raise Protocol("the Parquet file is broken: it has texts that are not in their dictionary")
+    return _whole(column.indices, size)
 
 
 def _list_lengths(column: Array) -> Lengths | None:
