@@ -20,6 +20,8 @@ from photoz_assets.survey.matching import LARGEST_RADIUS_ARCSEC
 from photoz_assets.survey.releases import UnknownReleaseError, release_named
 from photoz_assets.survey.releases.release import Release
 
+# Set by what starts the embedded archive as one server for all runs: its URL.
+SHARED_ARCHIVE: Final = "PHOTOZ_SHARED_ARCHIVE"
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _A_FOLDER: Final = "a folder on this machine, for example /data/photoz"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -136,11 +138,11 @@ class Settings(BaseSettings):
         must_be=_A_FOLDER,
         default_factory=lambda known: _default_lake(release_named(known["release"])),
     )
-    archive_density: float = _variable(
+    archive_density: float | None = _variable(
         "PHOTOZ_ARCHIVE_DENSITY",
-        sets="the embedded sky's share of the real source density",
+        sets="the embedded sky's share of the real source density; else each release's, 0.01 for `dp02`",
         must_be="a number above 0 and at most 1, for example 0.01",
-        default_factory=lambda known: release_named(known["release"]).density,
+        default=None,
         gt=0,
         le=1,
     )
@@ -285,9 +287,15 @@ def archive_dir() -> Path:
     return settings().archive_dir
 
 
-def archive_density() -> float:
-    """Return the embedded sky's share of the real source density."""
+def archive_density() -> float | None:
+    """Return the embedded sky's share of the real source density, if one is set for all releases."""
     return settings().archive_density
+
+
+def asks_embedded_archive() -> bool:
+    """Return whether the embedded archive is asked: no other is named, or the one that the page's runs share."""
+    url = settings().tap_url
+    return url is None or url == os.environ.get(SHARED_ARCHIVE)
 
 
 def tap_url() -> str | None:

@@ -83,7 +83,7 @@ def test_empty_variable_counts_as_unset_and_wins_over_env_file(
     monkeypatch.setenv("PHOTOZ_ARCHIVE_DENSITY", "")
     load_env_file(tmp_path)
     assert settings().tap_url is None
-    assert settings().archive_density == 0.01
+    assert settings().archive_density is None
 
 
 @pytest.mark.usefixtures("own_environment")

@@ -189,12 +189,14 @@ _DP1_FIELDS: Final = {
     "47_Tuc": ((None, 24.03, 24.24, 23.90, None, 21.79), 0.03),
     "Seagull": ((23.51, 24.72, 24.19, None, 23.30, None), 0.5),
 }
+# How far images reach where that is farther than the field's own radius: into each tract that the release lists.
+_DP1_REACH_DEG: Final = {"Rubin_SV_38_7": 1.15}
 DP1: Final = Recipe(
     release=dp1.RELEASE,
     fields=tuple(
         FieldRecipe(
             centre_deg=(dp1.RELEASE.fields[name].ra_deg, dp1.RELEASE.fields[name].dec_deg),
-            radius_deg=dp1.RELEASE.fields[name].radius_deg,
+            radius_deg=_DP1_REACH_DEG.get(name, dp1.RELEASE.fields[name].radius_deg),
             depths_mag=_of_galaxies(depths),
             reddening_mag=(mean, mean / 2),
         )

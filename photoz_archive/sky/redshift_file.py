@@ -9,7 +9,35 @@ from pyarrow import csv
 
 from photoz_archive.files import flush, make_folder, put_in_place
 from photoz_archive.sky.redshifts import REDSHIFTS, redshifts_of
-from photoz_archive.sky.store import SkyStore
+from photoz_archive.sky.store import SKY_VERSION, SkyStore
+from photoz_assets.survey.releases.release import Release
+
+
+def usual_redshifts(folder: Path, release: Release, density: float | None) -> Path:
+    """Return the file of the redshifts of a release's first field, which is made on first use.
+
+    Parameters
+    ----------
+    folder
+        That of the embedded archive.
+    release
+        Whose simulated sky.
+    density
+        The share of the real source density; None for the release's.
+
+    Raises
+    ------
+    ValueError
+        The density makes no sense.
+    OSError
+        The file cannot be written.
+    """
+    store = SkyStore(folder / "sky", release=release, density=density)
+    name = f"{release.name},seed={store.seed},density={store.density!r},version={SKY_VERSION}.parquet"
+    path = folder / "redshifts" / name
+    if not path.exists():
+        write_redshifts(path, store, release.field.tracts(release.skymap, release.tracts))
+    return path
 
 
 def write_redshifts(path: Path, store: SkyStore, tracts: Iterable[int]) -> int:

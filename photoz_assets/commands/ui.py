@@ -22,7 +22,7 @@ from typing import Final, Self
 import requests
 
 from photoz_assets.commands.instance import setting_up
-from photoz_assets.environment import Settings
+from photoz_assets.environment import SHARED_ARCHIVE, Settings
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.locks import FileLock
 
@@ -180,6 +180,7 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
             for name in ("PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN"):
                 variables.pop(name, None)
             variables["PHOTOZ_TAP_URL"] = _embedded_archive(services, settings, variables)
+            variables[SHARED_ARCHIVE] = variables["PHOTOZ_TAP_URL"]
         named = ["-w", str(workspace)]
         with setting_up(settings.dagster_home, log):
             page = [sys.executable, "-P", "-m", "photoz_assets.commands.page", host, "-p", str(port), *named]
@@ -219,7 +220,9 @@ def _alone(home: Path, url: str) -> Iterator[None]:
 def _embedded_archive(services: Services, settings: Settings, variables: Mapping[str, str]) -> str:
     """Start the embedded archive as a server for all runs; return its URL, the first that it prints."""
     command = [_script("photoz-archive"), "--port", "0", "--data-dir", str(settings.archive_dir)]
-    service = services.start("archive", [*command, "--density", str(settings.archive_density)], variables)
+    if settings.archive_density is not None:
+        command += ["--density", str(settings.archive_density)]
+    service = services.start("archive", command, variables)
     services.wait_for("the embedded archive", lambda: service.first_url is not None)
     return str(service.first_url)
 

@@ -101,16 +101,21 @@ class ArchiveResource(LocationResource):
         client = self.client(release, run_id=run_id, log=log)
         return TapIngest(client=client, lake=lake, release=release, run_id=run_id, limits=self.limits, log=log)
 
-    def redshift_files(self) -> tuple[Path, ...]:
-        """Return the files of redshifts to read: those of ``PHOTOZ_SPECZ``.
+    def redshift_files(self, release: Release) -> tuple[Path, ...]:
+        """Return the files of redshifts to read: those of ``PHOTOZ_SPECZ``, else the embedded archive's own.
 
         Raises
         ------
         SettingError
-            None are named.
+            None are named, and another archive is asked, or the embedded one is not installed.
         """
         if files := environment.specz():
             return files
+        if self.url is None and environment.asks_embedded_archive():
+            require_embedded_archive()
+            from photoz_archive.sky.redshift_file import usual_redshifts  # noqa: PLC0415 - an extra, and heavy
+
+            return (usual_redshifts(environment.archive_dir(), release, environment.archive_density()),)
         raise SettingError(
             "PHOTOZ_SPECZ is not set: name the file, or files, of redshifts of other surveys that objects are to "
             "be matched with"

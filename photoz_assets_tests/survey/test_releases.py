@@ -103,7 +103,7 @@ def test_field_is_cut_by_the_roles_of_the_columns() -> None:
 def test_release_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PHOTOZ_RELEASE", raising=False)
     assert environment.release() is DP02
-    assert environment.archive_density() == DP02.density
+    assert environment.archive_density() is None
     monkeypatch.setenv("PHOTOZ_RELEASE", "dp99")
     with pytest.raises(SettingError, match=r"PHOTOZ_RELEASE must be the name of a release.*'dp99'.*dp02"):
         environment.release()

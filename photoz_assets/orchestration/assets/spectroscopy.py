@@ -78,7 +78,7 @@ def specz(
     digest, licence and citation of each file stand in the provenance of all that is made of them.
     """
     files = RedshiftFiles(
-        paths=archive.redshift_files(),
+        paths=archive.redshift_files(release),
         columns=config.named(),
         redshift_type=config.redshift_type,
         grade=config.grade,
