@@ -39,7 +39,7 @@ ELSEWHERE = {
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
 # Languages of blocks that are no commands: settings for a file, diagrams, and patches (test_extend).
-SHOWN = {"ini", "yaml", "mermaid", "diff"}
+SHOWN = {"ini", "yaml", "mermaid", "diff", "sql"}
 
 
 @dataclass(frozen=True)

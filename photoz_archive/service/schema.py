@@ -101,6 +101,7 @@ def load_schema(
         return replace(
             facts,
             name=spell(facts.name),
+            description=_plain(facts.description),
             datatype=datatype,
             # All of TAP_SCHEMA is standard (TAP 1.1 sec. 4.2), also where the official schema forgets to say so.
             std=1 if schema == "tap_schema" else facts.std,
@@ -134,3 +135,8 @@ def load_schema(
                 if key.from_table == table.qualified_name
             ]
     return ArchiveSchema(descriptions, Catalog(tuple(tables)), tuple(keys))
+
+
+def _plain(description: str | None) -> str | None:
+    """Return a description in ASCII, which is all that a VOTable's char holds; DP2's have signs of derivatives."""
+    return None if description is None else description.replace("∂", "d").encode("ascii", "replace").decode()

@@ -155,7 +155,7 @@ def test_rows_over_the_limit_are_cut_off_and_marked(max_rows: int, kept: int, ov
 
 
 @pytest.mark.parametrize(
-    ("max_rows", "rows", "overflow"), [("7", 7, True), ("23", 23, False), ("24", 23, False), ("0", 0, True)]
+    ("max_rows", "rows", "overflow"), [("7", 7, True), ("51", 51, False), ("52", 51, False), ("0", 0, True)]
 )
 @pytest.mark.parametrize("key", ["binary2", "tabledata"])
 def test_maxrec_is_kept_and_overflow_stands_behind_the_table(

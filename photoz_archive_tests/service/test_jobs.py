@@ -80,7 +80,7 @@ def test_job_runs_from_pending_to_completed(archive: ArchiveServer) -> None:
     assert document.starttime <= document.endtime
     assert {p.id_: p.content for p in document.parameters} == {"LANG": "ADQL", "QUERY": QUICK, "RUNID": "mine"}
     hrefs = {result.id_: result.href for result in document.results}
-    assert hrefs == {"result": f"{job}/results/result", "rowcount": "final:23"}
+    assert hrefs == {"result": f"{job}/results/result", "rowcount": "final:51"}
     result = requests.get(hrefs["result"], timeout=30)
     assert int(result.headers["content-length"]) == len(result.content)
     sha256 = base64.b64encode(hashlib.sha256(result.content).digest()).decode()
@@ -96,7 +96,7 @@ def test_pyvo_submits_waits_fetches_and_deletes(tap: pyvo.dal.TAPService) -> Non
     job.run()
     job.wait(phases=["COMPLETED", "ERROR"])
     job.raise_if_error()
-    assert len(job.fetch_result()) == 23
+    assert len(job.fetch_result()) == 51
     job.delete()
     assert requests.get(url, timeout=30).status_code == 404
 

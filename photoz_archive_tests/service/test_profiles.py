@@ -66,7 +66,7 @@ def test_every_profile_declares_itself_so_that_pyvo_understands(serve: Serve) ->
         mimes = [f.mime for f in service.get_tap_capability().outputformats]
         assert mimes[0] == "application/x-votable+xml;serialization=binary2"
         assert "application/vnd.apache.parquet" in mimes
-        assert len(service.tables) == 23
+        assert len(service.tables) == 51
 
 
 def test_scisql_is_declared_where_it_works(serve: Serve) -> None:

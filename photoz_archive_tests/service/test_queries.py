@@ -68,8 +68,11 @@ def test_seeds_query_word_for_word_gives_the_joined_rows(
 
 
 def test_seeds_table_list_has_its_23_tables(tap: pyvo.dal.TAPService) -> None:
-    names = list(tap.search(TABLES_QUERY)["table_name"])
+    listed = list(tap.search(TABLES_QUERY)["table_name"])
+    # Those of later releases were not there when it asked.
+    names = [name for name in listed if not name.startswith(("dp1.", "dp2."))]
     assert len(names) == 23
+    assert len(listed) == 51
     assert names[:6] == [
         "dp01_dc2_catalogs.forced_photometry",
         "dp01_dc2_catalogs.object",
@@ -426,12 +429,14 @@ COMPUTED: list[tuple[str, Expected]] = [
     ),
     (f"SELECT COUNT(*) FROM {SCHEMA}.Source", lambda _: [(0,)]),
     ("SELECT COUNT(*) FROM ivoa.ObsCore", lambda _: [(157 * 49 * 6,)]),
-    ("SELECT COUNT(*) FROM tap_schema.tables", lambda _: [(23,)]),
+    ("SELECT COUNT(*) FROM tap_schema.tables", lambda _: [(51,)]),
     (
         "SELECT schema_name, COUNT(*) FROM TAP_SCHEMA.TABLES GROUP BY schema_name ORDER BY schema_name",
         lambda _: [
             ("dp01_dc2_catalogs", 5),
             ("dp02_dc2_catalogs", 11),
+            ("dp1", 12),
+            ("dp2", 16),
             ("ivoa", 1),
             ("tap_schema", 5),
             ("uws", 1),
@@ -611,10 +616,10 @@ def test_query_that_would_make_the_whole_dense_sky_is_refused_with_an_estimate(
     with ArchiveServer(folder, density=0.5) as server:
         service = pyvo.dal.TAPService(server.url)
         with pytest.raises(
-            pyvo.dal.DALQueryError, match=r"all 157 tracts: at density 0\.5 .* GB in about \d+ min"
+            pyvo.dal.DALQueryError, match=r"all 157 tracts of .* about 121 million objects: .* GB in some \d+ min"
         ):
             service.search(f"SELECT COUNT(*) {O}")
-        assert rows_of(service.search("SELECT COUNT(*) FROM tap_schema.tables")) == [(23,)]
+        assert rows_of(service.search("SELECT COUNT(*) FROM tap_schema.tables")) == [(51,)]
         assert rows_of(service.search(f"SELECT COUNT(*) {O} WHERE tract = 1")) == [(0,)]
     assert not list(folder.rglob("Object.parquet"))
 

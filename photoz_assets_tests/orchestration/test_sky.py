@@ -139,7 +139,7 @@ def test_sky_map_shows_all_tracts_and_patches_inside_the_notebooks_window(whole_
 def test_tables_that_are_listed_are_the_notebooks(whole_sky: tuple[Runs, Run]) -> None:
     runs, _ = whole_sky
     names = pq.read_table(runs.lake.table("tap_tables")).column("table_name").to_pylist()
-    assert len(names) == 23
+    assert len(names) == 51
     assert {"dp02_dc2_catalogs.Object", "ivoa.ObsCore", "tap_schema.tables", "uws.Job"} <= set(names)
     columns = pq.read_table(runs.lake.table("tap_columns")).to_pylist()
     redshift = next(column for column in columns if column["column_name"] == "coord_ra")
