@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from photoz_assets.survey.contracts.sky import PATCHES, TRACTS
 from photoz_assets.survey.skymap import FloatArray, IntArray, RingsSkyMap, angular_separation_deg
+from photoz_assets.survey.table import Contract
 
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
@@ -78,6 +79,15 @@ def patch_table(skyinfo: pa.Table, skymap: RingsSkyMap) -> pa.Table:
         "num_objects": held.column("num"),
     }
     return pa.table(columns, schema=PATCHES.schema)
+
+
+def with_unknown(batch: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
+    """Return a listing of the sky in all columns of its contract: NULL where the archive was not asked."""
+    arrays = [
+        batch.column(column.name) if column.source else pa.nulls(batch.num_rows, column.type)
+        for column in contract
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=contract.schema)
 
 
 def outline_offsets_arcsec(

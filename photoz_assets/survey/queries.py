@@ -147,12 +147,17 @@ def near_objects_count_query(release: Release, tract: int, selection: Selection,
 
 
 def skyinfo_query(release: Release) -> str:
-    """Build the notebook's query for where the objects of each tract and patch lie."""
-    return f"SELECT {_select_list(skyinfo_spec(release))} FROM {release.tables['obj']} GROUP BY tract, patch"
+    """Build the notebook's query for where the objects of each tract and patch lie, or that for the patches."""
+    columns = _select_list(skyinfo_spec(release))
+    if not release.objects.countable:
+        return f"SELECT {columns} FROM {release.coadd_patches}"
+    return f"SELECT {columns} FROM {release.tables['obj']} GROUP BY tract, patch"
 
 
 def skyinfo_count_query(release: Release) -> str:
     """Build the query for the number of rows that ``skyinfo_query`` has, as ``num_rows``."""
+    if not release.objects.countable:
+        return f"SELECT COUNT(*) AS num_rows FROM {release.coadd_patches}"
     groups = f"SELECT tract, patch FROM {release.tables['obj']} GROUP BY tract, patch"
     return f"SELECT COUNT(*) AS num_rows FROM ({groups}) AS occupied"
 

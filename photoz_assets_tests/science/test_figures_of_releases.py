@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
-from photoz_assets.science.figures import Caption, galaxy_figures
+from photoz_assets.science.figures import Caption, galaxy_figures, sky_map
 from photoz_assets.science.figures.sky import Sky
 from photoz_assets.science.statistics import band_statistics, sample_summary
+from photoz_assets.science.tessellation import patch_table, tract_table, with_unknown
 from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts.archive import skyinfo_spec
 from photoz_assets.survey.contracts.diagnostics import diagnostics_spec
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.queries import skyinfo_count_query, skyinfo_query
 from photoz_assets.survey.releases.dp1 import RELEASE as DP1
 from photoz_assets.survey.releases.dp2 import RELEASE as DP2
 from photoz_assets_tests.dp02 import DP02
@@ -75,3 +78,22 @@ def test_figures_of_galaxies_without_truth_need_none() -> None:
     ]
     assert not any(re.search(r"\btrue\b", label) for label in drawn.values())
     assert band_statistics(galaxies, summary, diagnostics_spec(DP1), DP1.columns).num_rows == len(BANDS)
+
+
+def test_sky_of_patches_whose_objects_are_not_counted_is_drawn_without_counts() -> None:
+    spec = skyinfo_spec(DP2)
+    assert "FROM dp2.CoaddPatches" in skyinfo_query(DP2)
+    assert "GROUP BY" not in skyinfo_query(DP2) + skyinfo_count_query(DP2)
+    answered = pa.table(
+        {"tract": [9813, 9813], "patch": [0, 1], "meanRA": [150.0, 150.1], "meanDEC": [2.0, 2.0]},
+        schema=spec.selected_schema,
+    )
+    listing = pa.Table.from_batches([with_unknown(batch, spec) for batch in answered.to_batches()])
+    assert listing.schema.equals(spec.schema)
+    tracts, patches = tract_table(listing, DP2.skymap), patch_table(listing, DP2.skymap)
+    assert tracts.column("num_patches").to_pylist() == [2]
+    assert tracts.column("num_objects").to_pylist() == [None]
+    figure = sky_map(tracts, patches, Caption("1 tract", "made up", 2, DP2))
+    label = str(figure.get_label())
+    assert "2 patches" in label
+    assert "number of objects" not in label

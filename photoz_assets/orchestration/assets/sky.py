@@ -20,7 +20,7 @@ from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource, stored_inputs
 from photoz_assets.orchestration.lake_table import OWNERS, TableResult, code_reference, lake_table
 from photoz_assets.orchestration.resources import ArchiveResource, ReleaseParam
-from photoz_assets.science.tessellation import patch_table, tract_table
+from photoz_assets.science.tessellation import patch_table, tract_table, with_unknown
 from photoz_assets.survey.contracts.archive import skyinfo_spec
 from photoz_assets.survey.contracts.sky import PATCHES, TRACTS
 from photoz_assets.survey.queries import skyinfo_count_query, skyinfo_query
@@ -37,14 +37,16 @@ def skyinfo(
     """Where the objects of each tract and patch lie and how many there are: Object grouped by tract and patch.
 
     The grouping reads the archive's whole Object table, so it is asked as a job and kept. By it the archive is
-    observed: a tract whose counts differ from the last listing's has changed there, and is refreshed.
+    observed: a tract whose counts differ from the last listing's has changed there, and is refreshed. Of a release
+    that is too large for this, the list of its patches is kept, without counts.
     """
     listing = Listing(lake.open())
+    spec = skyinfo_spec(release)
     query = TableQuery(
-        spec=skyinfo_spec(release),
+        spec=spec,
         adql=skyinfo_query(release),
         count_adql=skyinfo_count_query(release),
-        transform=listing.count,
+        transform=lambda batch: listing.count(with_unknown(batch, spec)),
         annotate=listing.noted,
     )
     ingest = archive.ingest(lake.open(), release, run_id=context.run.run_id, log=context.log.info)
@@ -124,7 +126,7 @@ def _sky_map(
 
     with as_dagster_failure():
         title = f"{tracts.num_rows} tracts, {patches.num_rows:,} patches"
-        number = sum(tracts.column("num_objects").to_pylist())
+        number = pc.sum(tracts.column("num_objects")).as_py() or patches.num_rows
         words = caption(title, carried_provenance(tracts), release, number)
         show_figures(context, lake.open(), [("sky_map", figures.sky_map(tracts, patches, words))])
     return dg.MaterializeResult(metadata={"tracts": tracts.num_rows, "patches": patches.num_rows})

@@ -40,14 +40,16 @@ def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
     tracts, patches
         In the columns of the assets of these names.
     caption
-        Its number is that of the objects.
+        Its number is that of the objects, or of the patches where these have not been counted.
     """
+    counted = patches.column("num_objects").null_count == 0
     figure = new_figure(
         "Tracts and patches",
         caption,
-        "Map of the sky with every tract, labelled, and its patches, coloured by their number of objects.",
+        "Map of the sky with every tract, labelled, and its patches"
+        + (", coloured by their number of objects." if counted else "."),
         size_inches=SKY_SIZE_INCHES,
-        of="objects",
+        of="objects" if counted else "patches",
     )
     sky = Sky.on(figure, caption.release)
     corners = [
@@ -59,8 +61,9 @@ def sky_map(tracts: pa.Table, patches: pa.Table, caption: Caption) -> Figure:
     else:
         drawn = PolyCollection(corners, edgecolors="white", linewidths=0.25)
         sky.axes.add_collection(drawn)
-        color_by(drawn, patches.column("num_objects").to_numpy())
-        add_color_bar(figure, drawn, sky.axes, "objects per patch")
+        if counted:
+            color_by(drawn, patches.column("num_objects").to_numpy())
+            add_color_bar(figure, drawn, sky.axes, "objects per patch")
     names = tracts.column("tract").to_pylist()
     sky.fill(names)
     sky.label(names)

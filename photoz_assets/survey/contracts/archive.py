@@ -1,6 +1,7 @@
 """What the archive says of itself: its tables, the columns of those we use, and where its objects lie."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -91,10 +92,22 @@ def _extents(objects: str) -> Iterator[Column]:
     yield key("num", "COUNT(*)", "objectId", "Number of objects of the patch", "meta.number")
 
 
+def _patch_centres(release: Release) -> Iterator[Column]:
+    """Yield the same columns of the list of patches: what only objects could tell is NULL."""
+    sources = {"tract": "lsst_tract", "patch": "lsst_patch", "meanRA": "s_ra", "meanDEC": "s_dec"}
+    for column in _extents(release.tables["obj"]):
+        if source := sources.get(column.name):
+            origin = f"{release.coadd_patches}.{source}"
+            description = column.description.replace("Mean", "Centre's").replace(" of the patch's objects", "")
+            yield replace(column, description=description, source=source, derived_from=(origin,))
+        else:
+            yield replace(column, nullable=True, source=None, derived_from=())
+
+
 @cache
 def skyinfo_spec(release: Release) -> TableSpec:
-    """Return where the objects of each tract and patch lie, and how many there are."""
-    columns = tuple(_extents(release.tables["obj"]))
+    """Return where the objects of each tract and patch lie, and how many there are, where these can be counted."""
+    columns = tuple(_extents(release.tables["obj"]) if release.objects.countable else _patch_centres(release))
     return TableSpec(
         table="skyinfo",
         columns=columns,

@@ -74,6 +74,8 @@ RELEASE: Final = Release(
             "pixelFlags_sensor_edgeCenter",
         ),
         ebv="ebv",
+        # They are 786 million.
+        countable=False,
     ),
     redshifts=Spectroscopic(by_upload=True),
     galaxies="objects with a redshift",

@@ -42,6 +42,8 @@ class ObjectTable:
         Kinds of flux that are stored beside it, where redshifts are matched here.
     flags
         Of each band, the flags that the release recommends to look at, their band left out.
+    countable
+        Whether the archive can be asked to count the objects of each patch; else its list of patches has to do.
     ebv
         The column of the reddening E(B-V) in mag, without its alias; None where the table has none.
     """
@@ -52,6 +54,7 @@ class ObjectTable:
     other_photometry: tuple[Photometry, ...] = ()
     flags: tuple[str, ...] = ()
     ebv: str | None = None
+    countable: bool = True
 
     @property
     def kinds(self) -> tuple[Photometry, ...]:
