@@ -27,12 +27,14 @@ def with_kept_tracts(release: Release, lake: Lake) -> Release:
     ------
     TractListError
         The list is of another release, or damaged.
+    OSError
+        It cannot be read.
     """
     try:
         text = lake.tract_list.read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return release
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise _damaged(lake.tract_list) from error
     try:
         named, tracts = (json.loads(text)[key] for key in ("release", "tracts"))
