@@ -31,6 +31,7 @@ ELSEWHERE = {
     ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
     ".venv/bin/photoz-butler": "photoz_archive_tests/butler/test_command",
     ".venv/bin/pip install": "changes the environment",
+    "PHOTOZ_RELEASE=dp1": "orchestration/test_spectroscopy: a sky of another release takes long to make",
     "PHOTOZ_BUTLER_REPOSITORY=": "a setting, and the real one needs a token",
     "BUTLER_RUBIN_ACCESS_TOKEN=": "a token",
     ".venv/bin/python -m pip install": "changes the environment",

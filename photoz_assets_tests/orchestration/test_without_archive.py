@@ -60,7 +60,8 @@ def test_base_has_few_dependencies_and_none_that_only_the_archive_uses() -> None
     base = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     extra = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["archive"]}
     # Sixteen for the pipeline, and for photo-z scikit-learn, which brings scipy, and h5py.
-    assert len(base) <= 18
+    # Astropy comes with pyvo in any case.
+    assert len(base) <= 19
     assert not base & extra
 
 
