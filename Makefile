@@ -6,7 +6,7 @@ python := .venv/bin/python
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity venv pictures docs constraints clean
+.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -69,6 +69,14 @@ bench: venv ## the benchmarks
 fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes docs/fidelity.md
 	@$(python) -m pip download --quiet --no-deps -d build/fidelity pz-rail-base==2.0.11
 	@exec $(python) -m benchmarks.fidelity build/fidelity/pz_rail_base-2.0.11-py3-none-any.whl $(ARGS)
+
+# The estimators, and the selectors of docs/rail.md.
+rail := pz-rail-base pz-rail-sklearn pz-rail-flexzboost pz-rail-gpz-v1 pz-rail-astro-tools
+
+rail: venv ## RAIL's KNN, FlexZBoost and GPz on our files, in an environment of their own (2 GB); a quarter of an hour; writes docs/rail.md
+	@$(python) -m venv build/rail
+	@build/rail/bin/pip install --quiet --disable-pip-version-check -c benchmarks/rail/constraints.txt $(rail)
+	@exec $(python) -m benchmarks.rail build/rail $(ARGS)
 
 venv: ## only .venv
 	@PYTHON="$(PYTHON)" sh tools/setup.sh

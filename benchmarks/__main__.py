@@ -22,6 +22,8 @@ MOST_TO_TRAIN = 100_000
 # The seed's field and its neighbours.
 LAKE_TRACTS = (3637, 3638, 3639, 3830, 3831)
 COPIES = 10
+# Where `make rail` installs RAIL.
+RAIL = Path(__file__).parents[1] / "build" / "rail" / "bin" / "python"
 RADII_DEG = {"field": 0.5, "arcmin": 1 / 60}
 _YARDSTICK: tuple[str, str, dict[str, Any]] = ("yardstick", "yardstick", {})
 
@@ -147,6 +149,30 @@ def measure_lake(bench: Bench, url: str, work: Path) -> None:
         bench.interleaved((f"cone {name}", "cone", cone), (f"cone floor {name}", "cone_floor", cone))
 
 
+def measure_training_sets(bench: Bench, work: Path) -> None:
+    """Measure training sets out of two tracts of the lake, and what RAIL's neighbours take to learn from them."""
+    lake, tracts = work / "lake", list(LAKE_TRACTS[:2])
+    for tract in tracts:
+        path = lake / "matched_galaxies" / f"tract={tract}" / "matched_galaxies.parquet"
+        published = {"path": str(path), "lake": str(lake), "tract": tract}
+        bench.interleaved(("features", "features", published), repeats=1)
+    drawn = {
+        "lake": str(lake),
+        "tracts": tracts,
+        "number": min(MOST_TO_TRAIN, min(run["rows"] for run in bench.found["features"]) // 2),
+    }
+    bench.interleaved(
+        ("sample", "sample", drawn), ("sample pandas", "pandas_sample", {**drawn, "folder": str(work)})
+    )
+    if RAIL.exists():
+        exports = {"lake": str(lake), "folder": str(work)}
+        bench.interleaved(
+            ("exports, ours", "on_exports", exports),
+            ("exports, RAIL", "on_exports", {**exports, "rail": str(RAIL)}),
+            repeats=1,
+        )
+
+
 def measure_rows(bench: Bench, work: Path, sky: Path, density: float) -> None:
     """Measure one tract's whole chain at three densities."""
     for share in (0.01, 0.1, 1.0):
@@ -227,6 +253,7 @@ def main(*, density: float, repeats: int, tracts: int, survey: int, sky: Path | 
             measure_match(bench)
             bench.interleaved(_YARDSTICK)
             measure_lake(bench, url, work)
+            measure_training_sets(bench, work)
         measure_rows(bench, work, rows, density)
         with archive(rows, 0.01) as url:
             bench.interleaved(_YARDSTICK)

@@ -1,9 +1,15 @@
-"""Redshifts: a forest that keeps p(z) beside the one that this project grew from, on the same rows of a tract.
+"""Redshifts: training sets beside pandas', a forest that keeps p(z) beside the notebook's and RAIL's neighbours.
 
-Galaxies that a band does not see get its ten-year limit, as RAIL gives it.
+Each on the same rows. For forests on a tract, galaxies that a band does not see get its ten-year limit, as RAIL
+gives it.
 """
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +22,10 @@ if TYPE_CHECKING:
 
 _LIMITS_MAG = {"u": 27.79, "g": 29.04, "r": 29.06, "i": 28.62, "z": 27.98, "y": 27.05}
 _VALIDATION = 5_000
+_BATCH_ROWS = 65_536
+_DRAWN = ("training", "test")
+_NOT_OBSERVED = 2
+_NOT_DETECTED_MAG = 99.0
 _MODEL = "model.parquet"
 _FEATURES = (*BANDS, "ug", "gr", "ri", "iz", "zy")
 # i, g-r, r-i, i-z.
@@ -114,6 +124,105 @@ def estimates(path: str, folder: str, copies: int = 1) -> Measured:
     return run
 
 
+def features(path: str, lake: str, tract: int) -> Measured:
+    """Publish a tract's galaxies with features, split and draw, audited."""
+    import duckdb
+
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.lake.provenance import Provenance
+    from photoz_assets.lake.writing import write_rows
+    from photoz_assets.photoz.galaxies import tract_galaxies
+    from photoz_assets.survey.contracts.photoz import photoz_galaxies_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
+    from photoz_assets.survey.sampling import Sampling
+
+    spec, sampling = photoz_galaxies_spec(RELEASE), Sampling()
+    provenance = Provenance(
+        table=spec.table, code_version="benchmark", run_id="benchmark", tract=tract, sampling=sampling.of_a_galaxy
+    )
+
+    def run() -> dict[str, Any]:
+        galaxies = tract_galaxies(
+            duckdb.connect().read_parquet(path), spec, RELEASE.columns, tract, sampling.of_a_galaxy
+        )
+        table = write_rows(Lake(Path(lake)), spec, galaxies.rows.to_arrow_reader(_BATCH_ROWS), provenance)
+        return {"rows": table.rows}
+
+    return run
+
+
+def sample(lake: str, tracts: list[int], number: int) -> Measured:
+    """Draw a training and a test set out of some tracts and export both for RAIL, read back."""
+    import duckdb
+    import h5py  # noqa: F401 - loading it is not the measurement's
+
+    from photoz_assets.lake.layout import Lake
+    from photoz_assets.lake.provenance import Provenance
+    from photoz_assets.photoz.exports import write_profile
+    from photoz_assets.photoz.profiles import PROFILES
+    from photoz_assets.photoz.sample import draw_sample
+    from photoz_assets.survey.contracts.photoz import photoz_sample_spec
+    from photoz_assets.survey.releases.dp02 import RELEASE
+    from photoz_assets.survey.sampling import Sampling
+
+    store, spec = Lake(Path(lake)), photoz_sample_spec(RELEASE)
+    sampling = Sampling(sizes=(number, 1, number))
+    profile = replace(PROFILES["rail"], files={f"{split}.hdf5": (split,) for split in _DRAWN})
+    provenance = Provenance(table=spec.table, code_version="benchmark", run_id="benchmark", sampling=sampling)
+
+    def run() -> dict[str, Any]:
+        drawn = draw_sample({tract: store.table("photoz_galaxies", tract) for tract in tracts}, spec, sampling)
+        written = write_profile(store, profile, duckdb.from_arrow(drawn.rows), provenance)
+        return {"rows": written.rows}
+
+    return run
+
+
+def pandas_sample(lake: str, tracts: list[int], number: int, folder: str) -> Measured:
+    """Draw and write both sets as a notebook does: pandas, ``train_test_split``, HDF5."""
+    import h5py
+    import pandas as pd
+    from sklearn.model_selection import train_test_split
+
+    from photoz_assets.lake.layout import Lake
+
+    magnitudes, errors = ([f"{kind}_{band}" for band in BANDS] for kind in ("mag", "mag_err"))
+    paths = [Lake(Path(lake)).table("photoz_galaxies", tract) for tract in tracts]
+
+    def run() -> dict[str, Any]:
+        galaxies = pd.concat([pd.read_parquet(path) for path in paths])
+        observed = galaxies[(galaxies[[f"state_{band}" for band in BANDS]] < _NOT_OBSERVED).all(axis=1)]
+        sets = train_test_split(observed, train_size=number, test_size=number, random_state=1)
+        for name, rows in zip(_DRAWN, sets, strict=True):
+            with h5py.File(Path(folder) / f"pandas-{name}.hdf5", "w") as file:
+                for column in ("object_id", *magnitudes, *errors, "redshift"):
+                    file[f"photometry/{column}"] = rows[column].fillna(_NOT_DETECTED_MAG).to_numpy()
+        return {"rows": sum(map(len, sets))}
+
+    return run
+
+
+def on_exports(lake: str, folder: str, rail: str | None = None) -> Measured:
+    """Learn redshifts from an exported training set, by RAIL's neighbours; without RAIL's Python, by our forest."""
+    from benchmarks.rail import ours, theirs
+    from photoz_assets.lake.layout import Lake
+
+    command = [rail, str(theirs.__file__), "KNearNeigh"] if rail else [sys.executable, "-m", ours.__name__]
+    files = [str(Lake(Path(lake)).export("rail", f"{split}.hdf5")) for split in _DRAWN]
+    # A relative path on the search path would not be found from the folder.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def run() -> dict[str, Any]:
+        told = subprocess.run(
+            [*command, *files], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        took = json.loads(told.stdout.splitlines()[-1])
+        return {"processor": took["training"], "peak_mib": took["peak_mib"]}
+
+    return run
+
+
 PHOTOZ: dict[str, Callable[..., Measured]] = {
-    function.__name__: function for function in (author, forest, estimates)
+    function.__name__: function
+    for function in (author, forest, estimates, features, sample, pandas_sample, on_exports)
 }

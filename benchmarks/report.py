@@ -107,6 +107,7 @@ def _rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     yield from _table_rows(of, found)
     yield from _photoz_rows(of, found)
     yield from _match_rows(of, found)
+    yield from _training_set_rows(of, found)
     yield from _density_rows(found)
     yield from _archive_rows(of)
     yield from _run_rows(of, found)
@@ -205,6 +206,34 @@ def _match_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         "slower",
         f"{of.of('match by astropy', 'processor'):.2f} s",
     )
+
+
+def _training_set_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
+    yield (
+        f"photo-z: {found['features'][0]['rows']:,} galaxies with features, split and draw, audited",
+        "300 MiB",
+        f"{of.seconds('features')}, {of.of('features', 'peak_mib'):.0f} MiB",
+    )
+    yield (
+        f"photo-z: a sample of {found['sample'][0]['rows']:,} out of two tracts, as HDF5, read back",
+        "-",
+        f"{of.seconds('sample')}, {of.of('sample', 'peak_mib'):.0f} MiB",
+    )
+    memory = of.of("sample", "peak_mib") / of.of("sample pandas", "peak_mib")
+    yield (
+        "the same over pandas with train_test_split",
+        "1x, memory 0.33x",
+        f"{of.ratio('sample', 'sample pandas')}, memory {memory:.2f}x",
+    )
+    if "exports, RAIL" in of:
+        slower, larger = (
+            of.of("exports, RAIL", name) / of.of("exports, ours", name) for name in ("processor", "peak_mib")
+        )
+        yield (
+            "photo-z: RAIL's nearest neighbours over our forest, learning from these files",
+            "10x, memory 5x",
+            f"processor {slower:.1f}x, memory {larger:.1f}x",
+        )
 
 
 def _chains(found: Found) -> tuple[list[int], list[float]]:

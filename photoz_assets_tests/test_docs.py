@@ -39,8 +39,9 @@ ELSEWHERE = {
     "umask 002": "a shell's own, as above",
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
-# Languages of blocks that are no commands: settings for a file, diagrams, and patches (test_extend).
-SHOWN = {"ini", "yaml", "mermaid", "diff", "sql"}
+# Languages of blocks that are no commands: settings for a file, diagrams, patches (test_extend), queries, and what
+# RAIL's own Python runs (`make rail`).
+SHOWN = {"ini", "yaml", "mermaid", "diff", "sql", "py"}
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def test_every_picture_is_shown_described_and_made_by_a_script() -> None:
         for words, file in re.findall(r"!\[(.*?)\]\((.*?\.png)\)", page.read_text())
     }
     assert shown.keys() == {path.stem for path in (ROOT / "docs" / "images").iterdir()}
-    assert shown.keys() == PICTURES | {"fidelity", "performance"}
+    assert shown.keys() == PICTURES | {"fidelity", "performance", "rail"}
     assert [name for name in PICTURES if "simulated" not in shown[name]] == []
 
 
