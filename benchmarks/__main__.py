@@ -165,10 +165,9 @@ def measure_training_sets(bench: Bench, work: Path) -> None:
         ("sample", "sample", drawn), ("sample pandas", "pandas_sample", {**drawn, "folder": str(work)})
     )
     if RAIL.exists():
-        exports = {"lake": str(lake), "folder": str(work)}
         bench.interleaved(
-            ("exports, ours", "on_exports", exports),
-            ("exports, RAIL", "on_exports", {**exports, "rail": str(RAIL)}),
+            ("exports, ours", "rail_forest", {"lake": str(lake)}),
+            ("exports, RAIL", "rail_neighbours", {"lake": str(lake), "folder": str(work), "python": str(RAIL)}),
             repeats=1,
         )
 
