@@ -14,7 +14,7 @@ import click
 
 from benchmarks.rail import exported, ours, theirs
 from benchmarks.rail.figure import draw
-from benchmarks.rail.judged import judge
+from benchmarks.rail.judged import judge, unlike_qp
 from benchmarks.rail.page import OURS, Compared, Estimated, write_page
 
 ESTIMATORS: Final = ("KNearNeigh", "FlexZBoost", "GPz")
@@ -48,8 +48,9 @@ def compared(files: exported.Files, rail: Path, work: Path) -> Compared:
     for name, command in commands.items():
         click.echo(f"{files.title}: {name} ...", err=True)
         found[name] = estimated(command, files.training, files.test, work / files.title / name)
-    num_training, num_test = (len(ours.read(path)[1]) for path in (files.training, files.test))
-    return Compared(files.title, num_training, num_test, found)
+    redshift, num_training = ours.read(files.test)[1], len(ours.read(files.training)[1])
+    unlike = unlike_qp(work / files.title / OURS / ours.OUTPUT, redshift)
+    return Compared(files.title, num_training, len(redshift), found, unlike)
 
 
 def howto(rail: Path, folder: Path) -> list[str]:
