@@ -43,7 +43,8 @@ class Bench:
             for label, name, arguments in measurements:
                 command = [sys.executable, "-m", "benchmarks.measure", name, json.dumps(arguments)]
                 answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-                run = json.loads(answer.splitlines()[-1])
+                # Processes that it starts, a code server say, may speak after it.
+                run = json.loads(next(line for line in reversed(answer.splitlines()) if line.startswith("{")))
                 self.found.setdefault(label, []).append(run)
                 click.echo(
                     f"{repeat + 1}: {label}: {run['seconds']:.2f} s, processor {run['processor']:.2f} s, "
