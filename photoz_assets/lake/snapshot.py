@@ -30,6 +30,8 @@ KEPT_SECONDS: Final = 86_400.0
 # Not .parquet, so that no pattern over the lake finds a table twice.
 _SUFFIX: Final = ".held"
 _LOCK_SUFFIX: Final = ".lock"
+# All links lie in one folder, since ten thousand folders cost more than the links: it stands where a slash was.
+_SLASH: Final = "@"
 _LINK: Final = re.compile(rf"/\.work/readers/[0-9a-f]{{32}}(/\S*?)-\d+\.parquet{re.escape(_SUFFIX)}")
 
 
@@ -45,7 +47,7 @@ def snapshot(lake: Lake, files: Iterable[Path]) -> list[Path]:
 
 def in_place(text: str) -> str:
     """Return a text, an error's say, in which the files of snapshots have the names that they have in the lake."""
-    return _LINK.sub(r"\1.parquet", text)
+    return _LINK.sub(lambda found: f"{found[1].replace(_SLASH, '/')}.parquet", text)
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,8 @@ class _Links:
         return path
 
     def _made(self, path: Path, name: str) -> Path:
-        stem, _, suffix = name.rpartition(".")
+        stem, _, suffix = name.replace("/", _SLASH).rpartition(".")
         link = Path(f"{self.folder}/{stem}-{next(self.numbers)}.{suffix}{_SUFFIX}")
-        link.parent.mkdir(parents=True, exist_ok=True)
         links = self.made.setdefault(name, {})
         for inode, former in list(links.items()):
             if _is_done_with(former):
@@ -98,6 +99,7 @@ def _process_links(readers: Path, process: int) -> _Links | None:
         readers.mkdir(parents=True, exist_ok=True)
         _sweep(readers)
         lock = FileLock.acquire(folder.with_suffix(_LOCK_SUFFIX))
+        folder.mkdir(exist_ok=True)
     except OSError:
         return None
     if lock is None:

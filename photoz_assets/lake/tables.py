@@ -25,8 +25,8 @@ from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.survey.table import Contract
 
 _GLOB_CHARACTERS: Final = "*?["
-# The folder of a tract is the last one above its file, as ``layout`` has it.
-_TRACT: Final = r"CAST(regexp_extract(filename, 'tract=(\d+)/[^/]*$', 1) AS BIGINT) AS tract"
+# The folder of a tract is the last one above its file, as ``layout`` has it; or stands in a ``snapshot``'s name.
+_TRACT: Final = r"CAST(regexp_extract(filename, 'tract=(\d+)[/@][^/]*$', 1) AS BIGINT) AS tract"
 
 
 class OtherColumnsError(PhotozError):
