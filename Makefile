@@ -36,9 +36,9 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes, a
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
 	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_archive_tests/service/test_load.py $(ARGS)
 
-postgres: venv ## a refresh of twelve tracts on Postgres, as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
+postgres: venv ## locks on Postgres, and a refresh of twelve tracts as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27
-	$(python) -m pytest photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
+	$(python) -m pytest photoz_assets_tests/lake/test_postgres_locks.py photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
 
 wheel: venv ## the wheel in environments of its own, without extras and with the embedded archive; some ten minutes
 	PHOTOZ_WHEEL=1 $(python) -m pytest -v photoz_assets_tests/test_wheel.py $(ARGS)

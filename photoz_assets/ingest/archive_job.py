@@ -119,7 +119,7 @@ def archive_job(
             )
         )
         with slot(
-            run.lake.slots,
+            run.lake.locks,
             count=run.limits.queries,
             holder=f"run {run.run_id} for {query.name}",
             log=run.log,

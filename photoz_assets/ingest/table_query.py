@@ -65,8 +65,8 @@ class TableQuery:
 class QueryLimits:
     """How politely and for how long to ask.
 
-    ``queries`` bounds the concurrent ones of this machine, ``deadline_seconds`` a query's life at the archive and
-    its download, ``max_rows`` the rows of a result (MAXREC).
+    ``queries`` bounds the concurrent ones of all who share the lake's locks, ``deadline_seconds`` a query's life
+    at the archive and its download, ``max_rows`` the rows of a result (MAXREC).
     """
 
     queries: int = 4

@@ -5,11 +5,12 @@ A folder of plain Parquet files, Hive style, that any engine reads; there is no 
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.locks import FileLocks, Locks
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_provenance
 
 TRACT_KEY: Final = "tract"
@@ -25,9 +26,15 @@ class UnreadableLakeError(PhotozError):
 
 @dataclass(frozen=True)
 class Lake:
-    """The layout below one folder."""
+    """The layout below one folder; and, where several machines share it, the locks that they share."""
 
     root: Path
+    shared_locks: Locks | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def locks(self) -> Locks:
+        """The locks of all who use the lake: those that it was given, else files in its work folder."""
+        return self.shared_locks or FileLocks(self.work)
 
     def table(self, asset: str, tract: int | None = None) -> Path:
         """Return the place of an asset's table: of one tract, or of an asset without tracts."""

@@ -1,16 +1,37 @@
-"""File locks: files that a living process holds locked.
+"""Locks that their holder's end sets free: what all have in common, and those that are files.
 
-The kernel drops a lock when its process ends, however it ends, so that a killed process blocks nobody.
-File locks bound the concurrent queries (``slots``), mark staged files as in use, and tell whose archive job is
-whose. They are ``flock(2)`` locks, which hold between the processes of one machine.
+``Locks`` are a lake's, by name: files here, which hold between the processes of one machine, or
+``postgres_locks``, which hold across machines. They bound the concurrent queries (``slots``).
+
+A file lock is a file that a living process holds by ``flock(2)``. The kernel drops it when the process ends,
+however it ends, so that a killed process blocks nobody. File locks also mark staged files and readers' links as in
+use, and tell whose archive job is whose.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
+
+
+class Lock(Protocol):
+    """What is held until it is released or its holder ends."""
+
+    def release(self) -> None:
+        """Release it; a second call does nothing."""
+
+
+class Locks(Protocol):
+    """The locks of a lake, by name: of all who share them, one holds each at a time."""
+
+    def acquire(self, name: str, holder: str, *, wait: bool = False) -> Lock | None:
+        """Take a lock in the name of a holder, in words for others; None if it is held and ``wait`` is false."""
+
+    def holders(self, names: Sequence[str]) -> list[str]:
+        """Return in words who holds some locks."""
 
 
 class FileLock:
@@ -87,6 +108,30 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
     held = os.fstat(descriptor)
     return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+
+
+@dataclass(frozen=True)
+class FileLocks:
+    """The locks of a lake as files below a folder, for the processes of one machine."""
+
+    folder: Path
+
+    def acquire(self, name: str, holder: str, *, wait: bool = False) -> FileLock | None:
+        """Lock the file of a name, and write the holder into it; raises as ``FileLock.acquire``."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if lock := FileLock.acquire(path, wait=wait):
+            try:
+                lock.write(holder)
+            except BaseException:
+                lock.release()
+                raise
+        return lock
+
+    def holders(self, names: Sequence[str]) -> list[str]:
+        """Return what the files of some names say."""
+        paths = [self.folder / name for name in names]
+        return [path.read_text() or "unknown" for path in paths if path.exists()]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Slots: how many queries the processes of one machine have at the archive at a time.
+"""Slots: how many queries all who share a lake's locks have at the archive at a time.
 
 A slot is a lock, so that of a killed run is free at once. (A Dagster pool's slot is not: a run that is killed
 with its process keeps it.)
@@ -7,12 +7,11 @@ with its process keeps it.)
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-from photoz_assets.lake.locks import FileLock
+from photoz_assets.lake.locks import Lock, Locks
 
 log: Final = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ _POLL_SECONDS: Final = 0.5
 
 @contextmanager
 def slot(
-    folder: Path,
+    locks: Locks,
     *,
     count: int,
     holder: str,
@@ -35,8 +34,8 @@ def slot(
 
     Parameters
     ----------
-    folder
-        Where the slots lie; made if missing. All processes that share the bound share the folder.
+    locks
+        The lake's, which all share that share the bound.
     count
         The bound, at least 1.
     holder
@@ -45,29 +44,28 @@ def slot(
         Is told for whom this waits, each ``PATIENCE_SECONDS``.
     clock, sleep
         Time in seconds.
+
+    Raises
+    ------
+    OSError, LockDatabaseError
+        The locks cannot be taken.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"slot-{number}" for number in range(count)]
+    names = [f"slots/slot-{number}" for number in range(count)]
     reported = clock()
-    while (lock := _free_slot(paths)) is None:
+    while (lock := _free_slot(locks, names, holder)) is None:
         if clock() - reported >= PATIENCE_SECONDS:
             reported = clock()
-            log(f"{holder} waits for one of {count} archive slots, held by: {'; '.join(_holders(paths))}")
+            log(f"{holder} waits for one of {count} archive slots, held by: {'; '.join(locks.holders(names))}")
         # Jitter keeps waiting processes from asking in step.
         sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret hangs on it
     try:
-        lock.write(holder)
         yield
     finally:
         lock.release()
 
 
-def _free_slot(paths: list[Path]) -> FileLock | None:
-    for path in paths:
-        if lock := FileLock.acquire(path):
+def _free_slot(locks: Locks, names: Sequence[str], holder: str) -> Lock | None:
+    for name in names:
+        if lock := locks.acquire(name, holder):
             return lock
     return None
-
-
-def _holders(paths: list[Path]) -> list[str]:
-    return [path.read_text() or "unknown" for path in paths if path.exists()]

@@ -13,10 +13,11 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from photoz_assets.environment import SettingError, data_dir, named_folder
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
 from photoz_assets.lake.provenance import read_provenance, read_rows
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import StoredTable, read_tables
@@ -44,6 +45,20 @@ class LakeResource(LocationResource):
         "a run that configures another is refused",
     )
 
+    _lock_database: str | None = PrivateAttr(default=None)
+    _locks: PostgresLocks | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take note of the instance's database too: where it is Postgres, the lake's locks are there."""
+        super().setup_for_execution(context)
+        self._lock_database = _postgres_url(context.instance)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """Free the locks with the run."""
+        if self._locks is not None:
+            self._locks.close()
+            self._locks = None
+
     def of_location(self) -> Lake:
         """Return the lake of the definitions, before any run has configured it; raises as ``open``."""
         named = self.data_dir
@@ -65,7 +80,18 @@ class LakeResource(LocationResource):
                 f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "
                 f"set PHOTOZ_DATA_DIR={asked} for the location instead"
             )
-        return Lake(own)
+        return Lake(own, self._shared_locks(Lake(own)))
+
+    def _shared_locks(self, lake: Lake) -> PostgresLocks | None:
+        if self._locks is None and self._lock_database is not None:
+            self._locks = PostgresLocks(self._lock_database, lake_identity(lake.work))
+        return self._locks
+
+
+def _postgres_url(instance: dg.DagsterInstance | None) -> str | None:
+    """Return the URL of the database that an instance keeps its runs in, where that is Postgres."""
+    url = None if instance is None else getattr(instance.run_storage, "postgres_url", None)
+    return None if url is None else str(url)
 
 
 def _folder(named: str | None) -> Path:

@@ -45,7 +45,8 @@ class ArchiveResource(LocationResource):
         default=4,
         ge=1,
         le=12,
-        description="Queries at a time, of all runs on this machine; Rubin's quota is 12 a user",
+        description="Queries at a time, of all runs on this machine, and with Dagster on Postgres of all on the "
+        "lake; Rubin's quota is 12 a user",
     )
     deadline_hours: float = Field(default=6.0, gt=0, description="Hours after which a query is aborted")
     max_rows: int = Field(default=20_000_000, ge=1, description="The most rows of a result (MAXREC)")

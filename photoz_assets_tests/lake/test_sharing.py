@@ -53,7 +53,7 @@ def lake() -> Iterator[Lake]:
 def _use(lake: Lake, rows: int) -> int:
     """Do what a run does that fetches a tract; return the rows that a reader finds then."""
     with (
-        slot(lake.slots, count=1, holder="a run"),
+        slot(lake.locks, count=1, holder="a run"),
         job_record(lake.jobs, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="1") as record,
     ):
         record.note("http://a/tap/async/1")

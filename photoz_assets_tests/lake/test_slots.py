@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from photoz_assets.lake.locks import FileLocks
 from photoz_assets.lake.slots import PATIENCE_SECONDS, slot
 
 _WORKERS: Final = 5
@@ -25,7 +26,7 @@ def test_slots_never_hold_more_than_their_count(tmp_path: Path, count: int) -> N
     leave = threading.Semaphore(0)
 
     def work(number: int) -> None:
-        with slot(tmp_path, count=count, holder=str(number), sleep=lambda _: time.sleep(0.001)):
+        with slot(FileLocks(tmp_path), count=count, holder=str(number), sleep=lambda _: time.sleep(0.001)):
             inside.put(number)
             assert leave.acquire(timeout=_AT_MOST_SECONDS)
 
@@ -48,7 +49,8 @@ def test_slots_bound_processes_too(tmp_path: Path) -> None:
     """A process that holds the only slot keeps this one waiting until it is killed."""
     code = (
         "import sys, time; from pathlib import Path; from photoz_assets.lake.slots import slot\n"
-        "with slot(Path(sys.argv[1]), count=1, holder='the other process'):\n"
+        "from photoz_assets.lake.locks import FileLocks\n"
+        "with slot(FileLocks(Path(sys.argv[1])), count=1, holder='the other process'):\n"
         "    print('in', flush=True); time.sleep(600)"
     )
     waited: list[float] = []
@@ -63,7 +65,7 @@ def test_slots_bound_processes_too(tmp_path: Path) -> None:
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == "in\n"
-            with slot(tmp_path, count=1, holder="this one", sleep=wait):
+            with slot(FileLocks(tmp_path), count=1, holder="this one", sleep=wait):
                 assert len(waited) == 3
         finally:
             other.kill()
@@ -80,13 +82,13 @@ def test_waiting_over_a_minute_says_for_whom_and_again_as_often(tmp_path: Path) 
         if len(reported) == 2:
             holder.close()
 
-    holder.enter_context(slot(tmp_path, count=1, holder="run A for matched_galaxies-3637"))
-    with slot(tmp_path, count=1, holder="run B", log=reported.append, clock=lambda: now, sleep=sleep):
+    holder.enter_context(slot(FileLocks(tmp_path), count=1, holder="run A for matched_galaxies-3637"))
+    with slot(FileLocks(tmp_path), count=1, holder="run B", log=reported.append, clock=lambda: now, sleep=sleep):
         assert 2 * PATIENCE_SECONDS <= now < 2 * PATIENCE_SECONDS + 2
     assert reported == ["run B waits for one of 1 archive slots, held by: run A for matched_galaxies-3637"] * 2
 
 
 def test_slot_is_free_after_its_block(tmp_path: Path) -> None:
     for _ in range(3):
-        with slot(tmp_path, count=1, holder="run"):
+        with slot(FileLocks(tmp_path), count=1, holder="run"):
             pass

@@ -1,11 +1,6 @@
 """The deployment on Postgres, tried for real by ``make postgres``; needs the server and ``dagster-postgres``."""
 
 import importlib.util
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,11 +13,10 @@ import requests
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.page import ROOT, serving, settings
+from photoz_assets_tests.postgres import COMMANDS, Database, running_database
 
 AT_A_TIME = 4
 REFRESHED = DP02.tracts[:12]
-# Debian keeps a server's commands off the path, for several versions to stand beside each other.
-COMMANDS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 LAUNCH = """mutation ($tracts: [String!]) {
     launchPartitionBackfill(backfillParams: {
         assetSelection: [{path: ["matched_galaxies"]}, {path: ["diagnostics"]}], partitionNames: $tracts
@@ -40,51 +34,10 @@ pytestmark = [
 ]
 
 
-class Database:
-    """A Postgres server on loopback, with its files in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
-        self._data = folder / "data"
-        # Postgres refuses to run as root.
-        self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        if self._as_user:
-            shutil.chown(folder, "postgres")
-
-    def run(self, command: str, *arguments: str) -> str:
-        """Run one of Postgres's own commands."""
-        line = [*self._as_user, str(COMMANDS[-1] / command), *arguments]
-        done = subprocess.run(
-            line, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
-        )
-        return done.stdout
-
-    def start(self) -> None:
-        """Make the server's files and start it."""
-        self.run("initdb", "-D", str(self._data), "-U", "photoz", "--auth=trust")
-        options = f"-p {self.port} -k {self._data.parent} -c listen_addresses=127.0.0.1 -c fsync=off"
-        log = str(self._data.parent / "log")
-        self.run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
-
-    def stop(self) -> None:
-        """Stop it."""
-        self.run("pg_ctl", "-D", str(self._data), "-m", "fast", "stop")
-
-    def ask(self, sql: str) -> str:
-        """Return the one value that a query has."""
-        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "photoz", "-d", "postgres"]
-        return self.run("psql", *where, "-Atc", sql).strip()
-
-
 @pytest.fixture
 def database() -> Iterator[Database]:
-    # Not below pytest's folder: that is its user's alone.
-    with tempfile.TemporaryDirectory(prefix="photoz-postgres-") as folder:
-        database = Database(Path(folder))
-        database.start()
+    with running_database() as database:
         yield database
-        database.stop()
 
 
 @pytest.fixture
