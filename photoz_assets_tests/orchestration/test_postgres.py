@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from photoz_archive.service.server import ArchiveServer
+from photoz_assets.lake.layout import Lake
 from photoz_assets_tests.dp02 import DP02
 from photoz_assets_tests.page import ROOT, serving, settings
 from photoz_assets_tests.postgres import COMMANDS, Database, running_database
@@ -85,3 +86,5 @@ def test_refresh_of_twelve_tracts_four_at_a_time(address: str, database: Databas
         assert len(list((tmp_path / "lake" / asset).glob("tract=*/*.parquet"))) == len(REFRESHED)
     assert int(database.ask("SELECT count(*) FROM runs")) == len(REFRESHED)
     assert not list((tmp_path / "home").rglob("*.db"))
+    # The bound on queries hung on the database, not on this machine's files.
+    assert not Lake(tmp_path / "lake").slots.exists()
