@@ -33,6 +33,7 @@ from photoz_assets.orchestration.assets.spectroscopy import (
     objects,
     specz,
 )
+from photoz_assets.orchestration.assets.stamps import stamps
 from photoz_assets.orchestration.automation import automation
 from photoz_assets.orchestration.checks.butler import agrees_with_tap
 from photoz_assets.orchestration.checks.geometry import agrees_with_coadd_patches
@@ -77,6 +78,7 @@ _TABLES: Final = (
     object_table,
     matched_truth,
     deep_coadd,
+    stamps,
 )
 
 

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.snapshot import in_place
-from photoz_assets.lake.tables import path_pattern
-from photoz_assets.lake.views import open_views
+from photoz_assets.lake.views import confine, open_views
 
 # As Python's own values, the galaxies' 47 columns take some 5 MB.
 _BATCH_ROWS: Final = 2048
@@ -54,7 +53,7 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             with open_views(data_dir) as connection:
-                _confine(connection, data_dir, Path(scratch))
+                confine(connection, data_dir, Path(scratch))
                 _WRITERS[layout](_rows(connection, sql), sink)
         except duckdb.PermissionException as error:
             raise QueryError(f"photoz query reads the lake alone: {str(error).splitlines()[0]}") from error
@@ -62,17 +61,6 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
             raise QueryError(f"{in_place(str(error).splitlines()[0])} ({_held(data_dir)})") from error
         except pa.ArrowException as error:
             raise QueryError(f"this cannot be written as {layout}: {str(error).splitlines()[0]}") from error
-
-
-def _confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path) -> None:
-    """Leave a connection nothing to read but the lake and nothing to write but its own scratch, for good."""
-    connection.execute("SET temp_directory = ?", [str(scratch)])
-    # It holds both against it: a pattern, as which paths are read, and what the pattern found.
-    connection.execute("SET allowed_directories = ?", [[str(data_dir), path_pattern(data_dir)]])
-    connection.execute("SET enable_external_access = false")
-    # Else a name that is no view's would be looked up among the variables of this program.
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:

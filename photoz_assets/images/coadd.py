@@ -91,14 +91,19 @@ class CoaddFile:
     def __init__(self, source: str, file: Any) -> None:
         self._source = source
         # Earlier versions of afw called the empty first HDU IMAGE, too. Of the others only those needed are read.
-        self._hdus = _find(file, {IMAGE, _MASK, _VARIANCE})
+        self._hdus = find_hdus(file, {IMAGE, _MASK, _VARIANCE})
         if missing := sorted({IMAGE, _MASK, _VARIANCE} - set(self._hdus)):
             raise CoaddError(f"{_place(source)} is no coadd: it lacks {', '.join(missing)}")
         header = self._hdus[IMAGE].header
         height, width = self._hdus[IMAGE].shape
         left, low = (round(header.get(name, 0)) for name in ("CRVAL1A", "CRVAL2A"))
         self.box = PixelBox(left, low, left + width, low + height)
-        self._njy_per_unit = _flux_scale(source, header, file)
+        scale = flux_scale(header, file)
+        if scale is None:
+            raise CoaddError(
+                f"{_place(source)} does not say what its numbers are: it has neither BUNIT = nJy nor a PhotoCalib"
+            )
+        self._njy_per_unit = scale
 
     @classmethod
     @contextmanager
@@ -165,7 +170,7 @@ class CoaddFile:
             return np.asarray(self._hdus[name].section[part.slices(self.box)])
 
 
-def _find(file: Iterable[Any], names: AbstractSet[str]) -> dict[str, Any]:
+def find_hdus(file: Iterable[Any], names: AbstractSet[str]) -> dict[str, Any]:
     """Return the first HDUs after the primary one until those of some names are among them, by their names."""
     found: dict[str, Any] = {}
     for hdu in islice(file, 1, None):
@@ -189,18 +194,27 @@ def _planes(header: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _flux_scale(source: str, header: Mapping[str, Any], file: Iterable[Any]) -> float:
-    """Return how many nJy one of the image's numbers is: by its unit, else by the table of its calibration."""
+def flux_scale(header: Mapping[str, Any], file: Iterable[Any]) -> float | None:
+    """Return how many nJy one of an image's numbers is: by its unit, else by the table of its calibration.
+
+    Returns
+    -------
+    float | None
+        None where neither is there.
+
+    Raises
+    ------
+    ValueError
+        The calibration is no number above 0.
+    """
     if str(header.get("BUNIT", "")).strip() == _NJY:
         return 1.0
-    table = _find(file, {_CALIBRATION}).get(_CALIBRATION)
+    table = find_hdus(file, {_CALIBRATION}).get(_CALIBRATION)
     if table is None:
-        raise CoaddError(
-            f"{_place(source)} does not say what its numbers are: it has neither BUNIT = nJy nor a PhotoCalib"
-        )
+        return None
     scale = float(table.data["calibrationMean"][0])
     if not (np.isfinite(scale) and scale > 0):
-        raise CoaddError(f"{_place(source)} has a PhotoCalib of {scale} nJy: expected a number above 0")
+        raise ValueError(f"a PhotoCalib of {scale} nJy: expected a number above 0")
     return scale
 
 

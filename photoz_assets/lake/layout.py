@@ -106,6 +106,16 @@ class Lake:
         return self.work / "jobs"
 
     @property
+    def cutouts(self) -> Path:
+        """Where cutouts of images are kept, a folder an archive."""
+        return self.work / "cutouts"
+
+    @property
+    def quotas(self) -> Path:
+        """Where it is noted what was asked of an archive lately that counts what it is asked."""
+        return self.work / "quotas"
+
+    @property
     def publishing(self) -> Path:
         """The file that whoever publishes a table holds for that moment."""
         return self.work / "publishing"

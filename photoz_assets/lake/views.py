@@ -11,7 +11,7 @@ from photoz_assets.errors import PhotozError
 from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.snapshot import snapshot
-from photoz_assets.lake.tables import tables_sql
+from photoz_assets.lake.tables import path_pattern, tables_sql
 
 
 class UnreadableTableWarning(UserWarning):
@@ -51,6 +51,17 @@ def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBP
         except (PhotozError, duckdb.Error) as error:
             warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=3)
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path) -> None:
+    """Leave a connection nothing to read but the lake and nothing to write but its own scratch, for good."""
+    connection.execute("SET temp_directory = ?", [str(scratch)])
+    # It holds both against it: a pattern, as which paths are read, and what the pattern found.
+    connection.execute("SET allowed_directories = ?", [[str(data_dir), path_pattern(data_dir)]])
+    connection.execute("SET enable_external_access = false")
+    # Else a name that is no view's would be looked up among the variables of this program.
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _sql(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path]) -> str:

@@ -18,6 +18,7 @@ from photoz_assets.orchestration.resources import ReleaseParam, SelectionResourc
 from photoz_assets.orchestration.retention import forget_runs, forget_runs_weekly
 from photoz_assets.orchestration.tract_status import REASON_TAG, REFRESH_TAG, by_reason, neediest, tract_states
 from photoz_assets.survey.contracts.butler import GROUP as BUTLER_GROUP
+from photoz_assets.survey.contracts.images import GROUP as IMAGES_GROUP
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.text import listed
 
@@ -58,6 +59,11 @@ def automation(release: Release) -> Automation:
         selection=assets("deep_coadd"),
         description="Open one coadd of the Butler repository, by configuration, and show what it is like.",
     )
+    make_stamps = dg.define_asset_job(
+        "make_stamps",
+        selection=assets("stamps"),
+        description="Have stamps of one tract's worst or chosen galaxies cut out of the archive's images.",
+    )
     export_photoz = dg.define_asset_job(
         "export_photoz",
         selection=assets("photoz_exports"),
@@ -66,7 +72,10 @@ def automation(release: Release) -> Automation:
     demo = dg.define_asset_job(
         "demo",
         # The Butler is optional: most have no repository. Exports have their own partitions, and a job one kind.
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BUTLER_GROUP) - assets("photoz_exports"),
+        # Images are asked for by a person: the archive counts them.
+        selection=dg.AssetSelection.all()
+        - dg.AssetSelection.groups(BUTLER_GROUP, IMAGES_GROUP)
+        - assets("photoz_exports"),
         # Launched tract by tract from the page, the field is cut out of what is there so far.
         config=dg.RunConfig(
             ops={asset_key(release, "field_galaxies").to_python_identifier(): {"config": {"allow_missing": True}}}
@@ -88,7 +97,16 @@ def automation(release: Release) -> Automation:
         "PHOTOZ_REFRESH_TRACTS, the neediest first.",
     )
     return Automation(
-        jobs=(refresh_archive, refresh_tracts, refresh_butler, look_at_coadd, export_photoz, demo, forget_runs),
+        jobs=(
+            refresh_archive,
+            refresh_tracts,
+            refresh_butler,
+            look_at_coadd,
+            make_stamps,
+            export_photoz,
+            demo,
+            forget_runs,
+        ),
         schedules=(weekly(refresh_archive_weekly), daily(refresh_tracts_daily), forget_runs_weekly),
         sensors=(
             dg.AutomationConditionSensorDefinition(

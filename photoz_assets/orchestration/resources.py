@@ -16,6 +16,7 @@ from photoz_assets.butler.repository import ButlerError, Repository
 from photoz_assets.environment import SettingError
 from photoz_assets.ingest import QueryLimits, TapIngest
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.quota import Quota
 from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.photoz.estimators import configured
@@ -27,6 +28,7 @@ from photoz_assets.survey.selection import Selection
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.discovery import discover_tap, is_discovery
 from photoz_assets.tap.errors import Rejected
+from photoz_assets.tap.hosts import is_loopback
 from photoz_assets.tap.transport import origin_of
 
 # The release that a code location is of; no configuration, since what it decides is fixed when the location loads.
@@ -50,6 +52,12 @@ class ArchiveResource(LocationResource):
     )
     deadline_hours: float = Field(default=6.0, gt=0, description="Hours after which a query is aborted")
     max_rows: int = Field(default=20_000_000, ge=1, description="The most rows of a result (MAXREC)")
+    cutouts_per_minute: int = Field(
+        default=35,
+        ge=1,
+        description="Parts of images a minute, of all runs on this machine; Rubin's quota for a user. An archive on "
+        "this machine is asked without a bound of ours",
+    )
     result_format: Literal["binary2", "parquet"] = Field(
         default="binary2",
         description="How a result is sent; parquet has a third fewer bytes, where the archive offers it",
@@ -121,6 +129,12 @@ class ArchiveResource(LocationResource):
             "PHOTOZ_SPECZ is not set: name the file, or files, of redshifts of other surveys that objects are to "
             "be matched with"
         )
+
+    def cutout_quota(self, lake: Lake, url: str, log: Callable[[str], None]) -> Quota | None:
+        """Return what bounds the cutouts that a lake's processes ask of the archive at a URL; None for no bound."""
+        if is_loopback(url):
+            return None
+        return Quota(path=lake.quotas / "cutouts", per_minute=self.cutouts_per_minute, log=log)
 
     def _embedded_url(self) -> str:
         """Start the embedded archive in this process, once, and return its URL."""

@@ -15,7 +15,7 @@ from photoz_assets.survey.contracts.archive import TAP_COLUMNS, TAP_TABLES, skyi
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
 from photoz_assets.survey.contracts.objects import objects_spec
 from photoz_assets.survey.contracts.sky import coadd_patches_contract
-from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.releases.release import OBSCORE, Release
 from photoz_assets.survey.selection import Condition, Selection
 from photoz_assets.survey.skymap import RingsSkyMap, SkyBox
 from photoz_assets.survey.table import Contract
@@ -24,6 +24,7 @@ BOX_FUNCTION: Final = "scisql_s2PtInBox"
 COADDED_TRACTS_SCHEMA: Final = pa.schema([("tract", pa.int64())])
 # What an uploaded table of positions is called.
 UPLOADED: Final = "redshifts"
+COADDS_SCHEMA: Final = pa.schema([("patch", pa.int64()), ("band", pa.string()), ("access_url", pa.string())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +171,15 @@ def coadd_patches_query(release: Release) -> str:
 def coadded_tracts_query(release: Release) -> str:
     """Build the query for the tracts that coadds were made of, in the columns of ``COADDED_TRACTS_SCHEMA``."""
     return f"SELECT DISTINCT lsst_tract AS tract FROM {release.coadd_patches}"
+
+
+def coadds_query(release: Release, tract: int) -> str:
+    """Build the query for where the links of a tract's coadds are, in the columns of ``COADDS_SCHEMA``."""
+    return (
+        f"SELECT lsst_patch AS patch, lsst_band AS band, access_url FROM {OBSCORE} WHERE calib_level = 3 "
+        f"AND obs_collection = {_literal(release.image_collection)} "
+        f"AND dataproduct_subtype = {_literal(release.coadd_product)} AND lsst_tract = {tract:d}"
+    )
 
 
 def tap_tables_query() -> str:

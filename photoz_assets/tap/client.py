@@ -203,6 +203,34 @@ class TapClient:
 
         return iter(self._retrying(ask))
 
+    def download(
+        self, url: str, parameters: Mapping[str, str], *, most_bytes: int, before: Callable[[], None]
+    ) -> bytes:
+        """GET a document that the archive serves beside its tables, such as a part of an image.
+
+        Parameters
+        ----------
+        url, parameters
+            Of the document. The token goes to the archive's own origin alone, and to nowhere that redirects lead.
+        most_bytes
+            That it may have.
+        before
+            Is called before each attempt.
+
+        Raises
+        ------
+        ArchiveError
+            Any failure.
+        """
+
+        def ask() -> bytes:
+            before()
+            with self._session.translate_errors(url):
+                response = self._session.get(url, params=parameters, stream=True)
+                return self._session.body(response, most_bytes=most_bytes)
+
+        return self._retrying(ask)
+
     def submit(self, adql: str, *, maxrec: int, upload: Upload | None = None) -> Job:
         """Create a job, which is not yet running.
 

@@ -309,8 +309,14 @@ class ArchiveSession(requests.Session):
         with closing(response), self.translate_errors(response.url):
             yield from pieces(response, clock=self._clock)
 
-    def body(self, response: requests.Response, *, within_seconds: float = _LONGEST_DOCUMENT_SECONDS) -> bytes:
-        """Read a whole document, of up to 4 MiB.
+    def body(
+        self,
+        response: requests.Response,
+        *,
+        within_seconds: float = _LONGEST_DOCUMENT_SECONDS,
+        most_bytes: int = _LONGEST_DOCUMENT_BYTES,
+    ) -> bytes:
+        """Read a whole document, of up to 4 MiB unless told otherwise.
 
         Raises
         ------
@@ -322,8 +328,8 @@ class ArchiveSession(requests.Session):
         with closing(self.chunks(response)) as chunks, self.translate_errors(response.url):
             for chunk in chunks:
                 parts.append(chunk)
-                if sum(map(len, parts)) > _LONGEST_DOCUMENT_BYTES:
-                    raise Protocol(f"a document of over {_LONGEST_DOCUMENT_BYTES} bytes")
+                if sum(map(len, parts)) > most_bytes:
+                    raise Protocol(f"a document of over {most_bytes} bytes")
                 if self._clock() - started > within_seconds:
                     raise Transient(f"a document did not arrive within {within_seconds:.0f} s")
         return b"".join(parts)

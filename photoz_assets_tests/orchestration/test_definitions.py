@@ -38,6 +38,7 @@ GRAPH = {
     "object_table": "butler",
     "matched_truth": "butler",
     "deep_coadd": "butler",
+    "stamps": "images",
 }
 PARTITIONED = {
     "matched_galaxies",

@@ -14,7 +14,7 @@ from photoz_assets.orchestration.partitions import tract_partitions
 from photoz_assets.orchestration.resources import ArchiveResource, ReleaseParam
 from photoz_assets.survey.contracts.archive import TAP_COLUMNS, TAP_TABLES
 from photoz_assets.survey.queries import tap_columns_query, tap_tables_query
-from photoz_assets.survey.releases.release import Release
+from photoz_assets.survey.releases.release import OBSCORE, Release
 from photoz_assets.survey.table import Contract
 
 # What is said of the archive's tables, by the aliases that queries give them.
@@ -27,6 +27,7 @@ _DESCRIPTIONS: Final = {
 _LISTINGS: Final = {
     "tap_schema.tables": "The tables that the archive lists",
     "tap_schema.columns": "The columns that the archive lists",
+    OBSCORE: "The images that the archive has, and where their links are (ObsCore 1.1)",
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -39,26 +40,37 @@ def show_figures(
 
     One picture a materialization: what is embedded here stays in Dagster's database for ever.
     """
+    show_figure(context, save_figures(lake, context.asset_key.path[-1], figures, tract))
+
+
+def show_figure(context: dg.AssetExecutionContext, figure: Path) -> None:
+    """Show a saved figure on the asset's page, as a thumbnail."""
     from photoz_assets.science import figures as drawing  # noqa: PLC0415 - matplotlib is slow to load
 
-    asset = context.asset_key.path[-1]
+    # The asset's own metadata, not the output's: the output's event would hold the picture once more.
+    context.add_asset_metadata(
+        {
+            "figures": dg.MetadataValue.md(drawing.thumbnail_markdown(figure)),
+            "figures_folder": dg.MetadataValue.path(figure.parent),
+        }
+    )
+
+
+def save_figures(lake: Lake, asset: str, figures: Iterable[tuple[str, "Figure"]], tract: int | None = None) -> Path:
+    """Save an asset's figures, as they come; return the only one, or the contact sheet of several."""
+    from photoz_assets.science import figures as drawing  # noqa: PLC0415 - as above
+
     paths = []
     for name, figure in figures:
         paths.append(lake.figure(asset, name, tract))
         with atomic_write(lake, paths[-1]) as file:
             drawing.save(figure, file)
-    shown = paths[0]
-    if len(paths) > 1:
-        shown = lake.figure(asset, CONTACT_SHEET, tract)
-        with atomic_write(lake, shown) as file:
-            drawing.contact_sheet(paths, file)
-    # The asset's own metadata, not the output's: the output's event would hold the picture once more.
-    context.add_asset_metadata(
-        {
-            "figures": dg.MetadataValue.md(drawing.thumbnail_markdown(shown)),
-            "figures_folder": dg.MetadataValue.path(shown.parent),
-        }
-    )
+    if len(paths) == 1:
+        return paths[0]
+    sheet = lake.figure(asset, CONTACT_SHEET, tract)
+    with atomic_write(lake, sheet) as file:
+        drawing.contact_sheet(paths, file)
+    return sheet
 
 
 def selections(sources: Iterable[Provenance], release: Release) -> dict[int, str]:

@@ -6,7 +6,7 @@ a second: import it where figures are drawn, not where definitions are loaded.
 """
 
 from photoz_assets.science.figures.galaxies import figures_of, galaxy_figures
-from photoz_assets.science.figures.images import coadd_picture
+from photoz_assets.science.figures.images import StampPicture, coadd_picture, stamp_sheet
 from photoz_assets.science.figures.png import (
     THUMBNAIL_LIMIT_BYTES,
     contact_sheet,
@@ -22,12 +22,14 @@ __all__ = [
     "SURVEY_FIGURES",
     "THUMBNAIL_LIMIT_BYTES",
     "Caption",
+    "StampPicture",
     "coadd_picture",
     "contact_sheet",
     "figures_of",
     "galaxy_figures",
     "save",
     "sky_map",
+    "stamp_sheet",
     "state_map",
     "thumbnail",
     "thumbnail_markdown",

@@ -1,13 +1,24 @@
 """Figures of pixels."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from photoz_assets.science.figures.style import Caption, add_color_bar, dress, new_figure
+from photoz_assets.science.figures.style import (
+    CAPTION_PT,
+    GREY,
+    VERMILION,
+    Caption,
+    add_color_bar,
+    dress,
+    new_figure,
+)
 from photoz_assets.survey.skymap import PixelBox
 
 _SIZE_INCHES: Final = (10.4, 9.3)
@@ -15,6 +26,43 @@ _SIZE_INCHES: Final = (10.4, 9.3)
 _DARKEST_SIGMA: Final = -2.0
 _BRIGHTEST_SIGMA: Final = 100.0
 _LINEAR_SIGMA: Final = 3.0
+
+# Of colour pictures (Lupton et al. 2004, PASP 116, 133), in units of the noise.
+_BLACK_SIGMA: Final = -2.0
+_STRETCH_SIGMA: Final = 15.0
+_SOFTENING: Final = 8.0
+_SIGMA_PER_MAD: Final = 1.4826
+
+_CELL_INCHES: Final = 2.05
+_CELL_TEXT_INCHES: Final = 0.72
+_SHEET_HEADER_INCHES: Final = 1.45
+_SECTION_INCHES: Final = 0.5
+_SHEET_EDGE_INCHES: Final = 0.2
+_SHEET_COLUMNS: Final = 6
+_CELL_PT: Final = 10.5
+_MARK: Final = VERMILION
+_CONTROL_WORDS: Final = "Control objects, by which the images are held against the catalogue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StampPicture:
+    """One stamp of a sheet.
+
+    Attributes
+    ----------
+    planes
+        Its images by band, the bluest first, each in nJy with the lowest row first: one is drawn in grey, more are
+        drawn in colour. They may differ in shape by what the edge of a coadd cuts off.
+    x, y
+        Where the catalogue has the object, in pixels.
+    words
+        Lines to write below.
+    """
+
+    planes: Sequence[NDArray[np.float32]]
+    x: float
+    y: float
+    words: Sequence[str]
 
 
 def coadd_picture(
@@ -56,3 +104,80 @@ def coadd_picture(
     bar.set_ticks(shown, labels=[f"{tick:g}" for tick in shown])
     bar.minorticks_off()
     return figure
+
+
+def stamp_sheet(chosen: Sequence[StampPicture], controls: Sequence[StampPicture], caption: Caption) -> Figure:
+    """Draw stamps of chosen galaxies, and apart from them those of control objects; north is up, east is left."""
+    columns = _SHEET_COLUMNS if len(chosen) <= 8 * _SHEET_COLUMNS else 2 * _SHEET_COLUMNS
+    sections = [(words, cells) for words, cells in (("", chosen), (_CONTROL_WORDS, controls)) if cells]
+    cell = _CELL_INCHES + _CELL_TEXT_INCHES
+    heights = [-(-len(cells) // columns) * cell + bool(words) * _SECTION_INCHES for words, cells in sections]
+    width = 2 * _SHEET_EDGE_INCHES + columns * (_CELL_INCHES + _SHEET_EDGE_INCHES) - _SHEET_EDGE_INCHES
+    height = _SHEET_HEADER_INCHES + sum(heights) + _SHEET_EDGE_INCHES
+    figure = new_figure(
+        "Stamps of galaxies",
+        caption,
+        "Small pictures of galaxies, each with its id, redshift and magnitude, and apart from them of control objects.",
+        size_inches=(width, height),
+        color_bar=False,
+    )
+    top = height - _SHEET_HEADER_INCHES
+    for (words, cells), section in zip(sections, heights, strict=True):
+        if words:
+            place = _SHEET_EDGE_INCHES / width, (top - 0.15) / height
+            figure.text(*place, words, fontsize=CAPTION_PT, color=GREY, va="top")
+        first = top - bool(words) * _SECTION_INCHES
+        for number, picture in enumerate(cells):
+            row, column = divmod(number, columns)
+            left = _SHEET_EDGE_INCHES + column * (_CELL_INCHES + _SHEET_EDGE_INCHES)
+            low = first - row * cell - _CELL_INCHES
+            axes = figure.add_axes(
+                (left / width, low / height, _CELL_INCHES / width, _CELL_INCHES / height), label=f"{words}{number}"
+            )
+            _draw_stamp(axes, picture)
+        top -= section
+    return figure
+
+
+def _draw_stamp(axes: Axes, picture: StampPicture) -> None:
+    """Draw a stamp with a mark at either side of the object, so that nothing covers it."""
+    shape = tuple(min(plane.shape[axis] for plane in picture.planes) for axis in (0, 1))
+    planes = [plane[: shape[0], : shape[1]] for plane in picture.planes]
+    drawn = color_picture(planes) if len(planes) > 1 else _grey_picture(planes[0])
+    axes.imshow(drawn, origin="lower", interpolation="nearest")
+    axes.set_axis_off()
+    arm, gap = shape[1] / 10, shape[1] / 14
+    axes.plot([picture.x - gap - arm, picture.x - gap], [picture.y] * 2, color=_MARK, linewidth=1.6)
+    axes.plot([picture.x] * 2, [picture.y + gap, picture.y + gap + arm], color=_MARK, linewidth=1.6)
+    axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(-0.5, shape[0] - 0.5))
+    axes.text(
+        0, -0.03, "\n".join(picture.words), transform=axes.transAxes, va="top", fontsize=_CELL_PT, linespacing=1.25
+    )
+
+
+def color_picture(planes: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """Return images of two bands or more, the bluest first, as one in colour, shape (rows, columns, 3).
+
+    Each is in units of its own noise, so that empty sky is grey; what has no data is black.
+    """
+    from astropy.visualization import make_lupton_rgb  # noqa: PLC0415 - slow to load, and needed for pixels alone
+
+    scaled = [np.nan_to_num(plane / _noise(plane)) for plane in planes]
+    blue, green, red = scaled[0], scaled[len(scaled) // 2], scaled[-1]
+    if len(scaled) == 2:  # noqa: PLR2004 - the third colour of two is between them
+        green = (blue + red) / 2
+    drawn = make_lupton_rgb(red, green, blue, minimum=_BLACK_SIGMA, stretch=_STRETCH_SIGMA, Q=_SOFTENING)
+    return np.asarray(drawn, np.uint8)
+
+
+def _grey_picture(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
+    norm = AsinhNorm(_LINEAR_SIGMA, vmin=_DARKEST_SIGMA, vmax=_BRIGHTEST_SIGMA)
+    shade = np.clip(np.asarray(norm(np.nan_to_num(plane / _noise(plane), nan=_DARKEST_SIGMA))), 0, 1)
+    return np.repeat((255 * shade).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _noise(plane: NDArray[np.float32]) -> float:
+    """Return the standard deviation of an image's pixels around their median, robust; 1 where there is none."""
+    known = plane[np.isfinite(plane)]
+    spread = _SIGMA_PER_MAD * float(np.median(np.abs(known - np.median(known)))) if known.size else 0.0
+    return spread or 1.0

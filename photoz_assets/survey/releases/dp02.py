@@ -45,6 +45,7 @@ RELEASE: Final = Release(
         matches="matched_truth_summary_objectTable_tract",
         coadds="deepCoadd",
     ),
+    coadd_product="lsst.deepCoadd_calexp",
     rights="Rubin data rights holders only",
     citation="LSST Dark Energy Science Collaboration et al. 2021, ApJS 253, 31; Rubin Observatory, DP0.2",
     # All tracts are made in the time that somebody watches a demo.

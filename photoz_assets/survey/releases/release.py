@@ -22,6 +22,9 @@ CMODEL: Final = Photometry(kind="cModel", flag_name="cModel_flag")
 # Gaussian apertures of 1 arcsec on images that are brought to one seeing: for colours.
 GAAP: Final = Photometry(kind="gaap1p0", flag_name="gaapFlux_flag")
 
+# Where archives list their images (ObsCore 1.1).
+OBSCORE: Final = "ivoa.ObsCore"
+
 # Of the truth table's ``truth_type``.
 GALAXY_TRUTH_TYPE: Final = 1
 
@@ -197,6 +200,8 @@ class Release:
     digits
         The significant digits that its columns of single precision come with over TAP, whatever the format; None
         for all of them.
+    coadd_product
+        What ObsCore calls its coadds, in ``dataproduct_subtype``.
     rights, citation
         Who may have its rows, and what to cite for them. They are for observed and simulated rows of the release
         itself, not for those that the embedded archive makes up.
@@ -225,6 +230,7 @@ class Release:
     extinction: Mapping[str, float] = field(default_factory=dict)
     digits: int | None = 6
     bare_keys: bool = False
+    coadd_product: str = "lsst.deep_coadd"
     columns: GalaxyColumns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -269,6 +275,11 @@ class Release:
     def coadd_patches(self) -> str:
         """The archive's table of the patches that coadds were made of."""
         return f"{self.schema}.CoaddPatches"
+
+    @property
+    def image_collection(self) -> str:
+        """What ObsCore calls the release, in ``obs_collection``."""
+        return f"LSST.{self.name.upper()}"
 
     @property
     def sample(self) -> tuple[Condition, ...]:
