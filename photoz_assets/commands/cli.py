@@ -170,6 +170,40 @@ def fetch(tracts: tuple[int, ...]) -> None:
 
 
 @main.command()
+@click.option(
+    "--tract", type=int, default=None, help="Tract of the galaxies; by default the only one that has such."
+)
+@click.option("--where", default=None, help="Condition in SQL over the columns of matched_galaxies.")
+@click.option("--order-by", default=None, help="What comes first, in SQL.")
+@click.option("--limit", type=int, default=24, show_default=True, help="The most galaxies, 200 at most.")
+@click.option("--bands", default="gri", show_default=True, help="Bands of the stamps, of ugrizy.")
+@click.option("--size", type=float, default=12.0, show_default=True, help="Width of a stamp in arcsec, 2 to 60.")
+def stamps(
+    *, tract: int | None, where: str | None, order_by: str | None, limit: int, bands: str, size: float
+) -> None:
+    """Cut stamps of galaxies out of the archive's images.
+
+    By default of the worst galaxies of the checks and of the redshift estimates; else of those of a condition, in
+    which other tables of the lake can stand in subqueries. Twelve control objects come with them. What was cut
+    before is not asked for again, and an interrupted command goes on where it was. Exits with 1 if a check fails.
+    """
+    with _without_traceback():
+        settings = _settings()
+        from photoz_assets.commands.stamps import make_stamps  # noqa: PLC0415 - as above
+        from photoz_assets.images.choice import Choice  # noqa: PLC0415 - as above
+        from photoz_assets.images.sheet import Layout  # noqa: PLC0415 - as above
+
+        choice = Choice(where=where, order_by=order_by, limit=limit)
+        layout = Layout(bands=bands, size_arcsec=size)
+        _make_ready_for_runs(settings)
+        problems = make_stamps(*_lake_and_release(settings), choice, layout, tract=tract, log=click.echo)
+    for problem in problems:
+        click.secho(problem, fg="red", err=True)
+    if problems:
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--update", is_flag=True, help="Ask the archive, and keep its list in the lake.")
 def tracts(*, update: bool) -> None:
     """List the tracts of the release.

@@ -3,7 +3,7 @@
 Blends, misfits and whatever else makes a row bad would be found here as well, so that chosen objects do not count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from photoz_assets.images.choice import Galaxy
 from photoz_assets.images.stamp import Stamp
 from photoz_assets.survey.bands import BANDS
-from photoz_assets.survey.checks import Verdict
+from photoz_assets.survey.checks import Limits, Verdict
 from photoz_assets.survey.contracts.images import (
     FEWEST_CONTROLS,
     IMAGE_ASTROMETRY,
@@ -30,8 +30,9 @@ _WEIGHT_ARCSEC: Final = 0.47
 _ITERATIONS: Final = 8
 # A centroid that wanders farther found something else, or nothing.
 _FARTHEST_ARCSEC: Final = 1.0
-_FEWEST_OF_BAND: Final = 3
+_FEWEST_OF_BAND: Final = 4
 _BRIGHT_SN: Final = 10.0
+_SIGMA_PER_MAD: Final = 1.4826
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,10 @@ def _astrometry(measured: Sequence[Measured]) -> Verdict:
     found = [each for each in measured if np.isfinite(each.east)]
     objects = len({each.galaxy.object_id for each in found})
     offsets = 1000 * np.array([(each.east, each.north) for each in found]).reshape(-1, 2)
-    limits = {"median_offset_mas": f"-{OFFSET_LIMIT_MAS:g} .. {OFFSET_LIMIT_MAS:g}", "fewest": FEWEST_CONTROLS}
+    limits: Limits = {
+        "median_offset_mas": f"-{OFFSET_LIMIT_MAS:g} .. {OFFSET_LIMIT_MAS:g}",
+        "fewest": FEWEST_CONTROLS,
+    }
     if objects < FEWEST_CONTROLS:
         return _too_few(IMAGE_ASTROMETRY.name, objects, limits)
     east, north = (float(median) for median in np.median(offsets, axis=0))
@@ -97,7 +101,7 @@ def _astrometry(measured: Sequence[Measured]) -> Verdict:
     return Verdict(
         check=IMAGE_ASTROMETRY.name,
         passed=passed,
-        summary=f"{objects} controls lie {east:+.0f} mas east and {north:+.0f} mas north of the catalogue's positions"
+        summary=f"{objects} controls lie {east:+.0f} mas east and {north:+.0f} mas north of the catalogue's place"
         + ("" if passed else ": the images' WCS or the stamps are off"),
         numbers={"controls": objects, "median_east_mas": east, "median_north_mas": north},
         limits=limits,
@@ -107,37 +111,61 @@ def _astrometry(measured: Sequence[Measured]) -> Verdict:
 def _photometry(measured: Sequence[Measured]) -> Verdict:
     bright = [each for each in measured if each.galaxy.signal_to_noise(each.band) > _BRIGHT_SN]
     objects = len({each.galaxy.object_id for each in bright})
-    limits = {
+    limits: Limits = {
         "ratio": f"{RATIO_LIMITS[0]:g} .. {RATIO_LIMITS[1]:g}",
         "largest_over_smallest": UNLIKE_LIMIT,
         "fewest": FEWEST_CONTROLS,
     }
     if objects < FEWEST_CONTROLS:
         return _too_few(IMAGE_PHOTOMETRY.name, objects, limits)
-    medians = dict(_medians(bright))
+    bands = dict(_ratios(bright))
     low, high = RATIO_LIMITS
-    unlike = max(medians.values()) > UNLIKE_LIMIT * min(medians.values())
-    passed = all(low <= ratio <= high for ratio in medians.values()) and not unlike
-    found = ", ".join(f"{band} {ratio:.3g}" for band, ratio in medians.items())
+    outside = any(ratio.high < low or ratio.low > high for ratio in bands.values())
+    unlike = max(ratio.low for ratio in bands.values()) > UNLIKE_LIMIT * min(
+        ratio.high for ratio in bands.values()
+    )
+    passed = not outside and not unlike
+    found = ", ".join(f"{band} {ratio.median:.2f} ± {ratio.error:.2f}" for band, ratio in bands.items())
     return Verdict(
         check=IMAGE_PHOTOMETRY.name,
         passed=passed,
         summary=f"the pixels of {objects} controls hold of the catalogue's flux: {found}"
         + ("" if passed else ": the images' zero point, their bands or the stamps are wrong"),
-        numbers={"controls": objects, **{f"median_{band}_ratio": ratio for band, ratio in medians.items()}},
+        numbers={"controls": objects, **{f"median_{band}_ratio": ratio.median for band, ratio in bands.items()}},
         limits=limits,
     )
 
 
-def _medians(bright: Iterable[Measured]) -> Iterable[tuple[str, float]]:
-    """Yield the median ratio of each band that enough controls are bright in."""
+@dataclass(frozen=True, kw_only=True)
+class _Ratio:
+    """A median and its chance error; ``low`` and ``high`` are two of these away from it."""
+
+    median: float
+    error: float
+
+    @property
+    def low(self) -> float:
+        return self.median - 2 * self.error
+
+    @property
+    def high(self) -> float:
+        return self.median + 2 * self.error
+
+
+def _ratios(bright: Sequence[Measured]) -> Iterator[tuple[str, _Ratio]]:
+    """Yield the median ratio of each band in which enough controls are bright.
+
+    The error of a median of normal values is 1.2533 times that of their mean.
+    """
     for band in BANDS:
-        ratios = [each.ratio for each in bright if each.band == band]
+        ratios = np.array([each.ratio for each in bright if each.band == band])
         if len(ratios) >= _FEWEST_OF_BAND:
-            yield band, float(np.median(ratios))
+            median = float(np.median(ratios))
+            spread = _SIGMA_PER_MAD * float(np.median(np.abs(ratios - median)))
+            yield band, _Ratio(median=median, error=1.2533 * spread / float(np.sqrt(len(ratios))))
 
 
-def _too_few(check: str, controls: int, limits: dict[str, str | float | int]) -> Verdict:
+def _too_few(check: str, controls: int, limits: Limits) -> Verdict:
     return Verdict(
         check=check,
         passed=True,

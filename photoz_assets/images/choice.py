@@ -18,6 +18,7 @@ from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.lake.tables import tables_sql
 from photoz_assets.lake.views import confine, open_views
 from photoz_assets.survey.bands import BANDS
+from photoz_assets.survey.contracts.images import WORST_OF
 from photoz_assets.survey.expressions import (
     dec_offset_arcsec,
     flux_ratio,
@@ -163,13 +164,14 @@ def _worst(columns: GalaxyColumns, tract: int, limit: int, *, has_estimates: boo
     """Return the SQL of the worst galaxies of each check and of the estimates, with their places among these."""
     east, north = position_offsets_arcsec(columns)
     key, galaxies = columns.object_id, "matched_galaxies"
-    badness = {"coordinate_offsets": (key, f"pow({east}, 2) + pow({north}, 2)", galaxies)}
+    offsets, fluxes = WORST_OF
+    badness = {offsets: (key, f"pow({east}, 2) + pow({north}, 2)", galaxies)}
     if columns.true_fluxes:
         ratios = ", ".join(
             f"CASE WHEN {is_comparable(columns, band)} THEN abs(ln({flux_ratio(columns, band)})) END"
             for band in BANDS
         )
-        badness["flux_agreement"] = key, f"list_max([{ratios}])", galaxies
+        badness[fluxes] = key, f"list_max([{ratios}])", galaxies
     if has_estimates:
         apart = "abs(z_median - redshift) / (1 + redshift)"
         of_tract = f"(SELECT * FROM {ESTIMATES} WHERE tract = {tract:d} AND {apart} > {OUTLIER})"
@@ -217,7 +219,7 @@ def _galaxy(row: Sequence[Any]) -> Galaxy:
 
 @contextmanager
 def _asked(lake: Lake, tracts: Iterable[int]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the lake's views for a user's SQL, ``matched_galaxies`` with some tracts alone; nothing else is read."""
+    """Open the lake's views, ``matched_galaxies`` with some tracts alone, for SQL that reads nothing else."""
     files = [lake.table("matched_galaxies", tract) for tract in tracts]
     missing = [path for path in files if not path.exists()] or [lake.root / "matched_galaxies"] * (not files)
     if missing:

@@ -32,9 +32,7 @@ _LINKS_BYTES: Final = 1 << 20
 # The calibration comes with a cutout of any size.
 _CALIBRATION_ARCSEC: Final = 2.0
 _SCOPE_HINT: Final = "Set PHOTOZ_TAP_TOKEN to a valid token of this archive that has the scope read:image, too."
-_ELSEWHERE_HINT: Final = (
-    "The archive keeps its cutouts there and gives out permissions that end: run this again; what has come is kept."
-)
+_ELSEWHERE_HINT: Final = "Its permission may have expired: run this again, what has come is kept."
 
 
 class Detail(StrEnum):

@@ -36,7 +36,9 @@ def cutout_services(body: bytes, url: str) -> list[CutoutService]:
     """
     root = parse(body, what="the links of an image")
     rows = list(_rows(root))
-    services = [service for resource in descendants(root, "RESOURCE") for service in _services(resource, rows, url)]
+    services = [
+        service for resource in descendants(root, "RESOURCE") for service in _services(resource, rows, url)
+    ]
     if services:
         return services
     refused = next((row["error_message"] for row in rows if row.get("error_message")), None)

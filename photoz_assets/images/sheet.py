@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,12 @@ from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Verdict
 from photoz_assets.survey.contracts.images import stamps_spec
 
-SIZE_ARCSEC = 12.0
-SIZE_LIMITS_ARCSEC = (2.0, 60.0)
-_CONTROL_BAND = "r"
+SIZE_ARCSEC: Final = 12.0
+CONTROL_BAND: Final = "r"
+
+_SIZE_LIMITS_ARCSEC: Final = (2.0, 60.0)
 # By turns the controls' second bands, where the sheet has r alone.
-_OTHER_BANDS = "gi"
+_OTHER_BANDS: Final = "gi"
 
 
 class SheetError(PhotozError):
@@ -28,7 +30,7 @@ class SheetError(PhotozError):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How stamps are cut: in which bands, and how wide in arcsec; raises `SheetError` for none that makes sense."""
+    """How stamps are cut: in which bands, and how wide in arcsec; `SheetError` tells of none that can be."""
 
     bands: str = "gri"
     size_arcsec: float = SIZE_ARCSEC
@@ -36,7 +38,7 @@ class Layout:
     def __post_init__(self) -> None:
         if not self.bands or not set(self.bands) <= set(BANDS) or len(set(self.bands)) < len(self.bands):
             raise SheetError(f"the bands are {self.bands!r}: expected some of {''.join(BANDS)}, each once")
-        low, high = SIZE_LIMITS_ARCSEC
+        low, high = _SIZE_LIMITS_ARCSEC
         if not low <= self.size_arcsec <= high:
             raise SheetError(f"a stamp is {self.size_arcsec:g} arcsec wide: expected {low:g} to {high:g}")
 
@@ -87,10 +89,11 @@ def make_sheet(
     """
     lake, release = source.lake, source.release
     chosen, controls = choose(lake, release, tract, choice), choose_controls(lake, release, tract)
-    bands, others = layout.ordered, [band for band in layout.ordered if band != _CONTROL_BAND] or [*_OTHER_BANDS]
+    bands, others = layout.ordered, [band for band in layout.ordered if band != CONTROL_BAND] or [*_OTHER_BANDS]
     wanted = [(galaxy, bands, layout.size_arcsec) for galaxy in chosen]
     wanted += [
-        (galaxy, (_CONTROL_BAND, others[number % len(others)]), SIZE_ARCSEC) for number, galaxy in enumerate(controls)
+        (galaxy, (CONTROL_BAND, others[number % len(others)]), SIZE_ARCSEC)
+        for number, galaxy in enumerate(controls)
     ]
     pictured = []
     for number, (galaxy, galaxys, size) in enumerate(wanted, 1):

@@ -55,7 +55,7 @@ class Stamp:
         """Return whether a position in degrees lies in it."""
         x, y = self.pixels_of(ra, dec)
         height, width = self.image.shape
-        return bool(-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5)
+        return bool(0 <= np.floor(x + 0.5) < width and 0 <= np.floor(y + 0.5) < height)
 
 
 def read_stamp(content: bytes, name: str, njy_per_unit: Callable[[], float] | None = None) -> Stamp:
@@ -119,6 +119,10 @@ def plane_of(stamp: Stamp) -> dict[str, Any]:
     plane = stamp.wcs.wcs
     cd = stamp.wcs.pixel_scale_matrix
     return {
-        **{f"{card}{axis + 1}": float(getattr(plane, card)[axis]) for card in ("crpix", "crval") for axis in (0, 1)},
+        **{
+            f"{card}{axis + 1}": float(getattr(plane, card)[axis])
+            for card in ("crpix", "crval")
+            for axis in (0, 1)
+        },
         **{f"cd{row + 1}_{column + 1}": float(cd[row, column]) for row in (0, 1) for column in (0, 1)},
     }

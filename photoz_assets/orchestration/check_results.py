@@ -9,6 +9,7 @@ import dagster as dg
 from photoz_assets.orchestration.asset_keys import asset_key
 from photoz_assets.orchestration.partitions import tract_partitions
 from photoz_assets.survey.checks import Check, Verdict
+from photoz_assets.survey.contracts.images import WORST_OF
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.table import TableSpec
 from photoz_assets.text import one_line
@@ -36,8 +37,23 @@ def check_spec(
         )
 
 
-def check_result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
-    """Show a verdict in Dagster: its numbers, its limits and its rows as a table."""
+def how_to_see(release: Release, verdict: Verdict, tract: int | None) -> str:
+    """Return how to look at the galaxies that fail a check: by the stamps of those that it shows, or of its worst.
+
+    It is empty for a check that passed, for one of no galaxies, and where the tract is not known.
+    """
+    if verdict.passed or tract is None:
+        return ""
+    key = release.columns.object_id
+    ids = [str(row[name]) for row in verdict.rows for name in (key, "objectId", "object_id") if name in row]
+    condition = f' --where "{key} IN ({", ".join(dict.fromkeys(ids))})"' if ids else ""
+    if not ids and verdict.check not in WORST_OF:
+        return ""
+    return f"See {'these galaxies' if ids else 'its worst galaxies'}: photoz stamps --tract {tract}{condition}"
+
+
+def check_result(check: Check, verdict: Verdict, see: str = "") -> dg.AssetCheckResult:
+    """Show a verdict in Dagster: its numbers, its limits, its rows as a table, and how to see what they are of."""
     metadata: dict[str, Any] = {name: value for name, value in verdict.numbers.items() if value is not None}
     if verdict.limits:
         limits = {
@@ -50,7 +66,7 @@ def check_result(check: Check, verdict: Verdict) -> dg.AssetCheckResult:
         check_name=check.name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-        description=verdict.summary,
+        description=". ".join(filter(None, (verdict.summary, see))),
         metadata=metadata,
     )
 

@@ -16,7 +16,7 @@ import dagster as dg
 
 from photoz_assets.lake.writing import TableRefusedError, WrittenTable
 from photoz_assets.orchestration.asset_keys import archive_key, asset_key
-from photoz_assets.orchestration.check_results import check_result, check_specs
+from photoz_assets.orchestration.check_results import check_result, check_specs, how_to_see
 from photoz_assets.orchestration.column_metadata import column_schema
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import stored_inputs
@@ -86,7 +86,7 @@ class LakeTable:
             automation_condition=self.automation_condition,
             freshness_policy=self.freshness_policy,
         )
-        return make(_events(spec, self.function))
+        return make(_events(release, spec, self.function))
 
     def _input(self, release: Release, name: str) -> str:
         """Return the table that a parameter of the function takes."""
@@ -149,7 +149,7 @@ def upstream_keys(contract: Contract) -> list[dg.AssetKey]:
     return [archive_key(table) for table in sorted(tables) if "." in table]
 
 
-def _events(spec: TableSpec, function: Callable[..., TableResult]) -> Callable[..., _Events]:
+def _events(release: Release, spec: TableSpec, function: Callable[..., TableResult]) -> Callable[..., _Events]:
     """Wrap a function so that it yields what Dagster is to record of a table that it writes."""
 
     @functools.wraps(function)
@@ -158,9 +158,12 @@ def _events(spec: TableSpec, function: Callable[..., TableResult]) -> Callable[.
             try:
                 result = function(*arguments, **inputs)
             except TableRefusedError as error:
-                yield from _results(spec, error.verdicts)
+                # What is refused is not in the lake, where stamps are chosen.
+                yield from (check_result(spec.check(verdict.check), verdict) for verdict in error.verdicts)
                 raise
-            yield from _results(spec, (*result.table.verdicts, *result.verdicts))
+            tract = result.table.provenance.tract
+            for verdict in (*result.table.verdicts, *result.verdicts):
+                yield check_result(spec.check(verdict.check), verdict, how_to_see(release, verdict, tract))
             yield from result.observations
             yield _output(result)
 
@@ -177,7 +180,3 @@ def _output(result: TableResult) -> dg.Output[WrittenTable]:
         # A beta feature of Dagster 1.13; what follows by it stands in a test.
         warnings.filterwarnings("ignore", "Parameter `data_version`", dg.BetaWarning)
         return dg.Output(result.table, metadata=dict(result.metadata), data_version=version)
-
-
-def _results(spec: TableSpec, verdicts: Iterable[Verdict]) -> Iterator[dg.AssetCheckResult]:
-    return (check_result(spec.check(verdict.check), verdict) for verdict in verdicts)

@@ -55,8 +55,8 @@ class ArchiveResource(LocationResource):
     cutouts_per_minute: int = Field(
         default=35,
         ge=1,
-        description="Parts of images a minute, of all runs on this machine; Rubin's quota for a user. An archive on "
-        "this machine is asked without a bound of ours",
+        description="Parts of images a minute, of all runs on this machine: Rubin's quota for a user. An archive "
+        "on this machine is asked without a bound",
     )
     result_format: Literal["binary2", "parquet"] = Field(
         default="binary2",
@@ -131,7 +131,7 @@ class ArchiveResource(LocationResource):
         )
 
     def cutout_quota(self, lake: Lake, url: str, log: Callable[[str], None]) -> Quota | None:
-        """Return what bounds the cutouts that a lake's processes ask of the archive at a URL; None for no bound."""
+        """Return what bounds the cutouts that a lake's processes ask of an archive; None for no bound."""
         if is_loopback(url):
             return None
         return Quota(path=lake.quotas / "cutouts", per_minute=self.cutouts_per_minute, log=log)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from photoz_assets.images.choice import Choice
 from photoz_assets.images.cutouts import CutoutSource
-from photoz_assets.images.sheet import SIZE_ARCSEC, Layout, Pictured, make_sheet
+from photoz_assets.images.sheet import CONTROL_BAND, SIZE_ARCSEC, Layout, Pictured, make_sheet
 from photoz_assets.ingest.tap_ingest import identify
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance, derived_provenance
@@ -38,8 +38,8 @@ class StampsConfig(dg.Config):
 
     where: str | None = Field(
         default=None,
-        description="Condition in DuckDB's SQL over the columns of matched_galaxies; other tables in subqueries. By "
-        "default, and without an order, the worst of flux_agreement, coordinate_offsets and photoz_estimates",
+        description="Condition in DuckDB's SQL over the columns of matched_galaxies; other tables in subqueries. "
+        "By default, and without an order, the worst of flux_agreement, coordinate_offsets and photoz_estimates",
     )
     order_by: str | None = Field(default=None, description="What comes first, in SQL; by default the smallest id")
     limit: int = Field(default=Choice.limit, description="The most galaxies, 200 at most")
@@ -65,9 +65,9 @@ def stamps(
 ) -> TableResult:
     """Stamps of one tract's worst or chosen galaxies out of the archive's coadds: pixels with WCS, and one sheet.
 
-    On demand alone. By default the worst of the checks and of the redshift estimates; by configuration any condition
-    in SQL. Twelve control objects come with them, by which the images are held against the catalogue. What was cut
-    before is not asked for again.
+    On demand alone. By default the worst of the checks and of the redshift estimates; by configuration any
+    condition in SQL. Twelve control objects come with them, by which the images are held against the catalogue.
+    What was cut before is not asked for again.
     """
     store, choice = lake.open(), Choice(where=config.where, order_by=config.order_by, limit=config.limit)
     layout = Layout(bands=config.bands, size_arcsec=config.size_arcsec)
@@ -122,7 +122,7 @@ def publish_stamps(
     sheet = make_sheet(source, tract, choice, layout, log)
     provenance = derived_provenance(spec, run_id=run_id, source=galaxies, tract=tract, inputs=[galaxies])
     shown = [_picture(each, layout.ordered) for each in sheet.chosen]
-    controls = [_picture(each, each.stamps) for each in sheet.controls]
+    controls = [_picture(each, [CONTROL_BAND]) for each in sheet.controls]
     title = f"Tract {tract}, {''.join(layout.ordered)}, {layout.size_arcsec:g} arcsec"
     words = replace(caption(title, provenance, release, len(shown)), method=method_of(provenance))
     figure = save_figures(lake, STAMPS, [(STAMPS, figures.stamp_sheet(shown, controls, words))], tract)
@@ -136,21 +136,21 @@ def method_of(source: Provenance) -> str:
     return "Drawn from the simulation's truth: misfits of its catalogue cannot be seen in the pixels"
 
 
-def _picture(pictured: Pictured, bands: Sequence[str] | dict[str, object]) -> "StampPicture":
+def _picture(pictured: Pictured, bands: Sequence[str]) -> "StampPicture":
+    """Return what the sheet shows of a galaxy: some of its bands, the bluest first."""
     from photoz_assets.science.figures import StampPicture  # noqa: PLC0415 - matplotlib is slow to load
 
-    galaxy, named = pictured.galaxy, list(bands)
-    x, y = next(iter(pictured.stamps.values())).pixels_of(galaxy.ra, galaxy.dec)
-    band = named[len(named) // 2]
+    galaxy, band = pictured.galaxy, bands[len(bands) // 2]
+    x, y = pictured.stamps[band].pixels_of(galaxy.ra, galaxy.dec)
     flux = galaxy.fluxes[band]
     magnitude = f"{AB_ZERO_POINT_MAG - 2.5 * math.log10(flux):.2f}" if flux is not None and flux > 0 else "none"
     return StampPicture(
-        planes=[pictured.stamps[band].image for band in named],
+        planes=[pictured.stamps[band].image for band in bands],
         x=float(x),
         y=float(y),
         words=[
             str(galaxy.object_id),
             f"z {galaxy.redshift:.2f}, {band} {magnitude}",
-            f"{galaxy.chosen_by} {''.join(named)}",
+            f"{galaxy.chosen_by}, {', '.join(pictured.stamps)}",
         ],
     )

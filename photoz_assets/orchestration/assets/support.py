@@ -56,7 +56,9 @@ def show_figure(context: dg.AssetExecutionContext, figure: Path) -> None:
     )
 
 
-def save_figures(lake: Lake, asset: str, figures: Iterable[tuple[str, "Figure"]], tract: int | None = None) -> Path:
+def save_figures(
+    lake: Lake, asset: str, figures: Iterable[tuple[str, "Figure"]], tract: int | None = None
+) -> Path:
     """Save an asset's figures, as they come; return the only one, or the contact sheet of several."""
     from photoz_assets.science import figures as drawing  # noqa: PLC0415 - as above
 

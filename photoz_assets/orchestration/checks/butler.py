@@ -6,7 +6,7 @@ import dagster as dg
 
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.orchestration.asset_keys import asset_key
-from photoz_assets.orchestration.check_results import check_result
+from photoz_assets.orchestration.check_results import check_result, how_to_see
 from photoz_assets.orchestration.checks.agreement import AGREES_WITH_TAP, compare_doors, nothing_to_compare
 from photoz_assets.orchestration.failures import as_dagster_failure
 from photoz_assets.orchestration.io_manager import LakeResource
@@ -41,4 +41,4 @@ def _agrees_with_tap(
             verdict = compare_doors(release, *snapshot(store, [objects, galaxies]))
         else:
             verdict = nothing_to_compare(tract)
-    return check_result(AGREES_WITH_TAP, verdict)
+    return check_result(AGREES_WITH_TAP, verdict, how_to_see(release, verdict, tract))

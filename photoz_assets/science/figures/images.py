@@ -29,7 +29,7 @@ _LINEAR_SIGMA: Final = 3.0
 
 # Of colour pictures (Lupton et al. 2004, PASP 116, 133), in units of the noise.
 _BLACK_SIGMA: Final = -2.0
-_STRETCH_SIGMA: Final = 15.0
+_STRETCH_SIGMA: Final = 8.0
 _SOFTENING: Final = 8.0
 _SIGMA_PER_MAD: Final = 1.4826
 
@@ -117,7 +117,7 @@ def stamp_sheet(chosen: Sequence[StampPicture], controls: Sequence[StampPicture]
     figure = new_figure(
         "Stamps of galaxies",
         caption,
-        "Small pictures of galaxies, each with its id, redshift and magnitude, and apart from them of control objects.",
+        "Small pictures of galaxies with id, redshift and magnitude, and apart from them of control objects.",
         size_inches=(width, height),
         color_bar=False,
     )

@@ -24,6 +24,9 @@ RATIO_LIMITS: Final = (0.8, 1.1)
 UNLIKE_LIMIT: Final = 1.2
 FEWEST_CONTROLS: Final = 8
 
+# The checks whose worst galaxies stamps are of, unless others are asked for.
+WORST_OF: Final = ("coordinate_offsets", "flux_agreement")
+
 IMAGE_ASTROMETRY: Final = Check(
     name="image_astrometry",
     description="Control objects lie in the pixels where the catalogue has them: the median offset of their "
@@ -32,9 +35,9 @@ IMAGE_ASTROMETRY: Final = Check(
 )
 IMAGE_PHOTOMETRY: Final = Check(
     name="image_photometry",
-    description="Control objects are in the pixels as bright as in the catalogue: the median flux within 1.5 arcsec "
-    f"over that of the catalogue is {RATIO_LIMITS[0]} to {RATIO_LIMITS[1]} in each band, and no band's is "
-    f"{UNLIKE_LIMIT} times another's. Not judged by fewer than {FEWEST_CONTROLS}.",
+    description="Control objects are as bright in the pixels as in the catalogue: the median flux within 1.5 "
+    f"arcsec over that of the catalogue is {RATIO_LIMITS[0]} to {RATIO_LIMITS[1]} in each band, and no band's is "
+    f"{UNLIKE_LIMIT} times another's, by more than two chance errors. Not judged by fewer than {FEWEST_CONTROLS}.",
     blocking=False,
 )
 
@@ -172,7 +175,7 @@ def _stamp_columns(release: Release) -> Iterator[Column]:
             for axis in (1, 2)
         ),
         *(
-            (f"cd{row}_{column}", pixels, "Degrees a pixel of the tangent plane (FITS)", _REAL, "pos.wcs.cdmatrix", "deg")
+            (f"cd{row}_{column}", pixels, "Degrees a pixel (FITS)", _REAL, "pos.wcs.cdmatrix", "deg")
             for row in (1, 2)
             for column in (1, 2)
         ),
