@@ -83,7 +83,7 @@ def read_stamp(content: bytes, name: str, njy_per_unit: Callable[[], float] | No
     with _told(name), fits.open(io.BytesIO(content)) as file:
         hdus = find_hdus(file, {IMAGE})
         if IMAGE not in hdus:
-            raise StampError(f"{name} has no {IMAGE}: it is no part of a coadd")
+            raise StampError(f"{name} has no {IMAGE}: it is cut short, or no part of a coadd")
         header = hdus[IMAGE].header
         scale = flux_scale(header, file)
         numbers = np.asarray(hdus[IMAGE].data, np.float32)

@@ -47,6 +47,7 @@ PARTITIONED = {
     "photoz_exports",
     "object_table",
     "matched_truth",
+    "stamps",
 }
 
 # Prints what a code location holds, with every socket refused and nothing in the environment.
