@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoz_assets.images.choice import Galaxy
 from photoz_assets.images.stamp import Stamp
@@ -53,7 +52,7 @@ class Measured:
 def measure(galaxy: Galaxy, band: str, stamp: Stamp) -> Measured:
     """Measure an object on a stamp: its centroid, weighted by a Gaussian around itself, and an aperture's flux."""
     x0, y0 = (float(pixel) for pixel in stamp.pixels_of(galaxy.ra, galaxy.dec))
-    scale = _pixel_arcsec(stamp)
+    scale = stamp.pixel_arcsec
     rows, columns = np.indices(stamp.image.shape, float)
     distance = np.hypot(columns - x0, rows - y0) * scale
     near, far = _BACKGROUND_ARCSEC
@@ -173,8 +172,3 @@ def _too_few(check: str, controls: int, limits: Limits) -> Verdict:
         numbers={"controls": controls},
         limits=limits,
     )
-
-
-def _pixel_arcsec(stamp: Stamp) -> float:
-    cd: NDArray[np.float64] = stamp.wcs.pixel_scale_matrix
-    return float(np.sqrt(abs(np.linalg.det(cd))) * 3600)

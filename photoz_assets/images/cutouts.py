@@ -104,7 +104,7 @@ class CutoutSource:
         def read(content: bytes) -> Stamp:
             words = f"the {window.band} cutout of {name}"
             stamp = read_stamp(content, words, lambda: self._scale(window))
-            if not stamp.has(window.ra, window.dec):
+            if not stamp.meets(window.ra, window.dec, window.size_arcsec):
                 raise StampError(f"{words} is of another place: {window.ra:.6f}, {window.dec:.6f} is not in it")
             return stamp
 

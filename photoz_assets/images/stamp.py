@@ -51,11 +51,17 @@ class Stamp:
         x, y = self.wcs.all_world2pix(np.asarray(ra, float), np.asarray(dec, float), 0)
         return np.asarray(x), np.asarray(y)
 
-    def has(self, ra: float, dec: float) -> bool:
-        """Return whether a position in degrees lies in it."""
+    def meets(self, ra: float, dec: float, width_arcsec: float) -> bool:
+        """Return whether a square of that width around a position in degrees has a part in it."""
         x, y = self.pixels_of(ra, dec)
         height, width = self.image.shape
-        return bool(0 <= np.floor(x + 0.5) < width and 0 <= np.floor(y + 0.5) < height)
+        reach = width_arcsec / 2 / self.pixel_arcsec
+        return bool(-reach <= x < width + reach and -reach <= y < height + reach)
+
+    @property
+    def pixel_arcsec(self) -> float:
+        """The width of a pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix))) * 3600)
 
 
 def read_stamp(content: bytes, name: str, njy_per_unit: Callable[[], float] | None = None) -> Stamp:

@@ -64,6 +64,11 @@ def automation(release: Release) -> Automation:
         selection=assets("stamps"),
         description="Have stamps of one tract's worst or chosen galaxies cut out of the archive's images.",
     )
+    look_at_field = dg.define_asset_job(
+        "look_at_field",
+        selection=assets("field_image"),
+        description="Have a window of the field cut out of the archive's images, and draw it in colour.",
+    )
     export_photoz = dg.define_asset_job(
         "export_photoz",
         selection=assets("photoz_exports"),
@@ -103,6 +108,7 @@ def automation(release: Release) -> Automation:
             refresh_butler,
             look_at_coadd,
             make_stamps,
+            look_at_field,
             export_photoz,
             demo,
             forget_runs,

@@ -39,6 +39,7 @@ GRAPH = {
     "matched_truth": "butler",
     "deep_coadd": "butler",
     "stamps": "images",
+    "field_image": "images",
 }
 PARTITIONED = {
     "matched_galaxies",

@@ -6,7 +6,13 @@ a second: import it where figures are drawn, not where definitions are loaded.
 """
 
 from photoz_assets.science.figures.galaxies import figures_of, galaxy_figures
-from photoz_assets.science.figures.images import StampPicture, coadd_picture, stamp_sheet
+from photoz_assets.science.figures.images import (
+    FieldGalaxies,
+    StampPicture,
+    coadd_picture,
+    field_picture,
+    stamp_sheet,
+)
 from photoz_assets.science.figures.png import (
     THUMBNAIL_LIMIT_BYTES,
     contact_sheet,
@@ -22,9 +28,11 @@ __all__ = [
     "SURVEY_FIGURES",
     "THUMBNAIL_LIMIT_BYTES",
     "Caption",
+    "FieldGalaxies",
     "StampPicture",
     "coadd_picture",
     "contact_sheet",
+    "field_picture",
     "figures_of",
     "galaxy_figures",
     "save",

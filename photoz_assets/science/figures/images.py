@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import AsinhNorm, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ _BRIGHTEST_SIGMA: Final = 100.0
 _LINEAR_SIGMA: Final = 3.0
 
 # Of colour pictures (Lupton et al. 2004, PASP 116, 133), in units of the noise.
-_BLACK_SIGMA: Final = -2.0
+_BLACK_SIGMA: Final = -1.0
 _STRETCH_SIGMA: Final = 8.0
 _SOFTENING: Final = 8.0
 _SIGMA_PER_MAD: Final = 1.4826
@@ -41,6 +42,9 @@ _SHEET_EDGE_INCHES: Final = 0.2
 _SHEET_COLUMNS: Final = 6
 _CELL_PT: Final = 10.5
 _MARK: Final = VERMILION
+_CIRCLE_POINTS: Final = 13
+# Light at any redshift, since the sky is dark.
+_REDSHIFTS: Final = LinearSegmentedColormap.from_list("redshifts", ["#56b4e9", "#f0e442", VERMILION])
 _CONTROL_WORDS: Final = "Control objects, by which the images are held against the catalogue"
 
 
@@ -63,6 +67,15 @@ class StampPicture:
     x: float
     y: float
     words: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldGalaxies:
+    """Galaxies in a window: columns and rows of its pixels, and redshifts, each of shape (n,)."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    redshift: NDArray[np.float64]
 
 
 def coadd_picture(
@@ -136,6 +149,52 @@ def stamp_sheet(chosen: Sequence[StampPicture], controls: Sequence[StampPicture]
             )
             _draw_stamp(axes, picture)
         top -= section
+    return figure
+
+
+def field_picture(
+    planes: Sequence[NDArray[np.float32]],
+    pixel_arcsec: float,
+    galaxies: FieldGalaxies,
+    caption: Caption,
+) -> Figure:
+    """Draw a window in colour with circles around galaxies, coloured by redshift; north is up, east is left.
+
+    Parameters
+    ----------
+    planes
+        Images of one shape, the bluest first, the lowest row first.
+    pixel_arcsec
+        The width of a pixel.
+    galaxies
+        What the circles are around.
+    caption
+        Its number is that of the galaxies.
+    """
+    figure = new_figure(
+        "The field in colour",
+        caption,
+        "The sky in colour, with circles around galaxies, coloured by their redshifts.",
+        size_inches=_SIZE_INCHES,
+    )
+    axes = figure.add_subplot()
+    height, width = (length * pixel_arcsec / 60 for length in planes[0].shape)
+    drawn = color_picture(planes) if len(planes) > 1 else _grey_picture(planes[0])
+    axes.imshow(drawn, origin="lower", extent=(-width / 2, width / 2, -height / 2, height / 2))
+    rows, columns = planes[0].shape
+    redshifts = ScalarMappable(Normalize(0, max(float(np.max(galaxies.redshift, initial=0)), 1.0)), _REDSHIFTS)
+    axes.scatter(
+        (galaxies.x + 0.5 - columns / 2) * pixel_arcsec / 60,
+        (galaxies.y + 0.5 - rows / 2) * pixel_arcsec / 60,
+        s=_CIRCLE_POINTS**2,
+        facecolors="none",
+        edgecolors=redshifts.to_rgba(galaxies.redshift),
+        linewidths=1.6,
+    )
+    axes.set(xlim=(-width / 2, width / 2), ylim=(-height / 2, height / 2))
+    dress(axes, "to the west of the centre (arcmin)", "to the north of the centre (arcmin)")
+    axes.tick_params(which="both", color="white")
+    add_color_bar(figure, redshifts, axes, caption.release.columns.redshift_words)
     return figure
 
 
