@@ -49,21 +49,18 @@ def read_field(
     release = source.release
     tract = int(release.skymap.tract_of(ra, dec))
     box = _window_box(release, tract, ra, dec, width_arcmin)
-    patches = list(_patches(release, box))
     planes = {band: np.full(box.shape, np.nan, np.float32) for band in bands}
-    for patch in patches:
+    for patch, part in _parts(release, box):
         for band, plane in planes.items():
             window = Window(tract=tract, patch=patch, band=band, ra=ra, dec=dec, size_arcsec=60 * width_arcmin)
             name = f"field_{ra:.6f}_{dec:+.6f}_{tract}_{patch}"
             piece = source.stamp(window, name)
             place = _place(release, tract, piece, name)
-            common = place & box
+            common = place & part
             if not common:
-                raise StampError(f"{name} is of another place: it is {place} of the tract, asked was for {box}")
-            part = piece.image[common.slices(place)]
-            here = plane[common.slices(box)]
-            np.copyto(here, part, where=np.isfinite(part))
-            log(f"tract {tract}, patch {patch}, {band}: {part.size:,} pixels")
+                raise StampError(f"{name} is of another place: it is {place} of the tract, asked was for {part}")
+            plane[common.slices(box)] = piece.image[common.slices(place)]
+            log(f"tract {tract}, patch {patch}, {band}: {piece.image.size:,} pixels")
     return FieldWindow(tract=tract, box=box, planes=planes)
 
 
@@ -73,13 +70,13 @@ def _window_box(release: Release, tract: int, ra: float, dec: float, width_arcmi
     return PixelBox(x - half, y - half, x + half + 1, y + half + 1)
 
 
-def _patches(release: Release, box: PixelBox) -> Iterator[int]:
-    """Yield the patches whose inner regions a box touches: their borders hold nothing that the others have not."""
+def _parts(release: Release, box: PixelBox) -> Iterator[tuple[int, PixelBox]]:
+    """Yield the patches whose inner regions a box touches, with their parts of it: together they are the box."""
     side, size = release.skymap.patches_per_side, release.skymap.patch_inner_pixels
     for patch in range(side**2):
         row, column = divmod(patch, side)
-        if box & PixelBox(column * size, row * size, (column + 1) * size, (row + 1) * size):
-            yield patch
+        if part := box & PixelBox(column * size, row * size, (column + 1) * size, (row + 1) * size):
+            yield patch, part
 
 
 def _place(release: Release, tract: int, piece: Stamp, name: str) -> PixelBox:

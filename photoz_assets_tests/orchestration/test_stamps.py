@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -90,15 +91,29 @@ def test_stamps_are_published_with_their_sheet_and_a_failure_or_the_command_find
     assert "a tract would be 36 GB and 44 days" in many.output
 
 
-def test_no_automation_makes_stamps() -> None:
+def test_field_is_shown_with_the_lakes_galaxies_and_without_any_it_is_told(filled: Runs) -> None:
+    run = filled("field_image", config={"field_image": {"width_arcmin": 1.5, "bands": "ir"}}, job="look_at_field")
+    assert run.success, run.failure
+    metadata = run.metadata("field_image")
+    assert (metadata["tract"], metadata["bands"]) == (3831, "ri")
+    picture = filled.lake.figure("field_image", "field_image").read_bytes()
+    assert f"{metadata['galaxies']} galaxies; embedded archive, simulated" in picture[:4000].decode("latin-1")
+    lost = filled("field_image", config={"field_image": {"ra_deg": 10.0}}, job="look_at_field")
+    assert "materialize matched_galaxies of tract" in lost.failure
+    assert filled.lake.figure("field_image", "field_image").read_bytes() == picture
+
+
+def test_no_automation_makes_images() -> None:
     definitions = build_definitions()
     graph = definitions.resolve_asset_graph()
-    [key] = [key for key in graph.materializable_asset_keys if key.to_user_string() == "stamps"]
-    assert graph.get(key).automation_condition is None
-    jobs = {job.name for job in definitions.resolve_all_job_defs() if key in job.asset_layer.executable_asset_keys}
-    assert jobs - {"__ASSET_JOB"} == {"make_stamps"}
-    schedules = definitions.get_repository_def().schedule_defs
-    assert all(schedule.job_name != "make_stamps" for schedule in schedules)
+    schedules = {schedule.job_name for schedule in definitions.get_repository_def().schedule_defs}
+    for asset, only in (("stamps", "make_stamps"), ("field_image", "look_at_field")):
+        key = dg.AssetKey(asset)
+        assert graph.get(key).automation_condition is None
+        jobs = definitions.resolve_all_job_defs()
+        names = {job.name for job in jobs if key in job.asset_layer.executable_asset_keys}
+        assert names - {"__ASSET_JOB"} == {only}
+        assert only not in schedules
 
 
 KEY = COLUMNS.object_id

@@ -188,7 +188,7 @@ def field_picture(
         (galaxies.y + 0.5 - rows / 2) * pixel_arcsec / 60,
         s=_CIRCLE_POINTS**2,
         facecolors="none",
-        edgecolors=redshifts.to_rgba(galaxies.redshift),
+        edgecolors=[(*color,) for color in redshifts.to_rgba(galaxies.redshift).tolist()],
         linewidths=1.6,
     )
     axes.set(xlim=(-width / 2, width / 2), ylim=(-height / 2, height / 2))
