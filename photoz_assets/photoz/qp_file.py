@@ -15,7 +15,8 @@ from photoz_assets.photoz.estimators.estimator import FINE_QUANTILE_LEVELS
 
 QP_PROFILE: Final = "qp"
 QP_FILE: Final = "test_estimates.hdf5"
-_BESIDE: Final = ("object_id", "redshift", "z_mode")
+# By the names that RAIL's evaluators know.
+_BESIDE: Final = {"object_id": "object_id", "redshift": "redshift", "zmode": "z_mode"}
 
 
 def write_qp(path: Path, estimates: duckdb.DuckDBPyRelation, facts: Mapping[str, str]) -> int:
@@ -32,7 +33,8 @@ def write_qp(path: Path, estimates: duckdb.DuckDBPyRelation, facts: Mapping[str,
     """
     import h5py  # noqa: PLC0415 - half a second, and only here
 
-    rows = estimates.filter("z_median IS NOT NULL").project(", ".join(("z_quantiles", *_BESIDE))).to_arrow_table()
+    beside = (f"{column} AS {name}" for name, column in _BESIDE.items())
+    rows = estimates.filter("z_median IS NOT NULL").project(", ".join(("z_quantiles", *beside))).to_arrow_table()
     quantiles = rows.column("z_quantiles").combine_chunks().flatten().to_numpy().astype(np.float64)
     tables = {
         "ancil": {name: rows.column(name).to_numpy() for name in _BESIDE},

@@ -93,6 +93,7 @@ def test_the_test_set_is_estimated_judged_and_written_for_qp(first: tuple[Runs, 
     qp = pytest.importorskip("qp")
     ensemble = qp.read(str(runs.lake.export("qp", "test_estimates.hdf5")))
     assert ensemble.ancil["object_id"].tolist() == estimated.column("object_id").to_pylist()
+    assert ensemble.ancil["zmode"].tolist() == estimated.column("z_mode").to_pylist()
     np.testing.assert_allclose(ensemble.median()[:, 0], estimated.column("z_median").to_numpy(), atol=2e-3)
 
 
