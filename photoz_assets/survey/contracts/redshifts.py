@@ -10,6 +10,7 @@ import pyarrow as pa
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.checks import Check, KeyRule, RowRule, Scope, StatisticRule
 from photoz_assets.survey.contracts.galaxies import matched_galaxies_spec
+from photoz_assets.survey.contracts.objects import objects_spec
 from photoz_assets.survey.contracts.photoz import ACCOUNTED, GROUP, photoz_galaxies_keys, photoz_sample_spec
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.sampling import SPLITS, Sampling
@@ -46,7 +47,7 @@ _MODEL: Final = "photoz_model.values"
 
 def held_spec(release: Release) -> TableSpec:
     """Return the table of all galaxies that get a redshift, with a known one or without."""
-    return matched_galaxies_spec(release)
+    return objects_spec(release) if release.spectroscopic else matched_galaxies_spec(release)
 
 
 def _photoz_model() -> TableSpec:
