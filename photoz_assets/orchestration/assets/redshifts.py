@@ -58,6 +58,7 @@ from photoz_assets.survey.sampling import Sampling
 # Objects that a test set is weighted to, and the tracts that they are taken from: more tell the same.
 _WEIGHTED_TO: Final = 50_000
 _WEIGHTED_TRACTS: Final = 20
+_JUDGED_ON: Final = "Judged on galaxies with a spectroscopic redshift"
 
 
 @lake_table(PHOTOZ_MODEL, automation_condition=FOLLOW_CHANGED)
@@ -244,11 +245,12 @@ def photoz_quality(
     require_passed(spec, spec.table, [disjoint])
     judged = judge_test_set(photoz_estimates.rows, spec)
     columns = release.columns
-    title = "Test set" if columns.knows_truth else f"Judged on galaxies with a {columns.redshift_words}"
+    judged_on = "" if columns.knows_truth else _JUDGED_ON
     split = f"split by {source.sampling.split_by}" if source.sampling else ""
+    made = " \N{MIDDLE DOT} ".join(filter(None, (source.estimator, split)))
     words = replace(
-        caption(title, source, release, judged.quality.num_galaxies),
-        method=" \N{MIDDLE DOT} ".join(filter(None, (source.estimator, split))),
+        caption("Test set", source, release, judged.quality.num_galaxies),
+        method="\n".join(filter(None, (judged_on, made))),
     )
     verdicts = [
         disjoint,
@@ -272,7 +274,7 @@ def photoz_quality(
     return TableResult(
         table,
         metadata={
-            "quality": dg.MetadataValue.md(f"{title}.\n\n{markdown(judged.rows)}\n\n{TARGETS}"),
+            "quality": dg.MetadataValue.md(f"{judged_on or 'Test set'}.\n\n{markdown(judged.rows)}\n\n{TARGETS}"),
             "estimator": source.estimator or "unknown",
             "test": judged.quality.num_galaxies,
             **numbers,

@@ -57,7 +57,7 @@ class Caption:
 
     ``rights`` says who may have them; it is empty for made-up ones.
     ``origin`` is the archive's own word, such as 'embedded archive, simulated', or its release's.
-    ``method`` says in a line of its own how what is drawn came about, where that is not plain.
+    ``method`` says in a line of its own, or in more, how what is drawn came about, where that is not plain.
     """
 
     title: str
@@ -106,7 +106,7 @@ def new_figure(
     width, height = size_inches
     figure = Figure(figsize=size_inches, facecolor="white")
     FigureCanvasAgg(figure)
-    header_inches = _HEADER_INCHES + (_LINE_INCHES if caption.method else 0)
+    header_inches = _HEADER_INCHES + _LINE_INCHES * len(caption.method.splitlines())
     right_inches = _GAP_INCHES + _BAR_INCHES + _BESIDE_BAR_INCHES if color_bar else _RIGHT_INCHES
     axes_inches = (width - LEFT_INCHES - right_inches - (panels - 1) * gap_inches) / panels
     figure.subplots_adjust(
@@ -132,10 +132,10 @@ def new_figure(
         parse_math=False,
     )
     label = f"{alt_text} {caption.title}, {number}; {caption.origin}."
-    if caption.method:
-        below = 1 - low - (_LINE_INCHES + _METHOD_INCHES) / height
-        figure.text(left, below, caption.method, fontsize=CAPTION_PT, color=GREY, va="top", parse_math=False)
-        label += f" {caption.method}."
+    for number_of_line, line in enumerate(caption.method.splitlines(), start=1):
+        below = 1 - low - (_LINE_INCHES + number_of_line * _METHOD_INCHES) / height
+        figure.text(left, below, line, fontsize=CAPTION_PT, color=GREY, va="top", parse_math=False)
+        label += f" {line}."
     if caption.rights:
         figure.text(1 - left, 1 - low, caption.rights, fontsize=NOTE_PT, color=GREY, va="top", ha="right")
         label += f" {caption.rights}."
