@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets_tests.forked import Ended, run_code, run_command
 from photoz_assets_tests.runs import Published, Runs
 from tools.assets_page import page as assets_page
 from tools.assets_page import without_new_version
@@ -27,6 +28,7 @@ ELSEWHERE = {
     "make demo": "test_demo",
     ".venv/bin/python -m pytest": "the tests are what runs",
     "make ui": "orchestration/test_page",
+    ".venv/bin/photoz stamps": "orchestration/test_stamps",
     ".venv/bin/photoz ui": "orchestration/test_page: a page runs until it is ended",
     ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
     ".venv/bin/photoz-butler": "photoz_archive_tests/butler/test_command",
@@ -96,14 +98,21 @@ def checkout(published: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def _run(checkout: Path, command: list[str]) -> "subprocess.CompletedProcess[str]":
-    environment = {
+def _environment(checkout: Path) -> dict[str, str]:
+    (checkout / ".dagster").mkdir(exist_ok=True)
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(checkout),
         "DAGSTER_HOME": str(checkout / ".dagster"),
         "PHOTOZ_DATA_DIR": str(checkout / "data"),
     }
-    (checkout / ".dagster").mkdir(exist_ok=True)
+
+
+def _run(checkout: Path, command: list[str]) -> "Ended | subprocess.CompletedProcess[str]":
+    environment = _environment(checkout)
+    folder, _, name = command[0].rpartition("/")
+    if folder == ".venv/bin" and name in {"photoz", "dagster"}:
+        return run_command([name, *command[1:]], checkout, environment)
     return subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
@@ -111,7 +120,7 @@ def _run(checkout: Path, command: list[str]) -> "subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
 def test_code_runs(checkout: Path, block: Block) -> None:
-    ran = _run(checkout, [sys.executable, "-W", "error::SyntaxWarning", "-c", block.text])
+    ran = run_code(block.text, checkout, _environment(checkout))
     assert ran.returncode == 0, ran.stderr[-2000:]
 
 

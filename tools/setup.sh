@@ -75,7 +75,21 @@ report() {
         }'
 }
 
+# uv takes a quarter of pip's time. It asks the index that pip is configured to use; where it fails, pip has the word.
+install_by_uv() {
+    index=$(.venv/bin/python -m pip config list 2>/dev/null | sed -n "s/^[a-z:]*\.index-url='\(.*\)'\$/\1/p" | tail -n 1)
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet uv==0.13.9 >/dev/null 2>&1 &&
+        .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode -c constraints.txt -e '.[dev]' \
+            >/dev/null 2>&1
+}
+
 install() {
+    echo "  installing some $(grep -c == constraints.txt) packages"
+    install_by_uv || install_by_pip
+}
+
+install_by_pip() {
     {
         PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --disable-pip-version-check --no-input \
             --progress-bar off -c constraints.txt -e '.[dev]' 2>&1 || echo 'pip ended badly'
