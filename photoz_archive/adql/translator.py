@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 
 from photoz_archive.adql import allowlist, grammar
 from photoz_archive.adql.catalog import Catalog
@@ -48,7 +49,8 @@ class Translation:
             if isinstance(scan, Scan):
                 table.replace(exp.Subquery(this=relations[scan].copy(), alias=table.args["alias"].copy()))
         rows = limit if self.top is None else min(limit, self.top)
-        return str(tree.limit(rows, copy=False).sql(dialect="duckdb"))
+        # By its name, sqlglot loads the dialect at first use and lets other threads have it half made.
+        return str(tree.limit(rows, copy=False).sql(dialect=DuckDB))
 
 
 def translate(

@@ -1,5 +1,8 @@
 """What ADQL means in DuckDB's words, and what the columns of its result are."""
 
+import subprocess
+import sys
+
 import pytest
 from sqlglot import exp
 
@@ -144,3 +147,27 @@ def test_correlated_subquery_sees_the_outer_table(catalog: Catalog) -> None:
         "(SELECT 1 FROM tap_schema.columns c WHERE c.table_name = t.table_name)"
     )
     assert '"c"."table_name" = "t"."table_name"' in sql(query, catalog)
+
+
+# sqlglot lists a dialect before it is whole; the wait holds it there for the other threads to find.
+FIRST_QUERIES = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from sqlglot import exp
+from sqlglot.dialects import dialect
+from photoz_archive.adql.translator import Translation
+
+new_trie = dialect.new_trie
+dialect.new_trie = lambda *words: (time.sleep(0.1), new_trie(*words))[1]
+listed = exp.Array(expressions=[exp.Literal.string("a.parquet")])
+rows = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[listed]))
+first = Translation(exp.select("*").from_(rows), (), {}, {}, None, False)
+with ThreadPoolExecutor(20) as pool:
+    for sql in {sql.result() for sql in [(pool.submit(first.sql, {}, 5), time.sleep(0.02))[0] for _ in range(20)]}:
+        print(sql)
+"""
+
+
+def test_queries_that_are_a_process_first_are_all_written_in_duckdb_s_words() -> None:
+    ended = subprocess.run([sys.executable, "-c", FIRST_QUERIES], capture_output=True, text=True, check=True)
+    assert ended.stdout == "SELECT * FROM READ_PARQUET(['a.parquet']) LIMIT 5\n"
