@@ -2,6 +2,8 @@
 # PYTHON=... names the interpreter, ARGS=... adds to the command, PORT=... is the page's port of `make ui`.
 
 python := .venv/bin/python
+# Without bytecode each process compiles the packages anew, half a second of a start; the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 # A PORT that merely stands in the environment is somebody else's.
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
