@@ -1,6 +1,9 @@
 """Stamps out of the embedded archive: chosen, cut once, held against the catalogue, and refused in one line."""
 
+import multiprocessing
 import shutil
+import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +25,7 @@ from photoz_assets.images.cutouts import CutoutSource, Window
 from photoz_assets.images.sheet import Layout, Sheet, SheetError, make_sheet
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
+from photoz_assets.lake.quota import Quota
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.survey.skymap import DC2_RINGS, PixelBox
 from photoz_assets.survey.table import Column, TableSpec
@@ -33,6 +37,7 @@ from photoz_assets_tests.runs import Published
 TRACT = FIELD_TRACTS[1]
 TOKEN = "gt-right"  # noqa: S105 (of a test)
 ONE = Choice(limit=1)
+THREE = Choice(limit=3)
 
 
 @pytest.fixture
@@ -94,6 +99,41 @@ def test_interrupted_sheet_goes_on_and_no_cutout_is_asked_for_twice(
     assert [verdict.passed for verdict in sheet.verdicts] == [True, True], sheet.verdicts
     made(replace(source, _scales={}), Choice(limit=4))
     assert len(asked) == 3 * 3 + 12 * 2 + 3 + 3
+
+
+def make_in_process(url: str, folder: Path) -> None:
+    """Make a sheet of three galaxies, by a quota that the processes of the lake share."""
+    lake = Lake(folder)
+    quota = Quota(path=lake.quotas / "cutouts", per_minute=60)
+    client = TapClient(url)
+    made(CutoutSource(client=client, release=DP02, lake=lake, folder=lake.cutouts / "here", quota=quota), THREE)
+
+
+def test_sheet_whose_process_is_killed_goes_on_and_asks_again_for_the_cutout_on_its_way_alone(
+    served: ArchiveServer, lake: Lake
+) -> None:
+    asked: list[tuple[int, int, PixelBox, float]] = []
+    context = multiprocessing.get_context("forkserver")
+    first, second = (context.Process(target=make_in_process, args=(served.url, lake.root)) for _ in range(2))
+
+    def note(coadd: Coadd) -> Coadd:
+        asked.append((coadd.tract, coadd.patch, coadd.box, float(coadd.image[0, 0])))
+        if len(asked) == 12:
+            first.kill()
+            first.join()
+        return coadd
+
+    served.faults = Faults(rewrite_coadd=note)
+    first.start()
+    first.join(120)
+    assert (first.exitcode, len(asked)) == (-signal.SIGKILL, 12)
+    second.start()
+    second.join(120)
+    assert second.exitcode == 0
+    # Three bands of three galaxies, two of twelve controls, and the calibration of each band.
+    assert len(set(asked)) == 3 * 3 + 12 * 2 + 3
+    assert [cutout for cutout, times in Counter(asked).items() if times > 1] == [asked[11]]
+    assert len((lake.quotas / "cutouts").read_text().split()) == len(asked) == len(set(asked)) + 1
 
 
 def window_of(galaxy: Galaxy, band: str = "r") -> Window:

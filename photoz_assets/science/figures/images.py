@@ -28,10 +28,12 @@ _DARKEST_SIGMA: Final = -2.0
 _BRIGHTEST_SIGMA: Final = 100.0
 _LINEAR_SIGMA: Final = 3.0
 
-# Of colour pictures (Lupton et al. 2004, PASP 116, 133), in units of the noise.
+# Of colour pictures, in units of the noise.
 _BLACK_SIGMA: Final = -1.0
 _STRETCH_SIGMA: Final = 8.0
 _SOFTENING: Final = 8.0
+# The share of the stretch at which shades have the slope of even ones.
+_SLOPE: Final = 0.1
 _SIGMA_PER_MAD: Final = 1.4826
 
 _CELL_INCHES: Final = 2.05
@@ -134,21 +136,21 @@ def stamp_sheet(chosen: Sequence[StampPicture], controls: Sequence[StampPicture]
         size_inches=(width, height),
         color_bar=False,
     )
+    # One set of axes in inches: one for each cell would take most of the time.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
     top = height - _SHEET_HEADER_INCHES
     for (words, cells), section in zip(sections, heights, strict=True):
         if words:
-            place = _SHEET_EDGE_INCHES / width, (top - 0.15) / height
-            figure.text(*place, words, fontsize=CAPTION_PT, color=GREY, va="top")
+            axes.text(_SHEET_EDGE_INCHES, top - 0.15, words, fontsize=CAPTION_PT, color=GREY, va="top")
         first = top - bool(words) * _SECTION_INCHES
         for number, picture in enumerate(cells):
             row, column = divmod(number, columns)
             left = _SHEET_EDGE_INCHES + column * (_CELL_INCHES + _SHEET_EDGE_INCHES)
             low = first - row * cell - _CELL_INCHES
-            axes = figure.add_axes(
-                (left / width, low / height, _CELL_INCHES / width, _CELL_INCHES / height), label=f"{words}{number}"
-            )
-            _draw_stamp(axes, picture)
+            _draw_stamp(axes, picture, left, low)
         top -= section
+    axes.set(xlim=(0, width), ylim=(0, height))
     return figure
 
 
@@ -198,35 +200,38 @@ def field_picture(
     return figure
 
 
-def _draw_stamp(axes: Axes, picture: StampPicture) -> None:
-    """Draw a stamp with a mark at either side of the object, so that nothing covers it."""
-    shape = tuple(min(plane.shape[axis] for plane in picture.planes) for axis in (0, 1))
-    planes = [plane[: shape[0], : shape[1]] for plane in picture.planes]
+def _draw_stamp(axes: Axes, picture: StampPicture, left: float, low: float) -> None:
+    """Draw a stamp into a cell, with a mark at either side of the object, so that nothing covers it."""
+    rows, columns = (min(plane.shape[axis] for plane in picture.planes) for axis in (0, 1))
+    planes = [plane[:rows, :columns] for plane in picture.planes]
     drawn = color_picture(planes) if len(planes) > 1 else _grey_picture(planes[0])
-    axes.imshow(drawn, origin="lower", interpolation="nearest")
-    axes.set_axis_off()
-    arm, gap = shape[1] / 10, shape[1] / 14
-    axes.plot([picture.x - gap - arm, picture.x - gap], [picture.y] * 2, color=_MARK, linewidth=1.6)
-    axes.plot([picture.x] * 2, [picture.y + gap, picture.y + gap + arm], color=_MARK, linewidth=1.6)
-    axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(-0.5, shape[0] - 0.5))
-    axes.text(
-        0, -0.03, "\n".join(picture.words), transform=axes.transAxes, va="top", fontsize=_CELL_PT, linespacing=1.25
-    )
+    pixel = _CELL_INCHES / max(rows, columns)
+    extent = (left, left + columns * pixel, low, low + rows * pixel)
+    axes.imshow(drawn, origin="lower", interpolation="nearest", extent=extent, aspect="auto")
+    arm, gap = _CELL_INCHES / 10, _CELL_INCHES / 14
+    x, y = left + (picture.x + 0.5) * pixel, low + (picture.y + 0.5) * pixel
+    axes.plot([x - gap - arm, x - gap], [y, y], color=_MARK, linewidth=1.6)
+    axes.plot([x, x], [y + gap, y + gap + arm], color=_MARK, linewidth=1.6)
+    axes.text(left, low - 0.06, "\n".join(picture.words), va="top", fontsize=_CELL_PT, linespacing=1.25)
 
 
 def color_picture(planes: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
     """Return images of two bands or more, the bluest first, as one in colour, shape (rows, columns, 3).
 
-    Each is in units of its own noise, so that empty sky is grey; what has no data is black.
+    Each is in units of its own noise, so that empty sky is grey; what has no data is dark. The formula is that of
+    Lupton et al. (2004, PASP 116, 133), with the slope of astropy's ``make_lupton_rgb``, which is slow to load.
     """
-    from astropy.visualization import make_lupton_rgb  # noqa: PLC0415 - slow to load, and needed for pixels alone
-
-    scaled = [np.nan_to_num(plane / _noise(plane)) for plane in planes]
+    scaled = [np.nan_to_num(plane / _noise(plane)) - _BLACK_SIGMA for plane in planes]
     blue, green, red = scaled[0], scaled[len(scaled) // 2], scaled[-1]
     if len(scaled) == 2:  # noqa: PLR2004 - the third colour of two is between them
         green = (blue + red) / 2
-    drawn = make_lupton_rgb(red, green, blue, minimum=_BLACK_SIGMA, stretch=_STRETCH_SIGMA, Q=_SOFTENING)
-    return np.asarray(drawn, np.uint8)
+    light = np.stack([red, green, blue], axis=-1)
+    intensity = light.mean(axis=-1, keepdims=True)
+    shade = np.arcsinh(_SOFTENING / _STRETCH_SIGMA * intensity) * (_SLOPE / np.arcsinh(_SLOPE * _SOFTENING))
+    light *= np.divide(shade, intensity, out=np.zeros_like(shade), where=intensity > 0)
+    light = np.maximum(light, 0)
+    # What is too bright keeps its colour.
+    return np.asarray(255 * light / np.maximum(light.max(axis=-1, keepdims=True), 1), np.uint8)
 
 
 def _grey_picture(plane: NDArray[np.float32]) -> NDArray[np.uint8]:

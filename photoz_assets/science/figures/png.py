@@ -1,7 +1,9 @@
 """Figures as files: one PNG for each, one contact sheet of several, and thumbnails for pages."""
 
 import base64
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ _CELL_WIDTH: Final = 720
 _GAP: Final = 16
 # A thumbnail is embedded as text: base64 makes four bytes of three, and an alt text stands before it.
 _IMAGE_LIMIT_BYTES: Final = 7_000
-# Tried in turn until the picture is small enough: a sheet's headings stay readable down to a width of 720.
+# The first that makes the picture small enough is taken: a sheet's headings stay readable down to a width of 720.
 _WIDTHS_AND_QUALITIES: Final = (
     (960, 40),
     (960, 25),
@@ -97,13 +99,24 @@ def thumbnail(path: Path) -> bytes:
     """
     with Image.open(path) as image:
         full = image.convert("RGB")
-    for width, quality in _WIDTHS_AND_QUALITIES:
+
+    @cache
+    def resized(width: int) -> Image.Image:
         size = (width, round(full.height * width / full.width))
-        encoded = BytesIO()
-        full.resize(size, Image.Resampling.LANCZOS).save(encoded, "AVIF", quality=quality, speed=_ENCODING_SPEED)
-        if encoded.tell() <= _IMAGE_LIMIT_BYTES:
-            break
-    return encoded.getvalue()
+        return full.resize(size, Image.Resampling.LANCZOS)
+
+    @cache
+    def encoded(choice: int) -> bytes:
+        width, quality = _WIDTHS_AND_QUALITIES[choice]
+        file = BytesIO()
+        resized(width).save(file, "AVIF", quality=quality, speed=_ENCODING_SPEED)
+        return file.getvalue()
+
+    def fits(choice: int) -> bool:
+        return len(encoded(choice)) <= _IMAGE_LIMIT_BYTES
+
+    last = len(_WIDTHS_AND_QUALITIES) - 1
+    return encoded(0 if fits(0) else bisect_left(range(last), x=True, lo=1, key=fits))
 
 
 def thumbnail_markdown(path: Path) -> str:
