@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs constraints clean
+.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs site constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -86,8 +86,21 @@ venv: ## only .venv
 pictures: venv ## the pictures of README and docs, from a demo of their own; needs Chromium
 	$(python) -m tools.pictures
 
-docs: venv ## docs/assets.md from the definitions and the contracts
+docs: venv ## the pages of assets, settings, commands and errors below docs/, from the code
 	$(python) tools/assets_page.py
+	$(python) tools/reference_pages.py
+
+site: venv ## the documentation as a site, all notebooks executed; a warning or a broken link within is an error; two minutes
+	@$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(MAKE) --no-print-directory build/site
+
+# Sphinx reads a copy, in which the pages of docs/ find those of the root and the notebooks where GitHub has them.
+.PHONY: build/site
+build/site:
+	@rm -rf build/site && mkdir -p build/site/source
+	@cp -Rp docs notebooks LICENSE *.md build/site/source
+	$(python) -m sphinx -W --keep-going --quiet -c docs build/site/source build/site/html $(ARGS)
+	@echo "make site: build/site/html/index.html"
 
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
 	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'

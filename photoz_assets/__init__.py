@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     import duckdb
 
-__all__ = ["connect"]
+__all__ = ["__version__", "connect"]
+
+# The one place of the version: pyproject.toml reads it here.
+__version__ = "0.1.0"
 
 
 def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBPyConnection":

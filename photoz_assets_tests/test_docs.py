@@ -8,19 +8,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets import __version__
 from photoz_assets_tests.forked import Ended, run_code, run_command
 from photoz_assets_tests.runs import Published, Runs
 from tools.assets_page import page as assets_page
 from tools.assets_page import without_new_version
 from tools.pictures import PICTURES
+from tools.reference_pages import pages as reference_pages
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
+]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # What a reader runs once and this test does not, by its beginning, and where it is run or why it is not.
@@ -41,9 +48,9 @@ ELSEWHERE = {
     "umask 002": "a shell's own, as above",
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
-# Languages of blocks that are no commands: settings for a file, diagrams, patches (test_extend), queries, and what
-# RAIL's own Python runs (`make rail`).
-SHOWN = {"ini", "yaml", "mermaid", "diff", "sql", "py"}
+# Languages of blocks that are no commands: settings for a file, diagrams, patches (test_extend), queries, what
+# RAIL's own Python runs (`make rail`), and what commands print.
+SHOWN = {"ini", "yaml", "mermaid", "diff", "sql", "py", "text"}
 
 
 @dataclass(frozen=True)
@@ -185,3 +192,15 @@ def test_page_of_assets_is_current() -> None:
     former = (ROOT / "docs" / "assets.md").read_text()
     assert without_new_version(former) == [], "their columns have changed: raise their versions"
     assert former == assets_page(), "run `make docs`"
+
+
+def test_pages_of_settings_commands_and_errors_are_current() -> None:
+    for name, text in reference_pages().items():
+        assert (ROOT / "docs" / name).read_text() == text, "run `make docs`"
+
+
+def test_version_is_one() -> None:
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    listed = re.findall(r"^## (\d\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert [__version__] == cited == listed[:1]
+    assert version("photoz_assets") == __version__

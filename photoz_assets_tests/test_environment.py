@@ -40,8 +40,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _table() -> Iterator[tuple[str, str, str]]:
-    """What the README says of each variable: its name, what it sets and its default; without links."""
-    text = (checkout_root() / "README.md").read_text()
+    """What the docs say of each variable: its name, what it sets and its default; without links."""
+    text = (checkout_root() / "docs" / "settings.md").read_text()
     for name, sets, default in re.findall(r"^\| `([A-Z_]+)` \| (.+) \| (.+) \|$", text, re.MULTILINE):
         yield name, re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sets), default
 
@@ -52,7 +52,7 @@ def _default(value: object) -> str:
     return f"`{value.relative_to(checkout_root())}/`" if isinstance(value, Path) else f"`{value}`"
 
 
-def test_readme_lists_every_setting_with_what_it_sets_and_its_default() -> None:
+def test_docs_list_every_setting_with_what_it_sets_and_its_default() -> None:
     declared = []
     for name, field in Settings.model_fields.items():
         assert isinstance(field.validation_alias, AliasChoices)
