@@ -1,4 +1,4 @@
-"""Write the pages of settings, commands and errors below docs/ from what the code declares: a part of ``make docs``."""
+"""Write the pages of settings, commands and errors below docs/ from the code: a part of ``make docs``."""
 
 import importlib
 import inspect
