@@ -20,6 +20,19 @@ MATERIALIZE = (
     *("asset", "materialize", "-m", "photoz_assets.definitions"),
     *("--select", "matched_galaxies", "--partition", "3638"),
 )
+CLIENT = """
+import photoz_assets
+from photoz_assets.survey.selection import Selection
+
+version: str = photoz_assets.__version__
+faint: float = Selection().faint_limit_mag
+
+
+def count(folder: str) -> int:
+    with photoz_assets.connect(folder) as lake:
+        [row] = lake.sql("SELECT count(*) FROM matched_galaxies").fetchall()
+    return int(row[0])
+"""
 
 pytestmark = [
     pytest.mark.wheel,
@@ -89,6 +102,17 @@ def test_wheel_without_extras_brings_nothing_that_only_the_archive_uses(bare: Pa
     installed = {line.partition("==")[0].lower() for line in listed.splitlines()}
     assert "photoz_assets" in installed
     assert not installed & set(ARCHIVES_OWN)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"), [pytest.param("", 0, id="right"), pytest.param("wrong: str = faint", 1, id="wrong")]
+)
+def test_strict_type_check_of_a_client_sees_the_types_of_the_wheel(
+    bare: Path, tmp_path: Path, more: str, status: int
+) -> None:
+    (tmp_path / "client.py").write_text(CLIENT + more)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", bare / "python", "client.py"]
+    assert _run(mypy, tmp_path).returncode == status
 
 
 def test_wheel_without_extras_fetches_a_tract_from_an_archive_elsewhere(
