@@ -61,7 +61,8 @@ def write_profile(
     """Write the files of a profile into a lake; none of them, unless all hold what was to be written.
 
     Each comes into its place by one rename, on the disk before, and names the digest of the sample's rows. Beside
-    them stands who may have them, where the provenance says so.
+    them stands who may have them and what to cite, where the provenance says so of the release or of a file of
+    redshifts.
 
     Parameters
     ----------
@@ -92,9 +93,9 @@ def write_profile(
         verdict = judge(profile, wanted, {file: _read(path, file, profile) for file, path in written.items()})
         if not verdict.passed:
             raise TableRefusedError(f"the export {profile.name} is refused. {verdict.summary}", [verdict])
-        if provenance.rights:
+        if lines := _rights(provenance):
             rights = places.enter_context(atomic_write(lake, lake.export(profile.name, RIGHTS_FILE)))
-            rights.write_text(f"{provenance.rights}\nCite: {provenance.citation}\n")
+            rights.write_text("".join(f"{line}\n" for line in lines))
         # Of two that export at once, the files of one come into their places after those of the other.
         with locked(lake.publishing):
             places.close()
@@ -103,6 +104,17 @@ def write_profile(
         rows=sum(each.rows.num_rows for each in wanted.values()),
         verdict=verdict,
     )
+
+
+def _rights(provenance: Provenance) -> list[str]:
+    """Return in lines who may have the rows and what to cite: of the release, and of each file of redshifts."""
+    lines = [provenance.rights, f"Cite: {provenance.citation}"] if provenance.rights else []
+    for file in provenance.redshift_files:
+        if licence := file.get("licence"):
+            lines.append(f"Redshifts of {file['name']}: {licence}")
+        if citation := file.get("citation"):
+            lines.append(f"Cite for {file['name']}: {citation}")
+    return lines
 
 
 def export_rows(sample: duckdb.DuckDBPyRelation, profile: Profile, splits: Sequence[str]) -> Export:

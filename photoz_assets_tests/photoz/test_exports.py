@@ -173,6 +173,19 @@ def test_made_up_rows_come_without_rights(tmp_path: Path, sample: pa.Table) -> N
     assert "rights" not in _told(written.folder / "test.hdf5")
 
 
+def test_licence_and_citation_of_the_redshifts_stand_beside_the_files(tmp_path: Path, sample: pa.Table) -> None:
+    files = (
+        {"name": "deep.csv", "licence": "CC BY 4.0", "citation": "Deep 2025"},
+        {"name": "wide.fits", "licence": "", "citation": ""},
+    )
+    of_redshifts = "Redshifts of deep.csv: CC BY 4.0\nCite for deep.csv: Deep 2025\n"
+    # Made-up objects have no rights; redshifts matched with them may have.
+    for rights, of_release in ((None, ""), (PROVENANCE.rights, "Data rights holders only\nCite: Somebody 2026\n")):
+        provenance = replace(PROVENANCE, rights=rights, redshift_files=files)
+        written = write_profile(Lake(tmp_path), PROFILES["rail"], duckdb.from_arrow(sample), provenance)
+        assert (written.folder / "RIGHTS.txt").read_text() == of_release + of_redshifts
+
+
 def _columns(profile: str, **columns: str) -> Callable[[pytest.MonkeyPatch], Profile]:
     """A profile some of whose columns are made otherwise."""
     right = PROFILES[profile]
