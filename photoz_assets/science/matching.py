@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from photoz_assets.survey.expressions import separation_arcsec
 from photoz_assets.survey.matching import Matching
@@ -29,6 +31,7 @@ _UNIT_VECTOR: Final = (
 )
 
 Connection = duckdb.DuckDBPyConnection
+FloatArray = NDArray[np.float64]
 
 
 def find_pairs(connection: Connection, objects: str, redshifts: str, radius_arcsec: float) -> str:
@@ -149,11 +152,10 @@ class ChanceMatches:
     shifted_share
         The share p of those that do once moved.
     false_share
-        Of the matched: those that have no object of their own, p (1 - m) / (m (1 - p)), and those to which another
-        object lies nearer than their own.
+        Of the matched, those that are expected to be another's: their own object is not there, or a brighter one
+        lies within the radius, with which it is seen as one.
     by_magnitude
-        The lower edge of each bin, how many pairs in it are expected to be false, and how many there are; of the
-        first kind of false ones alone.
+        The lower edge of each bin, how many of the matched in it are expected to be false, and how many there are.
     """
 
     match_share: float
@@ -189,48 +191,39 @@ def chance_matches(
     Notes
     -----
     With c the share of redshifts whose own object is there, m = c + (1 - c) p: whoever lacks one is matched by
-    chance. By the density that the moved redshifts find, an object lies within d of a position with a probability
-    of 1 - (1 - p)^((d / r)^2); false pairs lie at random within the radius, and are taken out of that mean.
+    chance, p (1 - m) / (1 - p) of all. And whoever has one loses it where a brighter object lies within the
+    radius: images show the two as one, at the place of the brighter. The moved redshifts find such as often.
     """
     shifts = " UNION ALL ".join(
         f"SELECT sz_id || '/{number}' AS redshift_id, {moved(shift)} FROM redshifts"
         for number, shift in enumerate(SHIFTS_ARCSEC)
     )
     pairs = find_pairs(connection, "objects", f"({shifts})", matching.radius_arcsec)
-    matched, trials = len(found.distances_arcsec), len(SHIFTS_ARCSEC) * redshifts
-    nearest = (
+    by_chance = (
         f"SELECT object_id FROM {pairs} "
         "QUALIFY row_number() OVER (PARTITION BY redshift_id ORDER BY distance_arcsec, object_id) = 1"
     )
-    [by_chance] = connection.sql(f"SELECT count(*) FROM ({nearest})").fetchall()[0]
+
+    def magnitudes(found_objects: str) -> FloatArray:
+        found = connection.sql(f"SELECT {magnitude} AS mag FROM ({found_objects}) JOIN objects USING (object_id)")
+        return np.sort(found.fetchnumpy()["mag"])
+
+    chance, matches = magnitudes(by_chance), magnitudes("SELECT object_id FROM nearest")
+    matched, trials = len(found.distances_arcsec), len(SHIFTS_ARCSEC) * redshifts
     m = matched / redshifts if redshifts else 0.0
-    p = min(1.0, by_chance / trials) if trials else 0.0
+    p = min(1.0, len(chance) / trials) if trials else 0.0
     without = (1 - m) / (1 - p) if p < 1 else 1.0
-    edges_sql = ", ".join(f"{edge!r}" for edge in edges)
-    bins = f"list_sum([({magnitude} >= edge)::INTEGER for edge in [{edges_sql}]]) - 1"
-
-    def by_bin(found_objects: str) -> dict[int, int]:
-        binned = f"SELECT {bins}, count(*) FROM ({found_objects}) JOIN objects USING (object_id) GROUP BY 1"
-        return dict(connection.sql(binned).fetchall())
-
-    chance, matches = by_bin(nearest), by_bin("SELECT object_id FROM nearest")
+    # The share of the redshifts that are matched with an object fainter than each that chance has found.
+    fainter = (len(matches) - np.searchsorted(matches, chance, side="right")) / max(redshifts, 1)
+    expected = (without + fainter) / len(SHIFTS_ARCSEC)
+    bins = [*edges, np.inf]
+    false_by_bin, matches_by_bin = np.histogram(chance, bins, weights=expected)[0], np.histogram(matches, bins)[0]
     return ChanceMatches(
         match_share=m,
         shifted_share=p,
-        false_share=_false_share(m, p, found.distances_arcsec, matching.radius_arcsec) if m else None,
+        false_share=min(1.0, float(expected.sum()) / matched) if matched else None,
         by_magnitude=[
-            (low, without * chance.get(number, 0) / len(SHIFTS_ARCSEC), matches.get(number, 0))
-            for number, low in enumerate(edges)
+            (low, float(false), int(number))
+            for low, false, number in zip(edges, false_by_bin, matches_by_bin, strict=True)
         ],
     )
-
-
-def _false_share(m: float, p: float, distances_arcsec: Sequence[float], radius_arcsec: float) -> float:
-    if p >= 1:
-        return 1.0
-    alone = min(1.0, p * (1 - m) / (m * (1 - p)))
-    nearer: float = sum(1 - (1 - p) ** ((d / radius_arcsec) ** 2) for d in distances_arcsec) / len(
-        distances_arcsec
-    )
-    at_random = 1 + p / math.log1p(-p) if p else 0.0
-    return min(1.0, alone + max(0.0, nearer - alone * at_random))

@@ -116,9 +116,10 @@ def test_a_redshift_goes_to_its_nearest_object_alone_and_says_how_many_there_wer
     assert matched(objects, redshifts([53.0], [-28 - 2 * ARCSEC])).pairs.num_rows == 0
 
 
-def expected(objects: pa.Table, of_others: pa.Table, rows: int) -> ChanceMatches:
+def expected(objects: pa.Table, of_others: pa.Table, rows: int, magnitudes: Any = 22.0) -> ChanceMatches:
     with duckdb.connect() as connection:
-        connection.register("objects", objects.append_column("mag", pa.array(np.full(objects.num_rows, 22.0))))
+        mag = np.broadcast_to(magnitudes, objects.num_rows)
+        connection.register("objects", objects.append_column("mag", pa.array(mag)))
         connection.register("redshifts", of_others)
         found = match(connection, Matching(radius_arcsec=1.0))
         return chance_matches(
@@ -156,6 +157,28 @@ def test_expected_share_of_false_matches_is_the_true_one() -> None:
     [(low, false_here, matches)] = [row for row in found.by_magnitude if row[2]]
     assert (low, matches) == (21.0, int(is_matched.sum()))
     assert 0.5 * false < false_here < 1.2 * false
+
+
+def test_objects_that_images_show_as_one_are_expected_too() -> None:
+    """Of two sources nearer than 1.2 arcsec the brighter is an object; the other's redshift goes to it."""
+    rng = np.random.default_rng(4)
+    rows, side_deg = 60_000, 0.5
+    ra, dec = rng.uniform(0, side_deg, rows), rng.uniform(-side_deg / 2, side_deg / 2, rows)
+    mag = 26 - rng.exponential(1.2, rows)
+    places = SkyCoord(ra * units.deg, dec * units.deg)
+    first, second, _, _ = search_around_sky(places, places, 1.2 * units.arcsec)
+    lost = np.unique(np.where(mag[first] > mag[second], first, second)[first != second])
+    there = np.setdiff1d(np.arange(rows), lost)
+    own = rng.choice(np.flatnonzero(mag < 25), 20_000, replace=False)
+    others_ra, others_dec = (each[own] + rng.normal(0, 0.07, len(own)) * ARCSEC for each in (ra, dec))
+    found = expected(placed(ra[there], dec[there]), redshifts(others_ra, others_dec), len(own), mag[there])
+    others = SkyCoord(others_ra * units.deg, others_dec * units.deg)
+    index, distance, _ = others.match_to_catalog_sky(places[there])
+    is_matched = distance.arcsec <= 1.0
+    false = int((there[index] != own)[is_matched].sum())
+    assert false > 150
+    assert found.false_share == pytest.approx(false / is_matched.sum(), rel=0.2)
+    assert sum(each for _, each, _ in found.by_magnitude) < 1.2 * false
 
 
 def test_nothing_to_match_has_no_false_share() -> None:
