@@ -178,8 +178,51 @@ def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
         put_in_place(written, destination)
 
 
+@contextmanager
+def atomic_folder(lake: Lake, destination: Path) -> Iterator[Path]:
+    """Lend a folder whose files come into their place together, over those that were there, or not at all.
+
+    In the place stands a link to a folder of this publication: one rename turns it to the next.
+
+    Raises
+    ------
+    OSError
+        The disk is full or fails; what was there stays.
+    """
+    with temp_file(lake) as staged:
+        written = spill_folder(staged)
+        written.mkdir()
+        try:
+            yield written
+            for path in (*written.rglob("*"), written):
+                flush(path)
+            with locked(lake.publishing):
+                _turn(destination, written)
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
+
+
+def _turn(link: Path, written: Path) -> None:
+    """Have a link lead to a folder that is on the disk, and remove what it led to, or was to lead to, before."""
+    publications = link.parent / ".publications" / link.name
+    make_folder(publications)
+    published = publications / uuid.uuid4().hex
+    put_in_place(written, published)
+    new = published.with_suffix(".link")
+    new.symlink_to(published.relative_to(link.parent))
+    if link.is_dir() and not link.is_symlink():
+        # A copy of a lake may have a folder here, over which nothing can be renamed.
+        link.rename(published.with_suffix(".former"))
+    put_in_place(new, link)
+    for former in publications.iterdir():
+        if former.is_symlink():
+            former.unlink()
+        elif former != published:
+            shutil.rmtree(former, ignore_errors=True)
+
+
 def spill_folder(staged: Path) -> Path:
-    """Return the folder into which the audit of a staged file spills; it is swept with the file."""
+    """Return the folder beside a staged file, which is swept with it: its audit spills there."""
     return staged.with_name(f"{staged.name}.spill")
 
 

@@ -4,7 +4,6 @@ HDF5 carries no time stamps: the same rows and the same provenance are the same 
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import locked
 from photoz_assets.lake.provenance import PROVENANCE_KEY, Provenance
-from photoz_assets.lake.staging import atomic_write
+from photoz_assets.lake.staging import atomic_folder
 from photoz_assets.lake.writing import TableRefusedError
 from photoz_assets.photoz.digests import rows_digest
 from photoz_assets.photoz.profiles import Profile
@@ -60,7 +58,7 @@ def write_profile(
 ) -> WrittenProfile:
     """Write the files of a profile into a lake; none of them, unless all hold what was to be written.
 
-    Each comes into its place by one rename, on the disk before, and names the digest of the sample's rows. Beside
+    They come into their place together, on the disk before, and each names the digest of the sample's rows. Beside
     them stands who may have them and what to cite, where the provenance says so of the release or of a file of
     redshifts.
 
@@ -82,25 +80,18 @@ def write_profile(
     """
     digest = rows_digest(sample.to_arrow_table())
     wanted = {file: export_rows(sample, profile, splits) for file, splits in profile.files.items()}
-    with ExitStack() as places:
-        written = {
-            file: places.enter_context(atomic_write(lake, lake.export(profile.name, file))) for file in wanted
-        }
-        for file, path in written.items():
-            rows = wanted[file].rows
-            facts = _facts(profile, provenance.with_rows(rows.num_rows), digest)
-            _write(path, file, profile, rows, facts)
-        verdict = judge(profile, wanted, {file: _read(path, file, profile) for file, path in written.items()})
+    folder = lake.export(profile.name, RIGHTS_FILE).parent
+    with atomic_folder(lake, folder) as written:
+        for file, export in wanted.items():
+            facts = _facts(profile, provenance.with_rows(export.rows.num_rows), digest)
+            _write(written / file, profile, export.rows, facts)
+        verdict = judge(profile, wanted, {file: _read(written / file, profile) for file in wanted})
         if not verdict.passed:
             raise TableRefusedError(f"the export {profile.name} is refused. {verdict.summary}", [verdict])
         if lines := _rights(provenance):
-            rights = places.enter_context(atomic_write(lake, lake.export(profile.name, RIGHTS_FILE)))
-            rights.write_text("".join(f"{line}\n" for line in lines))
-        # Of two that export at once, the files of one come into their places after those of the other.
-        with locked(lake.publishing):
-            places.close()
+            (written / RIGHTS_FILE).write_text("".join(f"{line}\n" for line in lines))
     return WrittenProfile(
-        folder=lake.export(profile.name, RIGHTS_FILE).parent,
+        folder=folder,
         rows=sum(each.rows.num_rows for each in wanted.values()),
         verdict=verdict,
     )
@@ -190,30 +181,25 @@ def _facts(profile: Profile, provenance: Provenance, digest: str) -> dict[str, s
     }
 
 
-def _write(path: Path, file: str, profile: Profile, rows: pa.Table, facts: Mapping[str, str]) -> None:
+def _write(path: Path, profile: Profile, rows: pa.Table, facts: Mapping[str, str]) -> None:
     """Write a file, whose name says the format, with what it says of itself."""
-    if _is_parquet(file):
+    if path.suffix == ".parquet":
         pq.write_table(rows.replace_schema_metadata(dict(facts)), path, compression="zstd")
         return
     import h5py  # noqa: PLC0415 - half a second, and only here
 
-    # Whoever stages a file holds a lock of it, which HDF5 would ask for too.
-    with h5py.File(path, "w", track_order=True, locking=False) as written:
+    with h5py.File(path, "w", track_order=True) as written:
         written.attrs.update(facts)
         place = written.create_group(profile.group, track_order=True) if profile.group else written
         for name in rows.column_names:
             place.create_dataset(name, data=rows.column(name).to_numpy(), track_times=False)
 
 
-def _read(path: Path, file: str, profile: Profile) -> pa.Table:
-    if _is_parquet(file):
+def _read(path: Path, profile: Profile) -> pa.Table:
+    if path.suffix == ".parquet":
         return pq.ParquetFile(path).read().replace_schema_metadata(None)
     import h5py  # noqa: PLC0415 - half a second, and only here
 
     with h5py.File(path, "r", locking=False) as written:
         place: Any = written[profile.group] if profile.group else written
         return pa.table({name: pa.array(place[name][:]) for name in place})
-
-
-def _is_parquet(file: str) -> bool:
-    return file.endswith(".parquet")

@@ -9,7 +9,7 @@ from photoz_archive_tests.shared import DiskEvent, assert_put_in_place
 from photoz_assets.lake.job_records import job_record
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
-from photoz_assets.lake.staging import atomic_write, publish, stage
+from photoz_assets.lake.staging import atomic_folder, atomic_write, publish, stage
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
 from photoz_assets_tests.samples import galaxies
 
@@ -26,7 +26,14 @@ def _write_figure(lake: Lake) -> Path:
     return place
 
 
-@pytest.mark.parametrize("put", [_publish_table, _write_figure], ids=["table", "figure"])
+def _write_files(lake: Lake) -> Path:
+    place = lake.export("rail", "any").parent
+    with atomic_folder(lake, place) as folder:
+        (folder / "training.hdf5").write_bytes(b"a file")
+    return place
+
+
+@pytest.mark.parametrize("put", [_publish_table, _write_figure, _write_files], ids=["table", "figure", "folder"])
 def test_file_is_on_the_disk_before_it_is_in_its_place_and_its_folders_after(
     tmp_path: Path, disk_events: list[DiskEvent], put: Callable[[Lake], Path]
 ) -> None:

@@ -1,8 +1,12 @@
 """The exports: each in its reader's own words, the same bytes for the same rows, refused if anything is wrong."""
 
+import errno
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from photoz_assets.lake import staging
+from photoz_assets.lake.durable import put_in_place
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.writing import TableRefusedError
 from photoz_assets.photoz import exports
 from photoz_assets.photoz.digests import rows_digest
-from photoz_assets.photoz.exports import write_profile
+from photoz_assets.photoz.exports import RIGHTS_FILE, write_profile
 from photoz_assets.photoz.galaxies import tract_galaxies
 from photoz_assets.photoz.profiles import PROFILES, Profile
 from photoz_assets.survey.bands import BANDS
@@ -200,7 +206,7 @@ def _writing(change: Callable[[pa.Table], pa.Table]) -> Callable[[pytest.MonkeyP
         monkeypatch.setattr(
             exports,
             "_write",
-            lambda path, file, profile, rows, facts: write(path, file, profile, change(rows), facts),
+            lambda path, profile, rows, facts: write(path, profile, change(rows), facts),
         )
         return PROFILES["rail"]
 
@@ -272,18 +278,65 @@ def test_tables_io_reads_every_export_with_no_option_set(
             np.testing.assert_array_equal(np.asarray(columns[name]), np.asarray(values))
 
 
+def _export(lake: Lake, rows: pa.Table) -> None:
+    write_profile(lake, PROFILES["rail"], duckdb.connect().from_arrow(rows), PROVENANCE)
+
+
+def _digests(lake: Lake) -> set[str]:
+    """The samples that the files of the export for RAIL are of."""
+    digests = set()
+    for file in PROFILES["rail"].files:
+        with h5py.File(lake.export("rail", file)) as stored:
+            digests.add(str(stored.attrs["photoz_assets.sample"]))
+    return digests
+
+
 def test_files_of_a_profile_are_of_one_sample_whoever_else_exports(tmp_path: Path, sample: pa.Table) -> None:
-    lake, profile = Lake(tmp_path), PROFILES["rail"]
+    lake = Lake(tmp_path)
     samples = [sample, sample.slice(0, ROWS // 2)]
-
-    def export(rows: pa.Table) -> None:
-        write_profile(lake, profile, duckdb.connect().from_arrow(rows), PROVENANCE)
-
     for _ in range(8):
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(export, samples))
-        digests = set()
-        for file in profile.files:
-            with h5py.File(lake.export(profile.name, file)) as stored:
-                digests.add(stored.attrs["photoz_assets.sample"])
-        assert len(digests) == 1
+            list(pool.map(partial(_export, lake), samples))
+        assert len(_digests(lake)) == 1
+
+
+def test_files_of_a_profile_are_of_one_sample_whenever_an_export_stops(
+    tmp_path: Path, sample: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, other = Lake(tmp_path / "lake"), sample.slice(0, ROWS // 2)
+    _export(lake, sample)
+    found = [_digests(lake)]
+    while found[-1] == found[0]:
+        with monkeypatch.context() as fault:
+            fault.setattr(staging, "put_in_place", _stopping(len(found)))
+            with suppress(OSError):
+                _export(lake, other)
+        found.append(_digests(lake))
+    assert len(found) > 2, "it was stopped before it was done"
+    assert found[-1] == {rows_digest(other)}
+    # What was stopped is swept.
+    assert len(list(lake.root.rglob("*.hdf5"))) == len(PROFILES["rail"].files)
+    assert list(lake.staging.iterdir()) == []
+
+
+def test_export_takes_the_place_of_a_folder_that_a_copied_lake_has(tmp_path: Path, sample: pa.Table) -> None:
+    _export(Lake(tmp_path / "lake"), sample)
+    copy, other = Lake(tmp_path / "copy"), sample.slice(0, ROWS // 2)
+    shutil.copytree(tmp_path / "lake", copy.root)
+    for rows in (other, sample):
+        _export(copy, rows)
+        assert _digests(copy) == {rows_digest(rows)}
+        assert copy.exports().keys() == {"rail"}
+    assert {path.name for path in copy.exports()["rail"]} == {*PROFILES["rail"].files, RIGHTS_FILE}
+
+
+def _stopping(moment: int) -> Callable[[Path, Path], None]:
+    """Put files in their place until so many are there; then the disk fails."""
+    moments = iter(range(1, moment))
+
+    def put(written: Path, destination: Path) -> None:
+        if next(moments, None) is None:
+            raise OSError(errno.EIO, "the disk fails")
+        put_in_place(written, destination)
+
+    return put
