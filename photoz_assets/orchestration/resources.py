@@ -278,7 +278,8 @@ class SamplingResource(LocationResource):
     )
     completeness_limit_mag: float | None = Field(
         default=Sampling.completeness_limit_mag,
-        description="The i magnitude at which half of the galaxies are marked as followed up; null for all",
+        description="The i magnitude at which half of the galaxies are marked as followed up: the second model is "
+        "fitted to those; null for all, and no second model",
     )
     completeness_width_mag: float = Field(
         default=Sampling.completeness_width_mag,

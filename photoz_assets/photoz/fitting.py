@@ -1,10 +1,11 @@
 """Fitting estimators to a sample: one model of all of its training set, one of what a redshift survey would have.
 
-The first speaks for the catalogue. The second, there where the sampling has a completeness, shows beside it what
+The first speaks for the catalogue. The second, there unless the sampling has no completeness, shows beside it what
 is lost with a training set that ends earlier than the galaxies.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
@@ -19,6 +20,7 @@ from photoz_assets.photoz.digests import rows_digest
 from photoz_assets.photoz.estimators.estimator import (
     Densities,
     Estimator,
+    EstimatorError,
     KnownGalaxies,
     Model,
     Numbers,
@@ -94,7 +96,7 @@ def fit_sample(
     photometry
         The kind of the fluxes.
     completeness
-        Whether to fit a second model to the galaxies that are ``followed_up``.
+        Whether to fit a second model to the galaxies that are ``followed_up``, if there are any in both sets.
     jobs
         How many processors may work on it; the models are the same to the bit.
     former
@@ -106,8 +108,11 @@ def fit_sample(
         There is nothing to learn.
     """
     digest = rows_digest(sample.to_arrow_table())
-    kinds = {REPRESENTATIVE: sample} | ({DEGRADED: sample.filter("followed_up")} if completeness else {})
-    sets = {kind: _TrainingSets.of(rows, wanted) for kind, rows in kinds.items()}
+    sets = {REPRESENTATIVE: _TrainingSets.of(sample, wanted)}
+    if completeness:
+        # All else that is wrong with the galaxies is wrong with the whole sample, too.
+        with suppress(EstimatorError):
+            sets[DEGRADED] = _TrainingSets.of(sample.filter("followed_up"), wanted)
     known = former or {}
     models = {}
     for kind, each in sets.items():

@@ -22,7 +22,11 @@ _REDSHIFT_EDGES: Final = np.linspace(0, 3, 31)
 
 
 def judged_figures(
-    estimates: duckdb.DuckDBPyRelation, judged: JudgedTestSet, redshift_words: str, caption: Caption
+    estimates: duckdb.DuckDBPyRelation,
+    judged: JudgedTestSet,
+    redshift_words: str,
+    degraded_words: str,
+    caption: Caption,
 ) -> Iterator[tuple[str, Figure]]:
     """Yield the name and the figure of each figure of a test set.
 
@@ -34,6 +38,8 @@ def judged_figures(
         What was found of them.
     redshift_words
         What their known redshift is called.
+    degraded_words
+        What the degraded model was trained on.
     caption
         As ``photoz_figures`` takes it.
     """
@@ -44,6 +50,8 @@ def judged_figures(
         quality=judged.quality,
         by_estimate=judged.by_estimate,
         by_magnitude=judged.by_magnitude,
+        degraded_by_magnitude=judged.degraded_by_magnitude,
+        degraded_words=degraded_words,
         tomography=[_bin(drawn, low, high) for low, high in pairwise(judged.tomography.tolist())],
     )
     yield from photoz_figures(sample, caption)

@@ -84,8 +84,8 @@ class JudgedTestSet:
         By the representative model: of all galaxies that have an estimate, and in bins.
     tomography
         The edges of bins of the estimate that hold equally many galaxies.
-    degraded
-        Of all galaxies by the degraded model; None without one.
+    degraded, degraded_by_magnitude
+        By the degraded model: of all galaxies, and in bins of i; None and no bins without one.
     """
 
     rows: pa.Table
@@ -96,6 +96,7 @@ class JudgedTestSet:
     by_magnitude: Sequence[QualityInBin]
     tomography: NDArray[np.float64]
     degraded: Quality | None
+    degraded_by_magnitude: Sequence[QualityInBin]
 
 
 def trained_on(estimates: duckdb.DuckDBPyRelation, sampling: Sampling) -> Verdict:
@@ -137,21 +138,18 @@ def judge_test_set(estimates: duckdb.DuckDBPyRelation, contract: Contract) -> Ju
     by_estimate = quality_in_bins(judged, median, _REDSHIFT_EDGES)
     by_magnitude = quality_in_bins(judged, magnitude, _MAGNITUDE_EDGES)
     overall = quality(judged)
+    degraded, degraded_by_magnitude = _degraded(columns)
     rows = list(_rows(REPRESENTATIVE, THEMSELVES, "all", [_all(overall)]))
+    if degraded is not None:
+        rows += _rows(DEGRADED, THEMSELVES, "all", [_all(degraded)])
     rows += _rows(
         REPRESENTATIVE, THEMSELVES, "gold", quality_in_bins(judged, magnitude, (-np.inf, _GOLD_LIMIT_MAG))
     )
     rows += _rows(REPRESENTATIVE, THEMSELVES, "mag_i", by_magnitude)
+    rows += _rows(DEGRADED, THEMSELVES, "mag_i", degraded_by_magnitude)
     rows += _rows(REPRESENTATIVE, THEMSELVES, "z_median", by_estimate)
     rows += _rows(REPRESENTATIVE, THEMSELVES, "tomography", quality_in_bins(judged, median, tuple(edges)))
     weight = _filled(columns["weight"])
-    degraded = None
-    if np.isfinite(_filled(columns["degraded_z_median"])).any():
-        beside, of_degraded = _judged(columns, DEGRADED)
-        degraded = quality(beside)
-        rows += _rows(DEGRADED, THEMSELVES, "all", [_all(degraded)])
-        magnitudes = _filled(columns["mag_i"])[of_degraded]
-        rows += _rows(DEGRADED, THEMSELVES, "mag_i", quality_in_bins(beside, magnitudes, _MAGNITUDE_EDGES))
     if np.isfinite(weight).any():
         rows += _weighted_rows(columns, weight)
     return JudgedTestSet(
@@ -163,7 +161,17 @@ def judge_test_set(estimates: duckdb.DuckDBPyRelation, contract: Contract) -> Ju
         by_magnitude=by_magnitude,
         tomography=edges,
         degraded=degraded,
+        degraded_by_magnitude=degraded_by_magnitude,
     )
+
+
+def _degraded(columns: Mapping[str, Any]) -> tuple[Quality | None, Sequence[QualityInBin]]:
+    """Judge by the degraded model, of all galaxies and in bins of i; without one, nothing."""
+    if not np.isfinite(_filled(columns["degraded_z_median"])).any():
+        return None, ()
+    judged, kept = _judged(columns, DEGRADED)
+    magnitude = _filled(columns["mag_i"])[kept]
+    return quality(judged), quality_in_bins(judged, magnitude, _MAGNITUDE_EDGES)
 
 
 def _weighted_rows(columns: Mapping[str, Any], weight: NDArray[np.float64]) -> Iterator[dict[str, Any]]:

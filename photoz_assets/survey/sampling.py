@@ -40,7 +40,8 @@ class Sampling:
         The most that a galaxy may differ from its true r magnitude, which blends exceed; None for any.
     completeness_limit_mag, completeness_width_mag
         A redshift survey's completeness 1 / (1 + exp((i - limit) / width)), by which galaxies are marked as
-        ``followed_up``; without a limit, all are.
+        ``followed_up``; without a limit, all are. No split or draw depends on it. The default is about the depth
+        that surveys of many redshifts reach.
 
     Raises
     ------
@@ -54,7 +55,7 @@ class Sampling:
     sizes: tuple[int, ...] | None = (100_000, 20_000, 100_000)
     extended_only: bool = False
     max_true_offset_mag: float | None = None
-    completeness_limit_mag: float | None = None
+    completeness_limit_mag: float | None = 23.0
     completeness_width_mag: float = 0.4
 
     def __post_init__(self) -> None:
@@ -95,11 +96,16 @@ class Sampling:
             f"seed {self.seed}, {' : '.join(f'{share:g}' for share in self.fractions)} by {self.split_by}",
             "extended" if self.extended_only else "",
             f"|r - true r| <= {self.max_true_offset_mag:g}" if self.max_true_offset_mag is not None else "",
-            f"followed up to i = {self.completeness_limit_mag:g}, width {self.completeness_width_mag:g}"
-            if self.completeness_limit_mag is not None
-            else "",
+            self.completeness_text,
         ]
         return ", ".join(filter(None, words))
+
+    @property
+    def completeness_text(self) -> str:
+        """The redshift survey's completeness in words for people; empty without a limit."""
+        if self.completeness_limit_mag is None:
+            return ""
+        return f"followed up to i = {self.completeness_limit_mag:g}, width {self.completeness_width_mag:g}"
 
     def to_json(self) -> str:
         """Write the sampling as JSON with sorted keys."""

@@ -78,9 +78,16 @@ def test_the_test_set_is_estimated_judged_and_written_for_qp(first: tuple[Runs, 
     )
 
     facts = made.metadata("photoz_quality")
-    [overall] = _rows(runs, "photoz_quality").filter(pc.field("bins_of") == "all").to_pylist()
+    overall, degraded = _rows(runs, "photoz_quality").filter(pc.field("bins_of") == "all").to_pylist()
+    assert (overall["fit"], degraded["fit"]) == ("representative", "degraded")
     assert {name: facts[name] for name in METRICS} == {name: overall[name] for name in METRICS}
     assert facts["test"] == overall["num_galaxies"] == estimated.num_rows
+    # Beside it stands what is lost by training on what a redshift survey would have.
+    assert facts["degraded_smad"] == degraded["smad"]
+    assert facts["degraded_outliers_fixed"] > facts["outliers_fixed"]
+    assert made.metadata("photoz_model")["degraded_training"] < made.metadata("photoz_model")["training"] / 2
+    assert "| all; degraded training set |" in facts["quality"]
+    assert "The degraded training set is of the galaxies followed up to i = 23, width 0.4." in facts["quality"]
     assert "| all |" in facts["quality"]
     assert "LSST Science Book" in facts["quality"]
     figures = runs.lake.figure("photoz_quality", "any").parent

@@ -116,6 +116,19 @@ def test_a_second_model_learns_from_what_a_survey_would_have(fits: Fits) -> None
     assert beside is not None
     assert beside["smad"] == judged.degraded.smad.value
     assert "all; degraded training set" in markdown(judged.rows)
+    known = [each for each in judged.degraded_by_magnitude if each.quality is not None]
+    assert sum(each.num_galaxies for each in known) > 900
+
+
+def test_without_a_galaxy_that_a_survey_would_have_there_is_no_second_model() -> None:
+    faint = SAMPLE.project("* REPLACE (followed_up AND split = 'training' AS followed_up)")
+    fits = _fit(faint, completeness=True)
+    assert fits.models.keys() == {REPRESENTATIVE}
+    judged = judge_test_set(
+        duckdb.from_arrow(judged_estimates(SAMPLE, fits.models, PHOTOZ_ESTIMATES)), PHOTOZ_QUALITY
+    )
+    assert judged.degraded is None
+    assert not judged.degraded_by_magnitude
 
 
 def test_stored_models_are_the_fitted_ones_and_are_taken_again_for_the_same(fits: Fits) -> None:

@@ -26,6 +26,7 @@ NAMES: Final = (
     "photoz_tomography",
     "photoz_outliers",
 )
+MAGNITUDES: Final = (16.0, 18.0, 22.0, 26.0)
 EDGES: Final = np.arange(0, 3.01, 0.1)
 # Every tenth estimate is an outlier, all of one colour.
 OUTLIER_COLORS: Final = (1.51, 0.81)
@@ -54,13 +55,17 @@ def _sample(columns: dict[str, Any], *, shown: int) -> JudgedSample:
         cde_losses=np.full(len(columns["pit"]), -2.0),
     )
     magnitude = np.linspace(18, 26, len(columns["pit"]), endpoint=False)
+    # A model of fewer galaxies has more outliers.
+    degraded = np.arange(len(magnitude)) % 4 != 1
     tomographic = equal_bins(columns["estimate"], 3)
     return JudgedSample(
         galaxies=duckdb.connect().from_arrow(pa.table(columns)).limit(shown),
         redshift_words="true redshift",
         quality=quality(judged),
         by_estimate=quality_in_bins(judged, columns["estimate"], (0.0, 0.5, 1.0, 3.0)),
-        by_magnitude=quality_in_bins(judged, magnitude, (16.0, 18.0, 22.0, 26.0)),
+        by_magnitude=quality_in_bins(judged, magnitude, MAGNITUDES),
+        degraded_by_magnitude=quality_in_bins(judged.where(degraded), magnitude[degraded], MAGNITUDES),
+        degraded_words="followed up to i = 23, width 0.4",
         tomography=[
             TomographicBin(low=float(low), high=float(high), redshift_edges=EDGES, stacked=np.full(30, 1 / 30))
             for low, high in pairwise(tomographic)
@@ -113,15 +118,21 @@ def test_all_galaxies_are_in_the_map_of_redshifts(sample: JudgedSample, figures:
 
 def test_the_errors_are_those_of_the_bins(sample: JudgedSample, figures: dict[str, Figure]) -> None:
     above, below = figures["photoz_errors_by_magnitude"].axes
-    known = [each.quality for each in sample.by_magnitude if each.quality is not None]
-    assert len(known) == 2
+    known, degraded = (
+        [each.quality for each in bins if each.quality is not None]
+        for bins in (sample.by_magnitude, sample.degraded_by_magnitude)
+    )
+    assert len(known) == len(degraded) == 2
     for axes, expected in (
-        (above, [each.bias.value for each in known]),
-        (below, [each.outliers_fixed.value for each in known]),
+        (above, [[each.bias.value for each in known]]),
+        (below, [[each.outliers_fixed.value for each in qualities] for qualities in (known, degraded)]),
     ):
-        [points] = [container[0] for container in axes.containers]
-        np.testing.assert_allclose(points.get_xdata(), [20, 24])
-        np.testing.assert_allclose(points.get_ydata(), expected)
+        points = [container[0] for container in axes.containers]
+        for drawn, values in zip(points, expected, strict=True):
+            np.testing.assert_allclose(drawn.get_xdata(), [20, 24])
+            np.testing.assert_allclose(drawn.get_ydata(), values)
+    words = _words(figures["photoz_errors_by_magnitude"])
+    assert "dashed: trained on galaxies\nfollowed up to i = 23, width 0.4" in words
     assert "measured i magnitude [AB mag]" in _words(figures["photoz_errors_by_magnitude"])
 
 

@@ -45,6 +45,7 @@ def test_fingerprints_differ_but_sizes_do_not_decide_on_a_galaxy() -> None:
 
 
 def test_sampling_says_in_words_what_decides_on_a_galaxy() -> None:
-    assert Sampling().text == "seed 1, 0.5 : 0.2 : 0.3 by galaxy"
+    assert Sampling().text == "seed 1, 0.5 : 0.2 : 0.3 by galaxy, followed up to i = 23, width 0.4"
+    assert Sampling(completeness_limit_mag=None).text == "seed 1, 0.5 : 0.2 : 0.3 by galaxy"
     cut = Sampling(extended_only=True, max_true_offset_mag=0.3, completeness_limit_mag=23)
     assert cut.text.endswith("by galaxy, extended, |r - true r| <= 0.3, followed up to i = 23, width 0.4")

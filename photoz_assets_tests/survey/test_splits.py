@@ -80,6 +80,6 @@ def test_without_a_limit_all_are_followed_up_and_with_one_none_without_a_magnitu
         )
         return rows.project(followed_up(sampling, KEYS, "mag")).fetchall()
 
-    assert marked(Sampling()) == [(True,), (True,), (True,)]
+    assert marked(Sampling(completeness_limit_mag=None)) == [(True,), (True,), (True,)]
     steep = Sampling(completeness_limit_mag=23.0, completeness_width_mag=1e-3)
     assert marked(steep) == [(False,), (False,), (True,)]

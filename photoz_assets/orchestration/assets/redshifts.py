@@ -71,9 +71,9 @@ def photoz_model(
 ) -> TableResult:
     """The estimator, fitted to the training set, tuned on the validation set, as arrays: reading it runs no code.
 
-    Nothing is fitted if the stored model is of the same rows, settings and versions. Where the sampling has a
-    completeness, a second model is fitted to the galaxies that a redshift survey would have; it shows how much
-    worse they tell of all the others. The data version is a digest of what is estimated by.
+    Nothing is fitted if the stored model is of the same rows, settings and versions. A second model is fitted to
+    the galaxies that a redshift survey of the sampling's completeness would have; it shows how much worse they
+    tell of all the others. The data version is a digest of what is estimated by.
     """
     wanted, store, spec = estimator.estimation(), lake.open(), PHOTOZ_MODEL
     [source] = photoz_sample.sources
@@ -247,6 +247,7 @@ def photoz_quality(
     columns = release.columns
     judged_on = "" if columns.knows_truth else _JUDGED_ON
     split = f"split by {source.sampling.split_by}" if source.sampling else ""
+    followed_up = source.sampling.completeness_text if source.sampling else ""
     made = " \N{MIDDLE DOT} ".join(filter(None, (source.estimator, split)))
     words = replace(
         caption("Test set", source, release, judged.quality.num_galaxies),
@@ -267,14 +268,19 @@ def photoz_quality(
         estimator=source.estimator,
     )
     table = write_rows(store, spec, [judged.rows], provenance, verdicts)
-    show_figures(context, store, judged_figures(photoz_estimates.rows, judged, columns.redshift_words, words))
-    numbers = _numbers(judged.quality)
+    show_figures(
+        context,
+        store,
+        judged_figures(photoz_estimates.rows, judged, columns.redshift_words, followed_up, words),
+    )
+    numbers, said = _numbers(judged.quality), [f"{judged_on or 'Test set'}.", markdown(judged.rows), TARGETS]
     if judged.degraded is not None:
+        said.append(f"The degraded training set is of the galaxies {followed_up}.")
         numbers |= {f"{DEGRADED}_{name}": value for name, value in _numbers(judged.degraded).items()}
     return TableResult(
         table,
         metadata={
-            "quality": dg.MetadataValue.md(f"{judged_on or 'Test set'}.\n\n{markdown(judged.rows)}\n\n{TARGETS}"),
+            "quality": dg.MetadataValue.md("\n\n".join(said)),
             "estimator": source.estimator or "unknown",
             "test": judged.quality.num_galaxies,
             **numbers,

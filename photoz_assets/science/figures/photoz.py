@@ -149,6 +149,8 @@ class JudgedSample:
         What their redshift is called, such as 'true redshift'.
     quality, by_estimate, by_magnitude
         Of all of them, in bins of the estimate and of the i magnitude.
+    degraded_by_magnitude, degraded_words
+        By a model of a smaller training set, in bins of the i magnitude, if there is one, and what that set is.
     tomography
         Bins of the estimate.
     """
@@ -158,6 +160,8 @@ class JudgedSample:
     quality: Quality
     by_estimate: Sequence[QualityInBin]
     by_magnitude: Sequence[QualityInBin]
+    degraded_by_magnitude: Sequence[QualityInBin]
+    degraded_words: str
     tomography: Sequence[TomographicBin]
 
 
@@ -174,7 +178,9 @@ def photoz_figures(sample: JudgedSample, caption: Caption) -> Iterator[tuple[str
     """
     yield "photoz_redshifts", _redshifts(sample, caption)
     yield "photoz_errors_by_estimate", _errors(sample.by_estimate, "photometric redshift", "", caption)
-    yield "photoz_errors_by_magnitude", _errors(sample.by_magnitude, "measured i magnitude", " [AB mag]", caption)
+    by_magnitude = _errors(sample.by_magnitude, "measured i magnitude", " [AB mag]", caption)
+    _add_degraded(by_magnitude, sample.degraded_by_magnitude, sample.degraded_words)
+    yield "photoz_errors_by_magnitude", by_magnitude
     yield "photoz_pit", _pit(sample, caption)
     yield "photoz_tomography", _tomography(sample, caption)
     yield "photoz_outliers", _outliers(sample, caption)
@@ -223,7 +229,6 @@ def _errors(bins: Sequence[QualityInBin], quantity: str, unit: str, caption: Cap
     dress(above, "", "e = Δz / (1 + z)")
     dress(below, quantity + unit, f"|e| > {OUTLIER:g}")
     figure.align_ylabels([above, below])
-    known = [(each, each.quality) for each in bins if each.quality is not None]
     above.axhline(0, color=GREY, linewidth=0.8)
     above.axhspan(-_BIAS_TARGET, _BIAS_TARGET, color=GREY, alpha=0.25, linewidth=0)
     for target in (*_SCATTER_TARGETS, *(-target for target in _SCATTER_TARGETS)):
@@ -233,22 +238,10 @@ def _errors(bins: Sequence[QualityInBin], quantity: str, unit: str, caption: Cap
     below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if bins:
         above.set_xlim(bins[0].low, bins[-1].high)
-    if not known:
+    middles, bias, bias_error, scatter, outliers, outliers_error = _curves(bins)
+    if not middles.size:
         say_empty(above)
         return figure
-    middles = np.array([(each.low + each.high) / 2 for each, _ in known])
-    bias, bias_error, scatter, outliers, outliers_error = np.transpose(
-        [
-            (
-                quality.bias.value,
-                quality.bias.error,
-                quality.smad.value,
-                quality.outliers_fixed.value,
-                quality.outliers_fixed.error,
-            )
-            for _, quality in known
-        ]
-    )
     above.fill_between(middles, bias - scatter, bias + scatter, color=BLUE, alpha=0.25, linewidth=0)
     _draw_points(above, middles, bias, bias_error, BLUE)
     _draw_points(below, middles, outliers, outliers_error, VERMILION)
@@ -256,6 +249,36 @@ def _errors(bins: Sequence[QualityInBin], quantity: str, unit: str, caption: Cap
     note(above, "median and scatter (sMAD) of e", x=0.03, y=0.96, color=BLUE)
     note(above, f"grey: |bias| < {_BIAS_TARGET:g}\n{_TARGETS}", x=0.03, color=GREY)
     return figure
+
+
+def _add_degraded(figure: Figure, bins: Sequence[QualityInBin], words: str) -> None:
+    """Add the errors of a model of a smaller training set to a figure of errors, if there is one."""
+    middles, bias, _, scatter, outliers, outliers_error = _curves(bins)
+    if not middles.size:
+        return
+    above, below = figure.axes
+    for edge in (bias - scatter, bias + scatter):
+        above.plot(middles, edge, "--", color="black", linewidth=1.2)
+    below.errorbar(middles, outliers, outliers_error, color="black", linewidth=1.2, linestyle="--", capsize=3)
+    below.set_ylim(0, max(below.get_ylim()[1], 1.15 * float((outliers + outliers_error).max())))
+    note(below, f"dashed: trained on galaxies\n{words}", x=0.03, y=0.94)
+
+
+def _curves(bins: Sequence[QualityInBin]) -> NDArray[np.float64]:
+    """Return middles, bias and its error, scatter, outliers and their error; shape (6, bins)."""
+    known = [
+        (
+            (each.low + each.high) / 2,
+            each.quality.bias.value,
+            each.quality.bias.error,
+            each.quality.smad.value,
+            each.quality.outliers_fixed.value,
+            each.quality.outliers_fixed.error,
+        )
+        for each in bins
+        if each.quality is not None
+    ]
+    return np.array(known).reshape(-1, 6).T
 
 
 def _pit(sample: JudgedSample, caption: Caption) -> Figure:
