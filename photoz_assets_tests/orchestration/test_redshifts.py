@@ -1,8 +1,10 @@
 """The redshifts as assets: nothing is judged that was trained on, nothing is made again that has not changed."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,9 +17,12 @@ import pytest
 
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.definitions import build_definitions
+from photoz_assets.lake import staging
+from photoz_assets.lake.durable import put_in_place
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.assets import redshifts
 from photoz_assets.orchestration.io_manager import LakeResource
+from photoz_assets.photoz.digests import rows_digest
 from photoz_assets.photoz.estimates import catalog_rows, judged_estimates
 from photoz_assets.photoz.fitting import fit_sample, separated
 from photoz_assets.survey.contracts.redshifts import METRICS
@@ -251,3 +256,56 @@ def test_nothing_is_made_again_that_need_not_be(drawn: Runs) -> None:
     assert fewer.metadata("photoz_model")["fitted"] is True
     assert _version(fewer, "photoz_model") != _version(again, "photoz_model")
     assert str(TRACT) in requested()["photoz_catalog"]
+
+
+CHAIN = ("photoz_galaxies", "photoz_sample", "photoz_model", "photoz_estimates", "photoz_catalog")
+
+
+def _tract_of(table: str) -> int | None:
+    return TRACT if table in {"photoz_galaxies", "photoz_catalog"} else None
+
+
+def _stopping(table: str) -> Callable[[Path, Path], None]:
+    """Put files in their place until it is a table's turn."""
+
+    def put(written: Path, destination: Path) -> None:
+        if destination.stem == table:
+            raise OSError(errno.EIO, "the disk fails")
+        put_in_place(written, destination)
+
+    return put
+
+
+def test_what_stops_at_any_table_leaves_the_last_good_one_and_ends_as_if_made_from_scratch(
+    drawn: Runs, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tract is removed and another refreshed; run after run is stopped, each a table later."""
+    drawn.lake.table("photoz_galaxies", FIELD_TRACTS[0]).unlink()
+    for number, table in enumerate(CHAIN):
+        # The last two are made of the model, and not of each other.
+        stays = CHAIN[number:] if number < len(CHAIN) - 2 else (table,)
+        former = {each: drawn.lake.table(each, _tract_of(each)).read_bytes() for each in stays}
+        with monkeypatch.context() as fault:
+            fault.setattr(staging, "put_in_place", _stopping(table))
+            assert not drawn(*CHAIN, tract=TRACT, resources=SMALL).success
+        for each, content in former.items():
+            assert drawn.lake.table(each, _tract_of(each)).read_bytes() == content, (table, each)
+    ended = drawn(*CHAIN, tract=TRACT, resources=SMALL)
+    assert ended.success
+    assert ended.metadata("photoz_model")["fitted"] is False
+    assert list(drawn.lake.staging.iterdir()) == []
+
+    scratch = Runs(published.url, tmp_path / "scratch")
+    for tract in FIELD_TRACTS[1:]:
+        place = scratch.lake.table("matched_galaxies", tract)
+        place.parent.mkdir(parents=True)
+        shutil.copy(drawn.lake.table("matched_galaxies", tract), place)
+    others = [tract for tract in FIELD_TRACTS[1:] if tract != TRACT]
+    assert all(scratch("photoz_galaxies", tract=tract).success for tract in others)
+    made = scratch(*CHAIN, tract=TRACT, resources=SMALL)
+    assert made.metadata("photoz_model")["fitted"] is True
+    for table in CHAIN:
+        assert rows_digest(_rows(drawn, table, _tract_of(table))) == rows_digest(
+            _rows(scratch, table, _tract_of(table))
+        )
+    assert _version(ended, "photoz_model") == _version(made, "photoz_model")
