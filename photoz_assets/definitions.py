@@ -9,6 +9,7 @@ import dagster as dg
 from photoz_assets import environment
 from photoz_assets.lake.tract_list import with_kept_tracts
 from photoz_assets.orchestration.assets.archive import archive_tables, tap_columns, tap_tables
+from photoz_assets.orchestration.assets.atlas import atlas
 from photoz_assets.orchestration.assets.butler import (
     butler_collections,
     butler_dataset_types,
@@ -150,6 +151,7 @@ def _assets(release: Release) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
         sky_map(release),
         photoz_exports(release),
         field_image(release),
+        atlas(release),
     ]
 
 

@@ -58,6 +58,11 @@ class Lake:
             files.setdefault(path.parent.name, []).append(path)
         return files
 
+    @property
+    def atlas(self) -> Path:
+        """Where the pages of the lake lie, a static site."""
+        return self.root / "atlas"
+
     def tracts(self, asset: str) -> tuple[int, ...]:
         """List the tracts of which something lies in the place of an asset's table, ascending."""
         return tuple(self._tract_tables(asset))

@@ -38,6 +38,7 @@ GRAPH = {
     "object_table": "butler",
     "matched_truth": "butler",
     "deep_coadd": "butler",
+    "atlas": "atlas",
     "stamps": "images",
     "field_image": "images",
 }

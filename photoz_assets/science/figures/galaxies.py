@@ -15,10 +15,8 @@ from matplotlib.figure import Figure
 
 from photoz_assets.science.bins import Axis, Counts, Scale, counts
 from photoz_assets.science.figures.style import (
-    BLUE,
     COUNT_LABEL,
     LEFT_INCHES,
-    VERMILION,
     Caption,
     add_color_bar,
     count_colors,
@@ -30,6 +28,7 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
+from photoz_assets.science.palette import BLUE, VERMILION
 from photoz_assets.science.statistics import SampleSummary, redshift_axis
 from photoz_assets.survey.bands import BAND_COLORS, BANDS
 from photoz_assets.survey.expressions import position_offsets_arcsec

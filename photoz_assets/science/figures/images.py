@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from photoz_assets.science.figures.style import (
     CAPTION_PT,
-    GREY,
-    VERMILION,
     Caption,
     add_color_bar,
     dress,
     new_figure,
 )
+from photoz_assets.science.palette import GREY, VERMILION
 from photoz_assets.survey.skymap import PixelBox
 
 _SIZE_INCHES: Final = (10.4, 9.3)

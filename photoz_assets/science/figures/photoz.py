@@ -20,13 +20,10 @@ from numpy.typing import NDArray
 
 from photoz_assets.science.bins import Axis, counts
 from photoz_assets.science.figures.style import (
-    BLUE,
     COUNT_LABEL,
     DENSITY,
-    GREY,
     LEFT_INCHES,
     NOTE_PT,
-    VERMILION,
     Caption,
     add_color_bar,
     count_colors,
@@ -36,6 +33,7 @@ from photoz_assets.science.figures.style import (
     note,
     say_empty,
 )
+from photoz_assets.science.palette import BLUE, GREY, VERMILION
 
 OUTLIER: Final = 0.15
 

@@ -14,7 +14,6 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from photoz_assets.science.figures.style import (
-    BLUE,
     Caption,
     add_color_bar,
     dress,
@@ -22,6 +21,7 @@ from photoz_assets.science.figures.style import (
     say_empty,
     tints_of,
 )
+from photoz_assets.science.palette import BLUE
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.skymap import RingsSkyMap
 

@@ -20,6 +20,7 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from photoz_assets.science.bins import Axis, Counts, Scale
+from photoz_assets.science.palette import GREY
 from photoz_assets.survey.releases.release import Release
 
 HEADING_PT: Final = 19
@@ -28,10 +29,6 @@ LABEL_PT: Final = 16
 TICK_PT: Final = 14
 NOTE_PT: Final = 12
 
-# Okabe and Ito's blue and vermilion, which every common colour vision tells apart.
-BLUE: Final = "#0072b2"
-VERMILION: Final = "#d55e00"
-GREY: Final = "#5f6368"
 # Light for few and dark for many, so that empty bins can stay white.
 DENSITY: Final = "viridis_r"
 COUNT_LABEL: Final = "galaxies per bin"

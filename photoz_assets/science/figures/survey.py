@@ -15,7 +15,6 @@ from matplotlib.patches import Patch
 
 from photoz_assets.science.figures.sky import SKY_SIZE_INCHES, Sky, color_by
 from photoz_assets.science.figures.style import (
-    BLUE,
     LABEL_PT,
     TICK_PT,
     Caption,
@@ -24,6 +23,7 @@ from photoz_assets.science.figures.style import (
     new_figure,
     say_empty,
 )
+from photoz_assets.science.palette import BLUE, MISSING, STATE_COLORS
 from photoz_assets.science.statistics import magnitude_axis, redshift_axis, summed_counts
 from photoz_assets.survey.bands import BAND_COLORS, BAND_SYMBOLS, BANDS
 from photoz_assets.survey.contracts.diagnostics import MAGNITUDE_BINS
@@ -37,15 +37,6 @@ SurveyFigure = Callable[[Measured, pa.Table, Caption], Figure]
 
 _WIDE_INCHES: Final = (10.0, 7.4)
 _HELD: Final = "#66aad8"
-# Apart in lightness too; of Okabe and Ito's colours.
-_STATE_COLORS: Final = {
-    "fresh": "#66aad8",
-    "stale": "#f0e442",
-    "failed": "#d55e00",
-    "missing": "#ececec",
-    "running": "#009e73",
-}
-_MISSING: Final = "#ececec"
 _BELOW_THE_TRACTS: Final[dict[str, Any]] = {"loc": "lower center", "fontsize": LABEL_PT, "frameon": False}
 
 
@@ -129,7 +120,7 @@ def _value_map(statistics: pa.Table, caption: Caption, heading: str, column: str
     )
     sky = Sky.on(figure, caption.release)
     known = pc.is_valid(statistics.column(column))
-    sky.fill(_tracts(statistics.filter(pc.invert(known))), _MISSING)
+    sky.fill(_tracts(statistics.filter(pc.invert(known))), MISSING)
     valued = statistics.filter(known)
     if valued.num_rows:
         filled = sky.fill(_tracts(valued))
@@ -150,12 +141,12 @@ def completeness(_measured: Measured, statistics: pa.Table, caption: Caption) ->
     sky = Sky.on(figure, caption.release)
     held, missing = _split(statistics)
     sky.fill(_tracts(held), _HELD)
-    sky.fill(_tracts(missing), _MISSING)
+    sky.fill(_tracts(missing), MISSING)
     sky.label(_tracts(statistics))
     sky.axes.legend(
         handles=[
             Patch(facecolor=_HELD, edgecolor="black", label=f"{held.num_rows} held"),
-            Patch(facecolor=_MISSING, edgecolor="black", label=f"{missing.num_rows} missing"),
+            Patch(facecolor=MISSING, edgecolor="black", label=f"{missing.num_rows} missing"),
         ],
         **_BELOW_THE_TRACTS,
         ncols=2,
@@ -173,7 +164,7 @@ def state_map(states: Mapping[int, str], caption: Caption) -> Figure:
     )
     sky = Sky.on(figure, caption.release)
     handles = []
-    for state, color in _STATE_COLORS.items():
+    for state, color in STATE_COLORS.items():
         found = [tract for tract in states if states[tract] == state]
         sky.fill(found, color)
         if found:
