@@ -260,6 +260,21 @@ def status(*, as_json: bool, check: bool, verify: bool) -> None:
 
 
 @main.command()
+@click.option("--port", default=3001, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+def atlas(port: int) -> None:
+    """Show the atlas: the lake's pages, on this machine's loopback.
+
+    They work as files as well, and from any web server. The asset atlas makes them.
+    """
+    with _without_traceback():
+        settings = _settings()
+        from photoz_assets.commands.atlas import serve_atlas  # noqa: PLC0415 - as above
+
+        lake, _ = _lake_and_release(settings)
+        serve_atlas(lake, port=port, log=click.echo)
+
+
+@main.command()
 @click.argument("sql")
 @click.option(
     "--format",
