@@ -8,6 +8,7 @@ inode, size and time of writing. Processes that write the index at the same time
 
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +18,15 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from photoz_assets.lake.folder_publisher import FolderPublisher
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     PROVENANCE_KEY,
     InvalidTableFileError,
     Provenance,
     parse_provenance,
-    read_metadata,
 )
+from photoz_assets.lake.publishing import FileVersion, Publisher
 from photoz_assets.lake.snapshot import in_place
 
 _SUFFIX: Final = ".index"
@@ -55,9 +57,8 @@ class StoredFooter:
     written: bytes | None
 
     @classmethod
-    def read(cls, place: Path, version: Path) -> Self:
-        """Read the footer of a version of the file at a place; raises as ``read_metadata``."""
-        metadata, schema = read_metadata(version)
+    def of(cls, place: Path, metadata: pq.FileMetaData, schema: pa.Schema) -> Self:
+        """Return what the footer says of the file in a place."""
         return cls(
             place=str(place),
             rows=metadata.num_rows,
@@ -92,7 +93,6 @@ def require_footer(footer: "Found", place: Path) -> StoredFooter:
 
 
 Found = StoredFooter | InvalidTableFileError | None
-_Version = tuple[int, int, int]
 
 
 def columns_schema(columns: bytes) -> pa.Schema:
@@ -120,42 +120,39 @@ def read_footers(
         For each file, in order; of one that is damaged or no file at all the error, which is not raised; None
         where nothing lies.
     """
+    # What has a name of its own lies on this disk; places are the publisher's to know.
+    source = lake.publisher if versions is None else FolderPublisher(lake.root, lake.publishing)
     index = lake.footers / f"{asset}{_SUFFIX}"
     known, kept = _load(index, lake.root), {}
-    found: list[Found] = []
-    for place, path in zip(files, versions or files, strict=True):
-        version = _version(path)
-        entry = known.get(str(place)) if version else None
-        if entry is not None and entry[0] == version:
-            footer: Found = entry[1]
-        else:
-            footer = _read(place, path)
+    paths = list(zip(files, versions or files, strict=True))
+    current = {place: source.version(path) for place, path in paths}
+
+    def find(place: Path, path: Path) -> Found:
+        entry = known.get(str(place))
+        return entry[1] if entry is not None and entry[0] == current[place] else _read(source, place, path)
+
+    with ThreadPoolExecutor(source.parallel) as readers:
+        each = map if source.parallel == 1 else readers.map
+        found = list(each(lambda pair: find(*pair), paths))
+    for place, footer in zip(files, found, strict=True):
+        version = current[place]
         if version and isinstance(footer, StoredFooter):
             kept[str(place)] = version, footer
-        found.append(footer)
     if kept != known:
         _save(index, lake.root, kept)
     return found
 
 
-def _version(path: Path) -> _Version | None:
+def _read(source: Publisher, place: Path, path: Path) -> Found:
     try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _read(place: Path, path: Path) -> Found:
-    try:
-        return StoredFooter.read(place, path)
+        return StoredFooter.of(place, *source.metadata(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except InvalidTableFileError as error:
         return InvalidTableFileError(in_place(str(error)))
 
 
-def _load(index: Path, root: Path) -> dict[str, tuple[_Version, StoredFooter]]:
+def _load(index: Path, root: Path) -> dict[str, tuple[FileVersion, StoredFooter]]:
     """Return what an index knows, by the files' places; nothing if it is missing, damaged or another code's."""
     with suppress(pa.ArrowException, OSError), pq.ParquetFile(index, page_checksum_verification=True) as file:
         if file.schema_arrow.equals(_COLUMNS):
@@ -170,7 +167,7 @@ def _load(index: Path, root: Path) -> dict[str, tuple[_Version, StoredFooter]]:
     return {}
 
 
-def _save(index: Path, root: Path, entries: Mapping[str, tuple[_Version, StoredFooter]]) -> None:
+def _save(index: Path, root: Path, entries: Mapping[str, tuple[FileVersion, StoredFooter]]) -> None:
     rows = [
         (footer.place.removeprefix(f"{root}/"), *version, footer.rows, footer.columns, footer.written)
         for version, footer in entries.values()

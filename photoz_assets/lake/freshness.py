@@ -182,7 +182,7 @@ def stale_reasons(
         What a current tract is of; where it has a matching, also of the redshifts that the lake holds.
     """
     stored = lake.tracts(spec.table)
-    files = [lake.table(spec.table, tract) for tract in stored]
+    files = [lake.place(spec.table, tract) for tract in stored]
     footers = dict(zip(stored, read_footers(lake, spec.table, files), strict=True))
     current = _Current(
         selection=selection,

@@ -1,46 +1,49 @@
 """The layout of the lake: where each table, figure and export lies below one folder, and what is there.
 
 A folder of plain Parquet files, Hive style, that any engine reads; there is no database file to lock or move.
+Of a lake in an object store the folder is this machine's own: its scratch, and what it has read or published.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-from photoz_assets.errors import PhotozError
+from photoz_assets.lake.folder_publisher import FolderPublisher
 from photoz_assets.lake.locks import FileLocks, Locks
-from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, read_provenance
-
-TRACT_KEY: Final = "tract"
-
-
-class ForeignArchiveError(PhotozError):
-    """The lake holds tables of another archive or release."""
-
-
-class UnreadableLakeError(PhotozError):
-    """The lake is no folder, or one that cannot be listed."""
+from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, read_provenance
+from photoz_assets.lake.publishing import TRACT_KEY, Publisher, require_same, table_place
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The layout below one folder; and, where several machines share it, the locks that they share."""
+    """The layout below one folder; where several machines share the lake, with the locks and the store of all."""
 
     root: Path
     shared_locks: Locks | None = field(default=None, compare=False, repr=False)
+    store: Publisher | None = field(default=None, compare=False, repr=False)
 
     @property
     def locks(self) -> Locks:
         """The locks of all who use the lake: those that it was given, else files in its work folder."""
         return self.shared_locks or FileLocks(self.work)
 
-    def table(self, asset: str, tract: int | None = None) -> Path:
+    @property
+    def publisher(self) -> Publisher:
+        """What publishes its tables and knows those that count."""
+        return self.store or FolderPublisher(self.root, self.publishing)
+
+    @property
+    def name(self) -> str:
+        """What the lake is called: its folder, or its URL."""
+        return self.publisher.name
+
+    def place(self, asset: str, tract: int | None = None) -> Path:
         """Return the place of an asset's table: of one tract, or of an asset without tracts."""
-        folder = asset if tract is None else f"{asset}/{TRACT_KEY}={tract:d}"
-        # One text, not parts: a path that is put together of parts costs three times as much, ten thousand times.
-        return Path(f"{self.root}/{folder}/{asset}.parquet")
+        return table_place(self.root, asset, tract)
+
+    def table(self, asset: str, tract: int | None = None) -> Path:
+        """Return the place of an asset's table, with the file that counts now; nothing lies there if none does."""
+        return self.place(asset, tract) if self.store is None else self.store.fetch(asset, [tract])[0]
 
     def figure(self, asset: str, name: str, tract: int | None = None) -> Path:
         """Return the place of a figure."""
@@ -54,7 +57,7 @@ class Lake:
     def exports(self) -> dict[str, list[Path]]:
         """List the files of each profile's folder, by the profile."""
         files: dict[str, list[Path]] = {}
-        for path in sorted((self.root / "exports").glob("*/*.*")):
+        for path in self.publisher.kept(self.root / "exports", "*/*.*"):
             files.setdefault(path.parent.name, []).append(path)
         return files
 
@@ -64,17 +67,15 @@ class Lake:
         return self.root / "atlas"
 
     def tracts(self, asset: str) -> tuple[int, ...]:
-        """List the tracts of which something lies in the place of an asset's table, ascending."""
-        return tuple(self._tract_tables(asset))
+        """List the tracts of which the lake holds an asset's table, ascending."""
+        return tuple(tract for tract in self.publisher.listed(asset) if tract is not None)
 
     def files(self, asset: str) -> list[Path]:
-        """List the places of an asset's tables where something lies: its one table, else all tracts, ascending.
+        """List the places of an asset's tables: its one table, else all tracts, ascending.
 
-        What lies there may be no readable table: who reads it is told.
+        What lies there may be no readable table; of a lake in a store it may not have come here (``table``).
         """
-        if _is_taken(self.table(asset)):
-            return [self.table(asset)]
-        return list(self._tract_tables(asset).values())
+        return _files(self.publisher.listed(asset))
 
     def provenance(self, asset: str, tract: int | None = None) -> Provenance:
         """Read where a stored table came from; raises as ``read_provenance``."""
@@ -83,7 +84,7 @@ class Lake:
     @property
     def tract_list(self) -> Path:
         """Where the archive's own list of tracts is kept."""
-        return self.root / "tracts.json"
+        return self.publisher.recall(self.root / "tracts.json")
 
     @property
     def staging(self) -> Path:
@@ -133,21 +134,11 @@ class Lake:
         ForeignArchiveError
             The lake holds tables of another archive or release.
         """
-        held = self.archive()
-        if held is not None and held.declaration != archive.declaration:
-            raise ForeignArchiveError(
-                f"the lake {self.root} holds {held}, but this archive declares {archive}. Set PHOTOZ_DATA_DIR "
-                "to another folder for this archive, or go back to the archive that filled the lake"
-            )
+        require_same(self.publisher, archive)
 
     def archive(self) -> ArchiveIdentity | None:
         """Return the archive that the lake's tables are of, None for a lake without; raises as ``assets``."""
-        for path in self._published():
-            # Files of others and broken ones may lie here too; they say nothing.
-            with suppress(InvalidTableFileError, FileNotFoundError):
-                if (archive := read_provenance(path).archive) is not None:
-                    return archive
-        return None
+        return self.publisher.archive()
 
     def assets(self) -> list[str]:
         """List the assets of which the lake holds a table, by name; none while there is no lake yet.
@@ -161,34 +152,7 @@ class Lake:
 
     def tables(self) -> dict[str, list[Path]]:
         """List the files of each asset of which the lake holds a table, by its name; raises as ``assets``."""
-        listed = {folder.name: self.files(folder.name) for folder in self._folders()}
-        return {asset: files for asset, files in listed.items() if files}
-
-    def _tract_tables(self, asset: str) -> dict[int, Path]:
-        # One folder that cannot be listed must not hide the others: ``files`` names it.
-        with suppress(OSError):
-            names = (path.name for path in (self.root / asset).iterdir())
-            keys = (name.partition("=")[2] for name in names if name.startswith(f"{TRACT_KEY}="))
-            # Folders that others made, a copy say, are no tracts.
-            tracts = sorted({int(key) for key in keys if key.isdecimal()})
-            places = {tract: self.table(asset, tract) for tract in tracts}
-            return {tract: place for tract, place in places.items() if _is_taken(place)}
-        return {}
-
-    def _folders(self) -> list[Path]:
-        try:
-            return sorted(path for path in self.root.iterdir() if path.is_dir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise UnreadableLakeError(
-                f"the lake {self.root} cannot be read ({error.strerror}): set PHOTOZ_DATA_DIR to a folder that can"
-            ) from error
-
-    def _published(self) -> Iterator[Path]:
-        for pattern in ("*.parquet", f"{TRACT_KEY}=*/*.parquet"):
-            for folder in self._folders():
-                yield from folder.glob(pattern)
+        return {asset: _files(listed) for asset, listed in self.publisher.tables().items()}
 
     @property
     def work(self) -> Path:
@@ -196,12 +160,5 @@ class Lake:
         return self.root / ".work"
 
 
-def _is_taken(place: Path) -> bool:
-    """Return whether something lies at a place, or may lie there since nobody may look."""
-    try:
-        place.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
+def _files(listed: Mapping[int | None, Path]) -> list[Path]:
+    return [listed[None]] if None in listed else list(listed.values())

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.lake.durable import flush, make_folder, put_in_place
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import FileLock, locked
+from photoz_assets.lake.locks import FileLock
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.voparquet import file_metadata
 from photoz_assets.survey.table import Contract
@@ -176,6 +176,7 @@ def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
         flush(written)
         make_folder(destination.parent)
         put_in_place(written, destination)
+        lake.publisher.keep(destination)
 
 
 @contextmanager
@@ -236,17 +237,10 @@ def publish(lake: Lake, staged: StagedTable) -> Path:
     OSError
         The disk is full or fails.
     """
-    destination = lake.table(staged.contract.table, staged.provenance.tract)
     try:
-        make_folder(destination.parent)
-        with locked(lake.publishing):
-            if staged.provenance.archive is not None:
-                lake.require_same_archive(staged.provenance.archive)
-            # The lock keeps the staged name: whatever stops us from here on, what it removes is not the table.
-            put_in_place(staged.path, destination)
+        return lake.publisher.publish(staged.path, staged.contract, staged.provenance)
     finally:
         staged.discard()
-    return destination
 
 
 def _new_file(folder: Path, table: str) -> FileLock:

@@ -8,7 +8,7 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest.tap_ingest import identify
-from photoz_assets.lake.layout import ForeignArchiveError, Lake
+from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     ArchiveIdentity,
     Provenance,
@@ -16,6 +16,7 @@ from photoz_assets.lake.provenance import (
     read_provenance,
     rights_of,
 )
+from photoz_assets.lake.publishing import ForeignArchiveError
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.tap.client import TapClient
 from photoz_assets_tests.dp02 import DP02, MATCHED_GALAXIES

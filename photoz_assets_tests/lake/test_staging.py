@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from photoz_assets import connect
-from photoz_assets.lake.layout import ForeignArchiveError, Lake
+from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     PROVENANCE_KEY,
     ArchiveIdentity,
@@ -27,6 +27,7 @@ from photoz_assets.lake.provenance import (
     Provenance,
     verify_rows,
 )
+from photoz_assets.lake.publishing import ForeignArchiveError
 from photoz_assets.lake.staging import ROW_GROUP_ROWS, StagedTable, publish, stage
 from photoz_assets.survey.matching import Matching
 from photoz_assets.survey.sampling import Sampling
