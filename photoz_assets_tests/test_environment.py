@@ -16,6 +16,7 @@ from photoz_assets import environment
 from photoz_assets.environment import (
     SettingError,
     Settings,
+    StoreUrl,
     checkout_root,
     load_env_file,
     settings,
@@ -141,8 +142,20 @@ def test_density_without_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatc
     "text", ["s3://bucket/lake", "GS://bucket/lake", "file:///data/lake", "~no-such-user/lake"]
 )
 def test_folder_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    # Where the extra s3 is installed, the lake may lie at s3://.
+    monkeypatch.setattr("photoz_assets.environment.find_spec", lambda _: None)
     monkeypatch.setenv(variable, text)
     with pytest.raises(SettingError, match=f"^{variable} must be a folder on this machine.*{text}"):
+        settings()
+
+
+def test_lake_in_a_store_is_named_where_its_clients_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", "s3://bucket/a/lake/")
+    monkeypatch.setattr("photoz_assets.environment.find_spec", lambda name: name)
+    assert settings().data_dir == StoreUrl("bucket", "a/lake")
+    assert str(settings().data_dir) == "s3://bucket/a/lake"
+    monkeypatch.setattr("photoz_assets.environment.find_spec", lambda name: None if name == "obstore" else name)
+    with pytest.raises(SettingError, match=r"needs obstore: install photoz_assets\[s3\]"):
         settings()
 
 

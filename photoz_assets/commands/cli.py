@@ -85,10 +85,12 @@ def _make_writable(folder: Path, variable: str) -> None:
 
 def _make_ready_for_runs(settings: "Settings") -> None:
     """See that runs can write their tables and, while no archive is named, that the embedded one can serve."""
+    from photoz_assets.lake.opening import open_lake  # noqa: PLC0415 - as above
     from photoz_assets.orchestration.embedded_archive import require_embedded_archive  # noqa: PLC0415 - as above
 
-    _make_writable(settings.data_dir, "PHOTOZ_DATA_DIR")
-    _refuse_anothers(settings.data_dir)
+    lake = open_lake(settings.data_dir)
+    _make_writable(lake.root, "PHOTOZ_DATA_DIR" if lake.store is None else "PHOTOZ_WORK_DIR")
+    _refuse_anothers(lake)
     if settings.tap_url is None:
         require_embedded_archive()
         _make_writable(settings.archive_dir, "PHOTOZ_ARCHIVE_DIR")
@@ -96,15 +98,15 @@ def _make_ready_for_runs(settings: "Settings") -> None:
 
 def _lake_and_release(settings: "Settings") -> tuple["Lake", "Release"]:
     """Return the lake, and the release with the tracts that the lake lists."""
-    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - as above
+    from photoz_assets.lake.opening import open_lake  # noqa: PLC0415 - as above
     from photoz_assets.lake.tract_list import with_kept_tracts  # noqa: PLC0415 - as above
     from photoz_assets.survey.releases import release_named  # noqa: PLC0415 - as above
 
-    lake = Lake(settings.data_dir)
+    lake = open_lake(settings.data_dir)
     return lake, with_kept_tracts(release_named(settings.release), lake)
 
 
-def _refuse_anothers(data_dir: Path) -> None:
+def _refuse_anothers(lake: "Lake") -> None:
     """See that runs can write wherever the lake's tables, figures and locks lie already.
 
     Raises
@@ -112,10 +114,9 @@ def _refuse_anothers(data_dir: Path) -> None:
     click.ClickException
         Another account keeps them to itself.
     """
-    from photoz_assets.lake.layout import Lake  # noqa: PLC0415 - `photoz --help` does without
-    from photoz_assets.lake.sharing import SHARE, kept_by_another  # noqa: PLC0415 - as above
+    from photoz_assets.lake.sharing import SHARE, kept_by_another  # noqa: PLC0415 - `photoz --help` does without
 
-    if (kept := kept_by_another(Lake(data_dir))) is not None:
+    if (kept := kept_by_another(lake)) is not None:
         raise click.ClickException(f"{kept} in the lake cannot be written by this account: {SHARE}")
 
 
@@ -305,6 +306,27 @@ def query(sql: str, layout: str, output: Path | None) -> None:
 
         with _sink(output) as sink:
             write_query(data_dir, sql, layout, sink)
+
+
+@main.command()
+@click.option(
+    "--days", type=click.IntRange(min=0), default=7, show_default=True, help="Keep what was needed since."
+)
+@click.option("--dry-run", is_flag=True, help="Name the files and remove none.")
+def vacuum(*, days: int, dry_run: bool) -> None:
+    """Remove what no version of a lake in an object store needs.
+
+    Files that have been superseded for that long, and those of publications that never came to their end. Versions
+    that needed them can be opened no more. Who reads an older version for longer than that is to be told first.
+    """
+    with _without_traceback():
+        lake, _ = _lake_and_release(_settings())
+        if lake.store is None:
+            raise click.ClickException(f"the lake {lake.name} is a folder, which keeps no former versions")
+        removed = lake.store.vacuum(days, dry_run=dry_run)
+    for name in removed:
+        click.echo(name)
+    click.echo(f"{len(removed)} files {'would be ' if dry_run else ''}removed from {lake.name}", err=True)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from photoz_assets import environment
 from photoz_assets.definitions import build_definitions, tables_of
 from photoz_assets.environment import settings
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.provenance import InvalidTableFileError, damage_errors, read_provenance
 from photoz_assets.lake.tract_list import with_kept_tracts
 from photoz_assets.orchestration.asset_keys import asset_key
@@ -186,7 +187,7 @@ def _runs(lake: Lake, release: Release, listed: Sequence[DemoStep]) -> dict[Path
 
 
 def _lake_and_release() -> tuple[Lake, Release]:
-    lake = Lake(settings().data_dir)
+    lake = open_lake(settings().data_dir)
     return lake, with_kept_tracts(environment.release(), lake)
 
 

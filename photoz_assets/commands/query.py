@@ -14,10 +14,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from photoz_assets.environment import StoreUrl
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.snapshot import in_place
-from photoz_assets.lake.views import confine, open_views
+from photoz_assets.lake.views import confine, views_of
 
 # As Python's own values, the galaxies' 47 columns take some 5 MB.
 _BATCH_ROWS: Final = 2048
@@ -29,15 +31,15 @@ class QueryError(PhotozError):
     """A query cannot be answered; the text says why, and what the lake holds."""
 
 
-def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
+def write_query(place: Path | StoreUrl, sql: str, layout: str, sink: BinaryIO) -> None:
     """Write the rows that a statement asks a lake for.
 
     Memory is bounded by a batch of rows, and by what DuckDB itself holds to sort or group.
 
     Parameters
     ----------
-    data_dir
-        The lake; each asset that has files is a view of its name.
+    place
+        The lake's; each asset that has files is a view of its name.
     sql
         One SELECT of DuckDB's, or another statement that reads, such as DESCRIBE or SUMMARIZE.
     layout
@@ -50,15 +52,16 @@ def write_query(data_dir: Path, sql: str, layout: str, sink: BinaryIO) -> None:
     QueryError
         The statement does more than to read, reads more than the lake, or fails.
     """
+    lake = open_lake(place)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            with open_views(data_dir) as connection:
-                confine(connection, data_dir, Path(scratch))
+            with views_of(lake) as connection:
+                confine(connection, lake.root, Path(scratch))
                 _WRITERS[layout](_rows(connection, sql), sink)
         except duckdb.PermissionException as error:
             raise QueryError(f"photoz query reads the lake alone: {str(error).splitlines()[0]}") from error
         except duckdb.Error as error:
-            raise QueryError(f"{in_place(str(error).splitlines()[0])} ({_held(data_dir)})") from error
+            raise QueryError(f"{in_place(str(error).splitlines()[0])} ({_held(lake)})") from error
         except pa.ArrowException as error:
             raise QueryError(f"this cannot be written as {layout}: {str(error).splitlines()[0]}") from error
 
@@ -74,9 +77,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRel
     return connection.sql(sql)
 
 
-def _held(data_dir: Path) -> str:
+def _held(lake: Lake) -> str:
     """Say what can be asked for."""
-    assets = Lake(data_dir).assets()
+    assets = lake.assets()
     return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
 
 

@@ -16,7 +16,7 @@ from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.snapshot import in_place, snapshot
 from photoz_assets.lake.tables import tables_sql
-from photoz_assets.lake.views import confine, open_views
+from photoz_assets.lake.views import confine, views_of
 from photoz_assets.survey.bands import BANDS
 from photoz_assets.survey.contracts.images import WORST_OF
 from photoz_assets.survey.expressions import (
@@ -224,7 +224,7 @@ def _asked(lake: Lake, tracts: Iterable[int]) -> Iterator[duckdb.DuckDBPyConnect
     missing = [path for path in files if not path.exists()] or [lake.root / "matched_galaxies"] * (not files)
     if missing:
         raise ChoiceError(f"there is no {missing[0]} to choose galaxies from: materialize matched_galaxies first")
-    with tempfile.TemporaryDirectory() as scratch, open_views(lake.root) as connection:
+    with tempfile.TemporaryDirectory() as scratch, views_of(lake) as connection:
         held = snapshot(lake, files)
         sql = tables_sql(connection, held, tract_column=True)
         connection.execute(f"CREATE OR REPLACE VIEW matched_galaxies AS {sql}")

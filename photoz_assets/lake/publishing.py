@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 TRACT_KEY: Final = "tract"
+# Of a log, besides the tract; they are none of a table's columns.
+LOG_COLUMNS: Final = ("selection", "code_version", "created")
 
 # By which a file is told from the one that it replaces: an inode or nothing, bytes, and ns of its writing.
 FileVersion: TypeAlias = tuple[int, int, int]
@@ -94,6 +96,9 @@ class Publisher(Protocol):
 
     def kept(self, folder: Path, pattern: str) -> list[Path]:
         """List the places of kept files below a folder, by a pattern with a folder and a name."""
+
+    def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
+        """Remove the files that no version has needed for some days; return their names."""
 
 
 def table_place(root: Path, asset: str, tract: int | None = None) -> Path:

@@ -2,14 +2,18 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
 from photoz_assets.environment import data_dir as default_data_dir
+from photoz_assets.environment import named_lake
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
+from photoz_assets.lake.publishing import LOG_COLUMNS
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import path_pattern, tables_sql
 
@@ -18,13 +22,21 @@ class UnreadableTableWarning(UserWarning):
     """A table of the lake cannot be read, so that it has no view."""
 
 
-def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
+class NoVersionError(PhotozError):
+    """A version is asked for that the lake does not keep."""
+
+
+def open_views(
+    data_dir: str | os.PathLike[str] | None = None, version: Mapping[str, int] | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB connection with one view for each asset that has files.
 
     Parameters
     ----------
     data_dir
-        The lake; by default what ``PHOTOZ_DATA_DIR`` says.
+        The lake, a folder or a URL; by default what ``PHOTOZ_DATA_DIR`` says.
+    version
+        Of a lake in an object store, for some assets the version of their logs to show; by default the newest.
 
     Returns
     -------
@@ -36,20 +48,38 @@ def open_views(data_dir: str | os.PathLike[str] | None = None) -> duckdb.DuckDBP
     ------
     UnreadableLakeError
         There is something in the lake's place that cannot be listed.
+    SettingError
+        The lake is named by what is no folder, and nothing in an object store.
+    NoVersionError
+        The lake keeps no such version.
 
     Warns
     -----
     UnreadableTableWarning
         For each asset that has no view, since one of its files cannot be read.
     """
-    lake = Lake(Path(data_dir) if data_dir is not None else default_data_dir())
+    place = default_data_dir() if data_dir is None else named_lake(os.fspath(data_dir))
+    return views_of(open_lake(place), version, stacklevel=4)
+
+
+def views_of(
+    lake: Lake, version: Mapping[str, int] | None = None, *, stacklevel: int = 2
+) -> duckdb.DuckDBPyConnection:
+    """Return what ``open_views`` does of a lake that is open."""
+    wanted = dict(version or {})
+    if wanted and lake.store is None:
+        raise NoVersionError(f"the lake {lake.name} is a folder, which keeps no versions: leave out version")
     tables = lake.tables()
+    if unknown := sorted(wanted.keys() - tables):
+        raise NoVersionError(f"the lake {lake.name} holds no {', '.join(unknown)}")
     connection = duckdb.connect()
     for asset, files in tables.items():
         try:
-            connection.execute(f"CREATE VIEW {_identifier(asset)} AS {_sql(connection, lake, asset, files)}")
+            connection.execute(
+                f"CREATE VIEW {_identifier(asset)} AS {_sql(connection, lake, asset, files, wanted.get(asset))}"
+            )
         except (PhotozError, duckdb.Error) as error:
-            warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=3)
+            warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=stacklevel)
     return connection
 
 
@@ -64,13 +94,21 @@ def confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path
     connection.execute("SET lock_configuration = true")
 
 
-def _sql(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path]) -> str:
+def _sql(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path], version: int | None
+) -> str:
     """Return the query of an asset's view; of ten thousand files with the same columns one is looked into."""
+    dataset = lake.publisher.dataset(asset, version)
+    if dataset is not None:
+        log = f"{asset} by its log"
+        connection.register(log, dataset)
+        columns = [name for name in dataset.schema.names if name not in LOG_COLUMNS]
+        return f"SELECT {', '.join(map(_identifier, columns))} FROM {_identifier(log)}"
     held = snapshot(lake, files)
     kinds: dict[bytes, Path] = {}
     for path, footer in zip(held, read_footers(lake, asset, files, held), strict=True):
         kinds.setdefault(require_footer(footer, path).columns, path)
-    return tables_sql(connection, held, tract_column=files != [lake.table(asset)], samples=list(kinds.values()))
+    return tables_sql(connection, held, tract_column=files != [lake.place(asset)], samples=list(kinds.values()))
 
 
 def _identifier(name: str) -> str:

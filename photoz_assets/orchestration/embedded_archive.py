@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Final
 
-from photoz_assets.environment import SettingError
+from photoz_assets.environment import SettingError, StoreUrl, data_dir
 
 # What the distributions of the extra `archive` are imported as.
 LIBRARIES: Final = (
@@ -21,13 +21,20 @@ LIBRARIES: Final = (
 
 
 def require_embedded_archive() -> None:
-    """See that all libraries of the embedded archive are installed; none is loaded.
+    """See that the embedded archive may be asked: its libraries, of which none is loaded, and the lake.
 
     Raises
     ------
     SettingError
-        One is missing, and no other archive is named.
+        One is missing, and no other archive is named; or the lake is in an object store, where each machine that
+        asked an embedded archive of its own would mix its sky with the others'.
     """
+    place = data_dir()
+    if isinstance(place, StoreUrl):
+        raise SettingError(
+            f"the lake {place} is shared, and the embedded archive is each machine's own: set PHOTOZ_TAP_URL to "
+            "one server for all, an archive's or that of `photoz-archive`"
+        )
     for library in LIBRARIES:
         if not _is_installed(library):
             raise SettingError(

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr
 
-from photoz_assets.environment import SettingError, data_dir, named_folder
+from photoz_assets.environment import SettingError, StoreUrl, data_dir, named_lake
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
 from photoz_assets.lake.provenance import read_provenance, read_rows
 from photoz_assets.lake.snapshot import snapshot
@@ -41,8 +42,8 @@ class LakeResource(LocationResource):
 
     data_dir: str | None = Field(
         default=None,
-        description="Folder of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout. For definitions: "
-        "a run that configures another is refused",
+        description="Folder or s3:// URL of the lake; by default PHOTOZ_DATA_DIR, else data/ in the checkout. "
+        "For definitions: a run that configures another is refused",
     )
 
     _lock_database: str | None = PrivateAttr(default=None)
@@ -62,7 +63,7 @@ class LakeResource(LocationResource):
     def of_location(self) -> Lake:
         """Return the lake of the definitions, before any run has configured it; raises as ``open``."""
         named = self.data_dir
-        return Lake(_folder(named.get_value() if isinstance(named, dg.EnvVar) else named))
+        return open_lake(_place(named.get_value() if isinstance(named, dg.EnvVar) else named))
 
     def open(self) -> Lake:
         """Return the lake, resolved now.
@@ -70,21 +71,22 @@ class LakeResource(LocationResource):
         Raises
         ------
         SettingError
-            What is configured is no folder on this machine, or the run configures another than its location has,
+            What is configured is no lake's place, or the run configures another than its location has,
             or a token.
         """
         self.refuse_tokens()
-        own, asked = (_folder(each) for each in (self.declared("data_dir"), self.data_dir))
+        own, asked = (_place(each) for each in (self.declared("data_dir"), self.data_dir))
         if asked != own:
             raise SettingError(
                 f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "
                 f"set PHOTOZ_DATA_DIR={asked} for the location instead"
             )
-        return Lake(own, self._shared_locks(Lake(own)))
+        lake = open_lake(own)
+        return replace(lake, shared_locks=self._shared_locks(lake))
 
     def _shared_locks(self, lake: Lake) -> PostgresLocks | None:
         if self._locks is None and self._lock_database is not None:
-            self._locks = PostgresLocks(self._lock_database, lake_identity(lake.work))
+            self._locks = PostgresLocks(self._lock_database, _identity(lake))
         return self._locks
 
 
@@ -94,8 +96,13 @@ def _postgres_url(instance: dg.DagsterInstance | None) -> str | None:
     return None if url is None else str(url)
 
 
-def _folder(named: str | None) -> Path:
-    return named_folder(named) if named else data_dir()
+def _place(named: str | None) -> Path | StoreUrl:
+    return named_lake(named) if named else data_dir()
+
+
+def _identity(lake: Lake) -> str:
+    """Return what all machines call a lake: its URL, or what lies in its folder."""
+    return lake_identity(lake.work) if lake.store is None else lake.name
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -143,7 +150,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def _files(self, lake: Lake, context: dg.InputContext) -> list[Path]:
         asset = context.asset_key.path[-1]
         tracts = [int(key) for key in context.asset_partition_keys] if context.has_asset_partitions else [None]
-        files = [lake.table(asset, tract) for tract in tracts]
+        files = lake.publisher.fetch(asset, tracts)
         if missing := [str(path) for path in files if not path.exists()]:
             raise dg.Failure(
                 f"{asset} is not in the lake: no {', '.join(missing)}. Materialize {asset} first",
