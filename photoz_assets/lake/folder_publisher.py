@@ -97,10 +97,6 @@ class FolderPublisher:
         """List what lies there."""
         return sorted(folder.glob(pattern))
 
-    def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
-        """Return nothing: a former file goes when it is renamed over."""
-        return []
-
     def _tracts(self, asset: str) -> dict[int | None, Path]:
         # One folder that cannot be listed must not hide the others: who reads its table is told.
         with suppress(OSError):

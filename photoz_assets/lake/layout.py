@@ -11,7 +11,7 @@ from pathlib import Path
 from photoz_assets.lake.folder_publisher import FolderPublisher
 from photoz_assets.lake.locks import FileLocks, Locks
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, read_provenance
-from photoz_assets.lake.publishing import TRACT_KEY, Publisher, require_same, table_place
+from photoz_assets.lake.publishing import TRACT_KEY, Publisher, VersionedPublisher, require_same, table_place
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Lake:
 
     root: Path
     shared_locks: Locks | None = field(default=None, compare=False, repr=False)
-    store: Publisher | None = field(default=None, compare=False, repr=False)
+    store: VersionedPublisher | None = field(default=None, compare=False, repr=False)
 
     @property
     def locks(self) -> Locks:

@@ -97,6 +97,10 @@ class Publisher(Protocol):
     def kept(self, folder: Path, pattern: str) -> list[Path]:
         """List the places of kept files below a folder, by a pattern with a folder and a name."""
 
+
+class VersionedPublisher(Publisher, Protocol):
+    """A publisher of a lake in a store, which keeps former versions."""
+
     def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
         """Remove the files that no version has needed for some days; return their names."""
 

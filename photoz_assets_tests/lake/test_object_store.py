@@ -164,7 +164,8 @@ def test_of_two_archives_that_race_for_an_empty_lake_one_gets_it(machine: Callab
 def test_of_machines_that_publish_a_tract_at_once_one_file_counts(machine: Callable[[str], Lake]) -> None:
     lakes = [machine(name) for name in "abcdef"]
     with ThreadPoolExecutor(len(lakes)) as pool:
-        list(pool.map(lambda lake: store(lake, galaxies(5), provenance()), lakes))
+        futures = [pool.submit(store, lake, galaxies(5), provenance()) for lake in lakes]
+    assert [future.exception() for future in futures] == [None] * len(lakes)
     with connect(lakes[0].name) as connection:
         assert connection.sql("SELECT count(*) FROM matched_galaxies").fetchall() == [(5,)]
 
@@ -175,8 +176,13 @@ def test_readers_see_the_old_or_the_new_while_a_tract_is_published_again(
     sizes = [100 + number for number in range(8)]
     store(lake, galaxies(sizes[0]), provenance())
     reader = machine("two")
+
+    def publish_all() -> None:
+        for size in sizes[1:]:
+            store(lake, galaxies(size), provenance())
+
     with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(lambda: [store(lake, galaxies(size), provenance()) for size in sizes[1:]])
+        publishing = pool.submit(publish_all)
         while True:
             done = publishing.done()
             with connect(lake.name) as connection:
@@ -250,22 +256,21 @@ def test_identity_of_others_is_refused(lake: Lake, place: StoreUrl, text: str, c
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "complaint"),
+    ("setting", "complaint"),
     [
-        ("AWS_SECRET_ACCESS_KEY", "wrong", "AWS_SECRET_ACCESS_KEY"),
-        ("AWS_ACCESS_KEY_ID", "wrong", "there is no such key"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "see to AWS_ENDPOINT_URL"),
+        (("AWS_SECRET_ACCESS_KEY", "wrong"), "AWS_SECRET_ACCESS_KEY"),
+        (("AWS_ACCESS_KEY_ID", "wrong"), "there is no such key"),
+        (("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), "see to AWS_ENDPOINT_URL"),
     ],
 )
 def test_store_that_cannot_be_asked_is_told_in_a_line(
-    place: StoreUrl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, complaint: str
+    machine: Callable[[str], Lake], monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], complaint: str
 ) -> None:
-    monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("PHOTOZ_WORK_DIR", str(tmp_path))
+    monkeypatch.setenv(*setting)
     monkeypatch.setattr("photoz_assets.lake.delta_publisher._RETRIES", 0)
     for ask in (Lake.assets, Lake.archive, lambda lake: lake.tracts("skyinfo")):
         with pytest.raises(PhotozError, match=complaint) as raised:
-            ask(open_lake(place))
+            ask(machine("one"))
         assert "\n" not in str(raised.value)
 
 
