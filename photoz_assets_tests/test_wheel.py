@@ -111,7 +111,15 @@ def test_strict_type_check_of_a_client_sees_the_types_of_the_wheel(
     bare: Path, tmp_path: Path, more: str, status: int
 ) -> None:
     (tmp_path / "client.py").write_text(CLIENT + more)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", bare / "python", "client.py"]
+    mypy: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        bare / "python",
+        "client.py",
+    ]
     assert _run(mypy, tmp_path).returncode == status
 
 

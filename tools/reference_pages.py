@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +93,9 @@ fails](troubleshooting.md)."""
 def _found() -> set[type[PhotozError]]:
     """Return all errors of the package but their root."""
     for module in pkgutil.walk_packages(photoz_assets.__path__, "photoz_assets."):
-        importlib.import_module(module.name)
+        # What needs an extra that is not installed has no errors of its own.
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(module.name)
     found: set[type[PhotozError]] = set()
     kinds: list[type[PhotozError]] = [PhotozError]
     while kinds:

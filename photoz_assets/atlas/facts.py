@@ -16,7 +16,7 @@ import pyarrow as pa
 from photoz_assets.atlas.history import QualityEntry
 from photoz_assets.lake.audit import audit
 from photoz_assets.lake.footers import StoredFooter, read_footers
-from photoz_assets.lake.layout import TRACT_KEY, Lake
+from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     InvalidTableFileError,
     Provenance,
@@ -24,6 +24,7 @@ from photoz_assets.lake.provenance import (
     read_rows,
     verify_rows,
 )
+from photoz_assets.lake.publishing import TRACT_KEY
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.staging import spill_folder, temp_file
 from photoz_assets.photoz.quality import overall

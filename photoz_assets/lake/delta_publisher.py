@@ -42,7 +42,6 @@ from obstore.store import S3Store
 from pyarrow.fs import PyFileSystem
 
 from photoz_assets.environment import StoreUrl
-from photoz_assets.errors import PhotozError
 from photoz_assets.lake.durable import make_folder, put_in_place
 from photoz_assets.lake.folder_publisher import file_version
 from photoz_assets.lake.layout import Lake
@@ -52,6 +51,7 @@ from photoz_assets.lake.publishing import (
     LOG_COLUMNS,
     TRACT_KEY,
     FileVersion,
+    StoreError,
     UnreadableLakeError,
     require_same,
     table_place,
@@ -93,10 +93,6 @@ _ADVICE: Final = {
     "403 Forbidden": "the key is refused. See to AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
     "": "see to AWS_ENDPOINT_URL, AWS_REGION and the network, and run again",
 }
-
-
-class StoreError(PhotozError):
-    """The object store does not do what is asked of it; the text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,10 @@ class UnreadableLakeError(PhotozError):
     """The lake is none, or one that cannot be listed."""
 
 
+class StoreError(PhotozError):
+    """The object store does not do what is asked of it; the text says what to do."""
+
+
 class Publisher(Protocol):
     """Publishes a lake's tables, and knows those that count.
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from photoz_assets.lake.durable import flush, make_folder, put_in_place
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import FileLock
+from photoz_assets.lake.locks import FileLock, locked
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.voparquet import file_metadata
 from photoz_assets.survey.table import Contract
@@ -198,7 +198,10 @@ def atomic_folder(lake: Lake, destination: Path) -> Iterator[Path]:
             for path in (*written.rglob("*"), written):
                 flush(path)
             with locked(lake.publishing):
+                names = [path.relative_to(written) for path in written.rglob("*") if path.is_file()]
                 _turn(destination, written)
+                for name in names:
+                    lake.publisher.keep(destination / name)
         finally:
             shutil.rmtree(written, ignore_errors=True)
 

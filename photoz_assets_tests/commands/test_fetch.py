@@ -10,7 +10,7 @@ from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets import connect, environment
 from photoz_assets.commands.cli import main
-from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
 
 TRACT = 3638
 
@@ -30,7 +30,7 @@ def _fetch(*tracts: int) -> Result:
 def test_tract_is_fetched_checked_and_published() -> None:
     fetched = _fetch(TRACT)
     assert fetched.exit_code == 0, fetched.output
-    lake = Lake(environment.data_dir())
+    lake = open_lake(environment.data_dir())
     provenance = lake.provenance("matched_galaxies", TRACT)
     assert f"{provenance.rows_stored:,} galaxies in {lake.table('matched_galaxies', TRACT)}" in fetched.output
     assert "9 checks passed" in fetched.output
@@ -44,7 +44,7 @@ def test_tract_that_fails_a_check_is_refused_in_one_line_and_the_last_good_one_s
     served: ArchiveServer,
 ) -> None:
     assert _fetch(TRACT).exit_code == 0
-    path = Lake(environment.data_dir()).table("matched_galaxies", TRACT)
+    path = open_lake(environment.data_dir()).table("matched_galaxies", TRACT)
     before = path.read_bytes()
     served.faults = replace(Faults(), report_rows=7)
     refused = _fetch(TRACT)

@@ -10,6 +10,7 @@ from photoz_assets import environment
 from photoz_assets.commands.cli import main
 from photoz_assets.definitions import build_definitions
 from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.tract_list import TractListError, keep_tracts, with_kept_tracts
 from photoz_assets.orchestration.partitions import tract_partitions
 from photoz_assets_tests.dp02 import DP02
@@ -17,7 +18,7 @@ from photoz_assets_tests.dp02 import DP02
 
 @pytest.fixture
 def lake() -> Lake:
-    return Lake(environment.data_dir())
+    return open_lake(environment.data_dir())
 
 
 def test_list_of_the_archive_is_kept_and_read_when_the_location_loads(
