@@ -136,8 +136,10 @@ def choose(lake: Lake, release: Release, tract: int, choice: Choice) -> list[Gal
     return found
 
 
-def choose_controls(lake: Lake, release: Release, tract: int) -> list[Galaxy]:
+def choose_controls(lake: Lake, release: Release, tract: int, chosen: Iterable[Galaxy]) -> list[Galaxy]:
     """Return control galaxies of a tract: bright in r, alone among those of the lake, by the smallest draws.
+
+    None of those that are chosen is among them: what is wrong with these is no measure of the images.
 
     Raises
     ------
@@ -148,12 +150,13 @@ def choose_controls(lake: Lake, release: Release, tract: int) -> list[Galaxy]:
     key, (ra, dec) = columns.object_id, columns.position
     draw = draw_of(Sampling(), SplitKeys(galaxy=key, patch=columns.patch, tract=f"{tract:d}"))
     bright = f"{columns.flux('r')} > {_CONTROL_SN} * {columns.flux_error('r')}"
+    is_chosen = f"list_contains({[galaxy.object_id for galaxy in chosen]}, {key})"
     east, north = ra_offset_arcsec(f"n.{ra}", f"b.{ra}", f"b.{dec}"), dec_offset_arcsec(f"n.{dec}", f"b.{dec}")
     near = f"abs({north}) < {_ALONE_ARCSEC} AND pow({east}, 2) + pow({north}, 2) < {_ALONE_ARCSEC**2}"
     ranked = f"""
         SELECT b.{key} AS id, '{CONTROL}' AS chosen_by, row_number() OVER (ORDER BY b.draw) AS place
-        FROM (SELECT *, {draw} AS draw FROM matched_galaxies WHERE {bright} ORDER BY draw
-              LIMIT {_CONTROL_CANDIDATES}) AS b
+        FROM (SELECT *, {draw} AS draw FROM matched_galaxies WHERE {bright} AND NOT {is_chosen}
+              ORDER BY draw LIMIT {_CONTROL_CANDIDATES}) AS b
         WHERE NOT EXISTS (SELECT 1 FROM matched_galaxies AS n WHERE n.{key} <> b.{key} AND {near})
     """
     with _asked(lake, [tract]) as connection:

@@ -88,7 +88,8 @@ def make_sheet(
         As ``choose`` and ``CutoutSource.stamp``.
     """
     lake, release = source.lake, source.release
-    chosen, controls = choose(lake, release, tract, choice), choose_controls(lake, release, tract)
+    chosen = choose(lake, release, tract, choice)
+    controls = choose_controls(lake, release, tract, chosen)
     bands, others = layout.ordered, [band for band in layout.ordered if band != CONTROL_BAND] or [*_OTHER_BANDS]
     wanted = [(galaxy, bands, layout.size_arcsec) for galaxy in chosen]
     wanted += [

@@ -154,10 +154,17 @@ def test_galaxies_are_chosen_by_the_checks_by_turns_and_controls_stand_alone(lak
     worst = choose(lake, DP02, TRACT, Choice(limit=6))
     assert len({galaxy.object_id for galaxy in worst}) == 6
     assert {galaxy.chosen_by for galaxy in worst} == {"coordinate_offsets", "flux_agreement"}
-    controls = choose_controls(lake, DP02, TRACT)
+    controls = choose_controls(lake, DP02, TRACT, [])
     assert len(controls) == 12
     assert all(galaxy.signal_to_noise("r") > 20 for galaxy in controls)
-    assert controls == choose_controls(lake, DP02, TRACT)
+    assert controls == choose_controls(lake, DP02, TRACT, [])
+
+
+def test_what_is_chosen_is_no_control(lake: Lake) -> None:
+    controls = choose_controls(lake, DP02, TRACT, [])
+    others = choose_controls(lake, DP02, TRACT, controls[:3])
+    assert others[:9] == controls[3:]
+    assert not {galaxy.object_id for galaxy in others} & {galaxy.object_id for galaxy in controls[:3]}
 
 
 def test_condition_in_sql_chooses_in_its_order(lake: Lake) -> None:
