@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from photoz_assets.images.stamp import Stamp, StampError, read_stamp
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.quota import Quota
 from photoz_assets.lake.staging import atomic_write
-from photoz_assets.survey.queries import COADDS_SCHEMA, coadds_query
+from photoz_assets.survey.queries import COADDS_SCHEMA, any_coadd_query, coadds_query
 from photoz_assets.survey.releases.release import OBSCORE, Release
 from photoz_assets.tap.client import TapClient
 from photoz_assets.tap.errors import ArchiveError, Rejected, Unauthorized
@@ -165,10 +165,19 @@ class CutoutSource:
         """Return where the links of a tract's coadds are, by patch and band."""
         if tract not in self._links:
             self._require_images()
-            batches = self.client.query(coadds_query(self.release, tract), COADDS_SCHEMA)
-            rows = pa.Table.from_batches(batches, schema=COADDS_SCHEMA).to_pylist()
+            rows = self._listed(coadds_query(self.release, tract))
+            if not rows and not self._listed(any_coadd_query(self.release)):
+                raise NoImageError(
+                    f"the archive {self.client.url} has no images of {self.release.title}: {OBSCORE} lists no "
+                    f"coadd of {self.release.image_collection}. Set PHOTOZ_TAP_URL to an archive that has them"
+                )
             self._links[tract] = {(row["patch"], row["band"]): row["access_url"] for row in rows}
         return self._links[tract]
+
+    def _listed(self, adql: str) -> list[dict[str, Any]]:
+        batches = self.client.query(adql, COADDS_SCHEMA)
+        rows: list[dict[str, Any]] = pa.Table.from_batches(batches, schema=COADDS_SCHEMA).to_pylist()
+        return rows
 
     def _require_images(self) -> None:
         schema, _, table = OBSCORE.partition(".")

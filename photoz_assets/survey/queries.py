@@ -175,10 +175,19 @@ def coadded_tracts_query(release: Release) -> str:
 
 def coadds_query(release: Release, tract: int) -> str:
     """Build the query for where the links of a tract's coadds are, in the columns of ``COADDS_SCHEMA``."""
+    return f"SELECT {_coadds(release)} AND lsst_tract = {tract:d}"
+
+
+def any_coadd_query(release: Release) -> str:
+    """Build the query for one coadd of a release, whichever it is, in the columns of ``COADDS_SCHEMA``."""
+    return f"SELECT TOP 1 {_coadds(release)}"
+
+
+def _coadds(release: Release) -> str:
     return (
-        f"SELECT lsst_patch AS patch, lsst_band AS band, access_url FROM {OBSCORE} WHERE calib_level = 3 "
+        f"lsst_patch AS patch, lsst_band AS band, access_url FROM {OBSCORE} WHERE calib_level = 3 "
         f"AND obs_collection = {_literal(release.image_collection)} "
-        f"AND dataproduct_subtype = {_literal(release.coadd_product)} AND lsst_tract = {tract:d}"
+        f"AND dataproduct_subtype = {_literal(release.coadd_product)}"
     )
 
 

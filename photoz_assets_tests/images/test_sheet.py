@@ -21,12 +21,15 @@ from photoz_archive_tests.shared import DENSITY, FIELD_TRACTS
 from photoz_assets.errors import PhotozError
 from photoz_assets.images.audit import judge
 from photoz_assets.images.choice import Choice, ChoiceError, Galaxy, choose, choose_controls, tracts_of
-from photoz_assets.images.cutouts import CutoutSource, Window
+from photoz_assets.images.cutouts import CutoutSource, NoImageError, Window
 from photoz_assets.images.sheet import Layout, Sheet, SheetError, make_sheet
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.quota import Quota
 from photoz_assets.lake.writing import write_rows
+from photoz_assets.survey.releases.dp1 import RELEASE as DP1
+from photoz_assets.survey.releases.dp2 import RELEASE as DP2
+from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.skymap import DC2_RINGS, PixelBox
 from photoz_assets.survey.table import Column, TableSpec
 from photoz_assets.tap.client import TapClient
@@ -301,6 +304,13 @@ def test_choice_that_makes_no_sense_is_refused_before_anything_is_asked(
 ) -> None:
     with pytest.raises((ChoiceError, SheetError), match=words) as told:
         ask(lake)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("release", [DP1, DP2], ids=["dp1", "dp2"])
+def test_archive_without_images_of_the_release_is_told(source: CutoutSource, release: Release) -> None:
+    with pytest.raises(NoImageError, match=f"has no images of {release.title}: ivoa.ObsCore lists no") as told:
+        replace(source, release=release).patches(453, "r")
     assert "\n" not in str(told.value)
 
 
