@@ -314,7 +314,17 @@ def test_archive_without_images_of_the_release_is_told(source: CutoutSource, rel
     assert "\n" not in str(told.value)
 
 
-def test_object_outside_every_coadd_and_archive_without_images_are_told(source: CutoutSource) -> None:
+@pytest.mark.parametrize("missing", ["ivoa.NoSuch", "nowhere.ObsCore"], ids=["table", "schema"])
+def test_archive_without_images_is_told(
+    source: CutoutSource, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr("photoz_assets.images.cutouts.OBSCORE", missing)
+    with pytest.raises(NoImageError, match=f"does not list {missing}, so that it serves no images") as told:
+        source.patches(TRACT, "r")
+    assert "\n" not in str(told.value)
+
+
+def test_object_outside_every_coadd_is_told(source: CutoutSource) -> None:
     ra, dec = DC2_RINGS.centre(TRACT)
     window = Window(tract=TRACT, patch=77, band="r", ra=ra, dec=dec, size_arcsec=12)
     with pytest.raises(PhotozError, match=f"no coadd of tract {TRACT}, patch 77 in r"):
