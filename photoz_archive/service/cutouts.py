@@ -57,13 +57,24 @@ def parse_cutout(sent: Iterable[tuple[str, str]]) -> Cutout:
     )
     if detail not in list(Detail):
         raise StencilError(f"CUTOUTDETAIL is {detail!r}: expected {', '.join(Detail)}")
-    coadd = CoaddId.parsed(identifier)
-    if coadd is None:
-        raise NotFoundError(f"there is no image {identifier!r}: ObsCore lists them, in obs_publisher_did")
+    coadd = _coadd_of(identifier)
     box = _stencil_box(coadd, *stencils[0]) & DC2_RINGS.patch_box(coadd.patch)
     if not box:
         raise StencilError(f"the stencil {stencils[0][1]!r} and the image {identifier} do not overlap")
     return Cutout(coadd, box, Detail(detail))
+
+
+def whole_coadd(identifier: str) -> Cutout:
+    """Return all of an image; raises ``NotFoundError`` where there is none."""
+    coadd = _coadd_of(identifier)
+    return Cutout(coadd, DC2_RINGS.patch_box(coadd.patch), Detail.EXPOSURE)
+
+
+def _coadd_of(identifier: str) -> CoaddId:
+    coadd = CoaddId.parsed(identifier)
+    if coadd is None:
+        raise NotFoundError(f"there is no image {identifier!r}: ObsCore lists them, in obs_publisher_did")
+    return coadd
 
 
 def _only(values: Sequence[str], name: str) -> str:

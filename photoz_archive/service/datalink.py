@@ -1,6 +1,6 @@
-"""The document of links: what there is of images, and the services that cut them (DataLink 1.1)."""
+"""The document of links: where images are, and the services that cut them (DataLink 1.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from photoz_archive.images.files import MEDIA_TYPE, Detail
@@ -30,8 +30,18 @@ _STENCILS: Final = {
 }
 
 
-def links_document(identifiers: Sequence[str], cutout_url: str) -> bytes:
-    """Write the links of images by their identifiers; of what there is not, an error in its row."""
+def links_document(identifiers: Sequence[str], cutout_url: str, file_url: Callable[[str], str]) -> bytes:
+    """Write the links of images by their identifiers; of what there is not, an error in its row.
+
+    Parameters
+    ----------
+    identifiers
+        As ObsCore has them.
+    cutout_url
+        Where the service of cutouts is.
+    file_url
+        Gives the URL of the whole image of an identifier.
+    """
     document = Document()
     document.begin()
     document.status("OK")
@@ -42,7 +52,7 @@ def links_document(identifiers: Sequence[str], cutout_url: str) -> bytes:
     for tag in ("DATA", "TABLEDATA"):
         document.start(tag)
     for identifier in identifiers:
-        _rows(document, identifier)
+        _rows(document, identifier, file_url)
     for _ in ("TABLEDATA", "DATA", "TABLE", "RESOURCE"):
         document.end()
     # Of several images a client takes each from its row.
@@ -53,7 +63,7 @@ def links_document(identifiers: Sequence[str], cutout_url: str) -> bytes:
     return document.take()
 
 
-def _rows(document: Document, identifier: str) -> None:
+def _rows(document: Document, identifier: str, file_url: Callable[[str], str]) -> None:
     if CoaddId.parsed(identifier) is None:
         _row(
             document,
@@ -62,6 +72,14 @@ def _rows(document: Document, identifier: str) -> None:
             semantics="#this",
         )
         return
+    _row(
+        document,
+        ID=identifier,
+        access_url=file_url(identifier),
+        description=f"The whole image, as {Detail.EXPOSURE}",
+        semantics="#this",
+        content_type=MEDIA_TYPE,
+    )
     for detail, service in _SERVICES.items():
         _row(
             document,

@@ -1,6 +1,7 @@
 """The web side of images: links from ObsCore's rows, cutouts, and the place that cutouts are fetched from.
 
 Where the profile has results on another host, a cutout is a redirect to a signed URL there, which takes no token.
+Whole images are linked by such URLs alone; drawing one counts for no quota.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -16,7 +18,7 @@ from photoz_archive.images.files import MEDIA_TYPE, coadd_file
 from photoz_archive.images.pixels import SkyImages
 from photoz_archive.service import vosi
 from photoz_archive.service.access import BUCKET, RateLimit, other_host
-from photoz_archive.service.cutouts import PARAMETERS, Cutout, parse_cutout
+from photoz_archive.service.cutouts import PARAMETERS, Cutout, parse_cutout, whole_coadd
 from photoz_archive.service.datalink import MEDIA_TYPE_OF_LINKS, links_document
 from photoz_archive.service.errors import ServiceError
 from photoz_archive.service.faults import Faults
@@ -28,6 +30,7 @@ CUTOUT: Final = "/cutout"
 SYNC: Final = f"{CUTOUT}/sync"
 SCOPE: Final = "read:image"
 _BUCKET_OF_CUTOUTS: Final = f"{BUCKET}/cutouts/cutout.fits"
+_BUCKET_OF_IMAGES: Final = f"{BUCKET}/images/image.fits"
 _XML: Final = "text/xml"
 
 
@@ -47,12 +50,14 @@ class ImageService:
         yield Route(SYNC, self._sync, methods=["GET", "POST"])
         yield Route(f"{CUTOUT}/capabilities", self._capabilities)
         yield Route(_BUCKET_OF_CUTOUTS, self._bucket)
+        yield Route(_BUCKET_OF_IMAGES, self._whole)
 
     async def _links(self, request: Request) -> Response:
         if (refused := self._scope_refusal()) is not None:
             return refused
         identifiers = [value for name, value in await _pairs(request) if name.upper() == "ID"]
-        document = links_document(identifiers, str(request.url.replace(path=SYNC, query="")))
+        cutouts = str(request.url.replace(path=SYNC, query=""))
+        document = links_document(identifiers, cutouts, partial(self._file_url, request.url))
         return Response(document, media_type=MEDIA_TYPE_OF_LINKS)
 
     async def _sync(self, request: Request) -> Response:
@@ -63,7 +68,7 @@ class ImageService:
             cutout = parse_cutout(pairs)
         except ServiceError as error:
             return _error(error)
-        other = other_host(request.url) if self._profile.results_on_other_host else None
+        other = self._other_host(request.url)
         if other is None:
             return await self._file(cutout)
         granted = {name.upper(): value for name, value in pairs if name.upper() in PARAMETERS}
@@ -76,6 +81,22 @@ class ImageService:
         except SignatureError as error:
             return _error(error)
         return await self._file(parse_cutout(request.query_params.items()))
+
+    async def _whole(self, request: Request) -> Response:
+        try:
+            self._signer.check(request.query_params)
+        except SignatureError as error:
+            return _error(error)
+        return await self._file(whole_coadd(request.query_params["ID"]))
+
+    def _file_url(self, links: URL, identifier: str) -> str:
+        """Return the signed URL of a whole image."""
+        query = self._signer.signed({"ID": identifier}, self._profile.signed_url_seconds)
+        return str((self._other_host(links) or links).replace(path=_BUCKET_OF_IMAGES, query=query))
+
+    def _other_host(self, url: URL) -> URL | None:
+        """Return the URL on the host that results are on, or None where that is the same."""
+        return other_host(url) if self._profile.results_on_other_host else None
 
     async def _capabilities(self, request: Request) -> Response:
         url = str(request.url.replace(path=SYNC, query=""))

@@ -16,6 +16,7 @@ import pyvo
 import requests
 from astropy import units
 from astropy.io import fits
+from astropy.io.votable import parse as parse_votable
 from astropy.wcs import WCS
 from defusedxml import ElementTree
 from pyvo.dal.adhoc import DatalinkResults, SodaQuery
@@ -170,9 +171,25 @@ def test_odd_cutout_is_refused_in_one_line(
 def test_links_of_several_images_and_of_one_that_is_not_there(archive: ArchiveServer) -> None:
     asked = [("ID", IDENTIFIER), ("ID", IDENTIFIER.replace("/r", "/i")), ("ID", "ivo://elsewhere/x")]
     links = DatalinkResults.from_result_url(f"{url(archive, '/datalink/links')}?{urlencode(asked)}").to_table()
-    assert list(links["semantics"]) == ["#cutout"] * 6 + ["#this"]
+    assert list(links["semantics"]) == ["#this", *["#cutout"] * 3] * 2 + ["#this"]
     assert links["error_message"][-1].startswith("NotFoundFault: ")
     assert set(links["ID"]) == {value for _, value in asked}
+
+
+def test_whole_image_is_linked_by_a_signed_url_that_takes_no_token(rubin: dict[str, ArchiveServer]) -> None:
+    asked = requests.get(
+        url(rubin["rubin"], "/datalink/links"), params={"ID": IDENTIFIER}, headers=TOKEN, timeout=30
+    )
+    links = DatalinkResults(parse_votable(io.BytesIO(asked.content)))
+    [link] = [link for link in links if link.semantics == "#this"]
+    assert urlsplit(link.access_url).hostname == "localhost"
+    assert requests.get(link.access_url, headers=TOKEN, timeout=30).status_code == 401
+    with opened(requests.get(link.access_url, timeout=60).content) as file:
+        assert [hdu.name for hdu in file] == ["IMAGE", "IMAGE", "MASK", "VARIANCE", "PhotoCalib"]
+        assert file[1].data.shape == DC2_RINGS.patch_box(PATCH).shape
+    other = link.access_url.replace(f"%2F{PATCH}%2F", "%2F25%2F")
+    assert other != link.access_url
+    assert requests.get(other, timeout=30).status_code == 403
 
 
 def test_services_are_declared(archive: ArchiveServer) -> None:
