@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +96,13 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The commands of an environment with the wheel and the embedded archive."""
     return _environment(tmp_path_factory.mktemp("full"), f"{wheel}[archive]")
+
+
+def test_wheel_carries_the_licence_of_what_its_population_was_fitted_to(wheel: Path) -> None:
+    with ZipFile(wheel) as files:
+        licence = files.read("photoz_archive/data/LICENSE.dc2_population").decode()
+    assert "LSST Dark Energy Science Collaboration" in licence
+    assert "permission notice shall be included in all" in licence
 
 
 def test_wheel_without_extras_brings_nothing_that_only_the_archive_uses(bare: Path, tmp_path: Path) -> None:
