@@ -1,5 +1,8 @@
 """How Sphinx makes the site of the docs and the notebooks; ``make site`` lays out what it reads."""
 
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 from photoz_assets import __version__
 
 project = "photoz_assets"
@@ -11,7 +14,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
-    "sphinxcontrib.mermaid",
 ]
 # Forms for GitHub's own pages.
 exclude_patterns = ["README.md"]
@@ -22,7 +24,6 @@ html_extra_path = ["site"]
 
 # As GitHub names the anchors of headings.
 myst_heading_anchors = 4
-myst_fence_as_directive = ["mermaid"]
 myst_enable_extensions = ["dollarmath"]
 
 # Notebooks keep no output in git: each build runs them, in folders of their own, and fails with them.
@@ -36,3 +37,8 @@ nb_output_stderr = "remove"
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
+
+
+def setup(app: Sphinx) -> None:
+    """Show diagrams as their source, which GitHub draws: what draws Mermaid is a script from elsewhere."""
+    app.add_lexer("mermaid", TextLexer)
