@@ -7,11 +7,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 
+from photoz_assets.lake.layout import Lake
+from photoz_assets.lake.provenance import Provenance
+from photoz_assets.photoz import profiles
+from photoz_assets.photoz.exports import write_profile
+from photoz_assets.photoz.galaxies import tract_galaxies
+from photoz_assets.survey.sampling import Sampling
+from photoz_assets_tests.dp02 import COLUMNS, PHOTOZ_GALAXIES
 from photoz_assets_tests.runs import Runs
+from photoz_assets_tests.samples import galaxies, with_value
 
 ROOT = Path(__file__).parents[1]
 PATCHES = re.findall(r"^```diff\n(.*?)^```$", (ROOT / "docs" / "extend.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -102,7 +113,7 @@ def _told(checkout: Path, script: str, *arguments: str | Path) -> dict[str, Any]
 
 
 def test_column_check_and_table_are_added_as_the_page_says(runs: Runs, checkout: Path) -> None:
-    column, number, check, table, _ = PATCHES
+    column, number, check, table, *_ = PATCHES
     assert runs("matched_galaxies", tract=TRACT).success
     lake, page = runs.lake.root, ROOT / "docs" / "assets.md"
 
@@ -127,6 +138,23 @@ def test_column_check_and_table_are_added_as_the_page_says(runs: Runs, checkout:
     assert judged["reason"] == "current"
 
 
+def test_export_is_added_by_a_profile(tmp_path: Path) -> None:
+    module = tmp_path / "photoz_assets" / "photoz" / "profiles.py"
+    module.parent.mkdir(parents=True)
+    shutil.copy(profiles.__file__, module)
+    _apply(tmp_path, PATCHES[-2])
+    profile = run_path(str(module))["PROFILES"]["colours"]
+
+    stored = duckdb.from_arrow(with_value(galaxies(50), COLUMNS.flux("u"), 0, -1.0))
+    sample = tract_galaxies(stored, PHOTOZ_GALAXIES, COLUMNS, TRACT, Sampling())
+    provenance = Provenance(table="photoz_sample", code_version="1", run_id="run")
+    written = write_profile(Lake(tmp_path / "lake"), profile, sample.rows, provenance)
+    assert written.verdict.passed
+    rows = pq.read_table(written.folder / "colours.parquet").to_pylist()
+    assert len(rows) == 49
+    assert list(rows[0]) == ["object_id", "redshift", "u_g", "g_r", "r_i", "i_z", "z_y"]
+
+
 def test_release_is_added_by_one_module(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _apply(checkout, PATCHES[-1])
     monkeypatch.setenv("PHOTOZ_RELEASE", "rehearsal")
@@ -141,7 +169,7 @@ def test_patches_touch_no_more_than_the_page_says() -> None:
     contract = "photoz_assets/survey/contracts/galaxies.py"
     assert touched[:3] == [[contract]] * 3
     assert added[:2] == [1, 1]
-    assert touched[4] == ["photoz_assets/survey/releases/rehearsal.py"]
+    assert touched[4:] == [["photoz_assets/photoz/profiles.py"], ["photoz_assets/survey/releases/rehearsal.py"]]
     assert touched[3] == [
         "photoz_assets/definitions.py",
         "photoz_assets/orchestration/assets/nearby.py",
