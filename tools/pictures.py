@@ -27,6 +27,9 @@ _WITHOUT_FOLDER: Final = """folder => {
     while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(folder, "...");
 }"""
 _REFUSED_TRACT: Final = 3639
+# The tract in the middle of the field, as crowded as the real sky.
+_PIXELS_TRACT: Final = 3831
+_PIXELS_DENSITY: Final = 1.0
 
 # Files below the lake's figures, and how wide a page shows them.
 _FIGURES: Final = {
@@ -34,6 +37,10 @@ _FIGURES: Final = {
     "r_magnitudes": ("field_diagnostics/r_magnitudes.png", 900),
     "tract": ("diagnostics/tract=3638/contact_sheet.png", 1400),
     "survey_state": ("survey_diagnostics/state.png", 900),
+}
+_PIXELS: Final = {
+    "field_image": ("field_image/field_image.png", 900),
+    "stamps": (f"stamps/tract={_PIXELS_TRACT}/stamps.png", 1000),
 }
 
 
@@ -77,7 +84,7 @@ _AFTER_THE_REFUSAL: Final = {
 }
 
 
-PICTURES: Final = frozenset({*_VIEWS, *_AFTER_THE_REFUSAL, *_FIGURES})
+PICTURES: Final = frozenset({*_VIEWS, *_AFTER_THE_REFUSAL, *_FIGURES, *_PIXELS})
 
 
 def main() -> None:
@@ -89,18 +96,35 @@ def main() -> None:
         with serving(environment) as address:
             _look(address, _VIEWS, folder)
             with ArchiveServer(folder / "archive", faults=Faults(rewrite=too_bright)) as archive:
-                _materialize(environment | {"PHOTOZ_TAP_URL": archive.url}, "matched_galaxies", _REFUSED_TRACT)
+                refused = environment | {"PHOTOZ_TAP_URL": archive.url}
+                _materialize(refused, "matched_galaxies", _REFUSED_TRACT, check=False)
             _materialize(environment, "survey_diagnostics")
             _look(address, _AFTER_THE_REFUSAL, folder)
-        for picture, (figure, width) in _FIGURES.items():
-            _keep(picture, Image.open(folder / "lake" / "figures" / figure), width)
+        _keep_figures(_FIGURES, folder)
+    with tempfile.TemporaryDirectory(prefix="photoz-") as name:
+        draw_pixels(Path(name))
 
 
-def _materialize(environment: dict[str, str], asset: str, tract: int | None = None) -> None:
-    """Materialize an asset; that a tract is refused is what it is for."""
+def draw_pixels(folder: Path) -> None:
+    """Keep pictures of a dense sky's pixels, from a lake and an archive below a folder."""
+    environment = settings(folder)
+    with ArchiveServer(folder / "archive", density=_PIXELS_DENSITY, tracts=(_PIXELS_TRACT,)) as archive:
+        environment |= {"PHOTOZ_TAP_URL": archive.url}
+        for asset in ("matched_galaxies", "stamps"):
+            _materialize(environment, asset, _PIXELS_TRACT)
+        _materialize(environment, "field_image")
+    _keep_figures(_PIXELS, folder)
+
+
+def _keep_figures(figures: dict[str, tuple[str, int]], folder: Path) -> None:
+    for picture, (figure, width) in figures.items():
+        _keep(picture, Image.open(folder / "lake" / "figures" / figure), width)
+
+
+def _materialize(environment: dict[str, str], asset: str, tract: int | None = None, *, check: bool = True) -> None:
     chosen = ["--select", asset, *(["--partition", str(tract)] if tract else [])]
     arguments = ["asset", "materialize", "-m", "photoz_assets.definitions", *chosen]
-    subprocess.run([command("dagster"), *arguments], cwd=ROOT, env=environment, check=tract is None)
+    subprocess.run([command("dagster"), *arguments], cwd=ROOT, env=environment, check=check)
 
 
 def _look(address: str, views: dict[str, View], folder: Path) -> None:
