@@ -1,4 +1,4 @@
-"""Dagster's instances: one differs from another in where it stores and what it starts runs with, in nothing else."""
+"""Dagster's instances differ in where they store and in what they start runs with, and in nothing else."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -38,6 +38,8 @@ _FIGURES: Final = {
     "tract": ("diagnostics/tract=3638/contact_sheet.png", 1400),
     "survey_state": ("survey_diagnostics/state.png", 900),
 }
+# The first page of the lake's atlas.
+_ATLAS: Final = "atlas"
 _PIXELS: Final = {
     "field_image": ("field_image/field_image.png", 900),
     "stamps": (f"stamps/tract={_PIXELS_TRACT}/stamps.png", 1000),
@@ -84,7 +86,7 @@ _AFTER_THE_REFUSAL: Final = {
 }
 
 
-PICTURES: Final = frozenset({*_VIEWS, *_AFTER_THE_REFUSAL, *_FIGURES, *_PIXELS})
+PICTURES: Final = frozenset({*_VIEWS, *_AFTER_THE_REFUSAL, *_FIGURES, *_PIXELS, _ATLAS})
 
 
 def main() -> None:
@@ -93,6 +95,7 @@ def main() -> None:
         folder = Path(name)
         environment = settings(folder)
         subprocess.run([command("photoz"), "demo"], cwd=ROOT, env=environment, check=True)
+        look_at_atlas(folder / "lake" / "atlas" / "index.html")
         with serving(environment) as address:
             _look(address, _VIEWS, folder)
             with ArchiveServer(folder / "archive", faults=Faults(rewrite=too_bright)) as archive:
@@ -114,6 +117,13 @@ def draw_pixels(folder: Path) -> None:
             _materialize(environment, asset, _PIXELS_TRACT)
         _materialize(environment, "field_image")
     _keep_figures(_PIXELS, folder)
+
+
+def look_at_atlas(index: Path) -> None:
+    """Keep a picture of the top of an atlas' first page."""
+    with chromium() as browser, opened(browser, width=1200, height=1120) as page:
+        page.goto(index.as_uri())
+        _keep(_ATLAS, Image.open(BytesIO(_still(page, None))), 1000)
 
 
 def _keep_figures(figures: dict[str, tuple[str, int]], folder: Path) -> None:

@@ -18,7 +18,7 @@ from photoz_assets.survey.skymap import SkyBox
 FloatArray = NDArray[np.float64]
 
 WIDTH: Final = 1000.0
-_MARGIN: Final = 46.0
+_MARGIN: Final = 98.0
 # Wider than this, the azimuthal projection stretches shapes at the rim too much.
 _WIDEST_AZIMUTHAL_DEG: Final = 100.0
 # An edge along a parallel is bent: a point at least each so many degrees.

@@ -35,6 +35,7 @@ _FIELD: Final = ("field_galaxies", "field_diagnostics", "survey_diagnostics")
 _REDSHIFTS: Final = ("photoz_sample", "photoz_model", "photoz_estimates", "photoz_quality")
 _CATALOG: Final = ("photoz_catalog",)
 _PROFILE: Final = ("photoz_exports",)
+_ATLAS: Final = ("atlas",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ def steps(release: Release) -> list[DemoStep]:
         DemoStep(title="redshifts, and how good they are", assets=_REDSHIFTS),
         *(DemoStep(title=f"redshifts of tract {tract}", assets=_CATALOG, tract=tract) for tract in needed),
         *(DemoStep(title=f"training sets for {name}", assets=_PROFILE, profile=name) for name in PROFILES),
+        DemoStep(title="all of it as pages for a browser", assets=_ATLAS),
     ]
 
 
@@ -125,6 +127,9 @@ def table(lake: Lake, release: Release) -> Iterator[Row]:
             if step.profile is not None:
                 folder = lake.export(step.profile, "any").parent
                 yield Row(asset=asset, partition=step.partition, rows=None, figures=0, path=folder)
+                continue
+            if step.assets == _ATLAS:
+                yield Row(asset=asset, partition=None, rows=None, figures=0, path=lake.atlas)
                 continue
             path = lake.table(asset, step.tract)
             rows = _rows(path) if path.exists() else None

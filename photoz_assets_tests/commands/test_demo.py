@@ -118,6 +118,8 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
     assert "tract" not in pq.read_schema(lake / "skyinfo" / "skyinfo.parquet").names[9:]
     assert f"{pq.read_metadata(lake / 'field_galaxies' / 'field_galaxies.parquet').num_rows:,}" in said
     assert re.search(r"^diagnostics +3637 +6 +6 ", said, re.MULTILINE), "six rows, six figures"
+    assert "embedded archive, simulated" in (lake / "atlas" / "index.html").read_text()
+    assert re.search(r"^atlas .*/atlas$", said, re.MULTILINE)
     assert "simulated" in said
     assert "Traceback" not in said + complained
 
