@@ -71,6 +71,21 @@ def test_every_format_gives_the_same_rows(
     assert (file["licence"], file["citation"]) == ("CC BY 4.0", "Somebody 2026")
 
 
+def test_columns_as_pandas_and_fits_leave_them_give_the_same_rows(tmp_path: Path) -> None:
+    """Words as categories, ids with gaps as floating numbers, and a column of vectors beside."""
+    numbers = replaced("CRD_ID", [float(number) for number in range(40)])
+    words = numbers.column("survey").dictionary_encode()
+    odd = numbers.set_column(numbers.column_names.index("survey"), "survey", words)
+    parquet = read(write_parquet(odd, tmp_path / "z.parquet"))
+    with_vectors = as_astropy(numbers)
+    with_vectors["image"] = np.zeros((40, 2))
+    with_vectors.write(tmp_path / "z.fits")
+    fits = read(tmp_path / "z.fits")
+    for found in (parquet, fits):
+        assert found.rows.column("sz_id").to_pylist() == [str(number) for number in range(40)]
+        assert found.rows.column("sz_survey").to_pylist() == GOOD.column("survey").to_pylist()
+
+
 def test_a_mark_of_the_encoding_is_passed_over(tmp_path: Path) -> None:
     path = write_csv(GOOD, tmp_path / "z.csv")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())

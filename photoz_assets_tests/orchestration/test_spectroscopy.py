@@ -10,9 +10,11 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.definitions import build_definitions, tables_of
+from photoz_assets.environment import SettingError
 from photoz_assets.ingest.matched_tract import TractMatch, near_objects_queries
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import read_provenance, read_rows
+from photoz_assets.orchestration.assets.spectroscopy import SpeczConfig
 from photoz_assets.orchestration.io_manager import LakeResource
 from photoz_assets.orchestration.resources import ArchiveResource
 from photoz_assets.survey.releases.dp1 import RELEASE as DP1
@@ -127,3 +129,8 @@ def test_assets_of_a_release_without_truth_are_its_own(release: Release) -> None
     assert ("objects" in parents) == (release is DP1)
     columns = {column for spec in tables_of(release).values() for column in spec.names}
     assert not any(column.startswith(("ts_", "mt_")) for column in columns)
+
+
+def test_columns_that_a_file_of_redshifts_does_not_have_are_told() -> None:
+    with pytest.raises(SettingError, match="names columns for declination: they are row_id"):
+        SpeczConfig(columns={"redshift": "Z_BEST", "declination": "DEC"}).named()

@@ -335,6 +335,13 @@ def test_sky_map_draws_all_patches_by_their_objects_and_labels_each_tract(skyinf
     assert (axes.get_xlim(), axes.get_ylim()) == ((47, 77), (-47, -25))
 
 
+def test_sky_map_of_nothing_says_so(skyinfo: pa.Table) -> None:
+    caption = Caption("no tract", "embedded archive, simulated", 0, DP02)
+    none = skyinfo.slice(0, 0)
+    figure = sky_map(tract_table(none, DP02.skymap), patch_table(none, DP02.skymap), caption)
+    assert "no patches" in _words(figure)
+
+
 def test_saved_figure_carries_its_alt_text_and_origin(tmp_path: Path) -> None:
     path = tmp_path / "figures" / "diagnostics" / "tract=3638" / "redshifts.png"
     save(_draw("redshifts", galaxies(40), CAPTION), path)
