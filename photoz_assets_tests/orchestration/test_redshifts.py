@@ -17,7 +17,7 @@ import pytest
 
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.definitions import build_definitions
-from photoz_assets.lake import staging
+from photoz_assets.lake import folder_publisher
 from photoz_assets.lake.durable import put_in_place
 from photoz_assets.lake.staging import publish, stage
 from photoz_assets.orchestration.assets import redshifts
@@ -286,7 +286,7 @@ def test_what_stops_at_any_table_leaves_the_last_good_one_and_ends_as_if_made_fr
         stays = CHAIN[number:] if number < len(CHAIN) - 2 else (table,)
         former = {each: drawn.lake.table(each, _tract_of(each)).read_bytes() for each in stays}
         with monkeypatch.context() as fault:
-            fault.setattr(staging, "put_in_place", _stopping(table))
+            fault.setattr(folder_publisher, "put_in_place", _stopping(table))
             assert not drawn(*CHAIN, tract=TRACT, resources=SMALL).success
         for each, content in former.items():
             assert drawn.lake.table(each, _tract_of(each)).read_bytes() == content, (table, each)
