@@ -110,7 +110,7 @@ def test_demos_make_everything_whatever_is_there_and_say_where(tmp_path: Path, s
             for tract in (3637, 3638, 3831)
         ]
     )
-    figures = sorted(str(path.relative_to(lake / "figures")) for path in lake.rglob("*.png"))
+    figures = sorted(str(path.relative_to(lake / "figures")) for path in (lake / "figures").rglob("*.png"))
     assert len([figure for figure in figures if figure.startswith("diagnostics/tract=")]) == 21
     assert "sky_map/sky_map.png" in figures
     assert "field_diagnostics/redshifts.png" in figures
