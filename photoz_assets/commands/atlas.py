@@ -7,6 +7,7 @@ from starlette.staticfiles import StaticFiles
 
 from photoz_assets.atlas.pages import INDEX
 from photoz_assets.commands.page import PageGuard, own_names
+from photoz_assets.commands.ui import refuse_unusable
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
 
@@ -31,6 +32,8 @@ def serve_atlas(lake: Lake, *, port: int, log: Callable[[str], None]) -> None:
     ------
     NoAtlasError
         There are none yet.
+    UiError
+        The port is taken.
     """
     if not (lake.atlas / INDEX).is_file():
         raise NoAtlasError(
@@ -38,6 +41,7 @@ def serve_atlas(lake: Lake, *, port: int, log: Callable[[str], None]) -> None:
             "dagster asset materialize -m photoz_assets.definitions --select atlas"
         )
     host = "127.0.0.1"
+    refuse_unusable(host, port, "atlas")
     app = PageGuard(StaticFiles(directory=lake.atlas, html=True), own_names(host))
     log(f"The atlas is at http://{host}:{port} - Ctrl-C ends it. As files: {lake.atlas / INDEX}")
     uvicorn.run(app, host=host, port=port, log_level="warning", lifespan="off")

@@ -173,7 +173,7 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
     url = f"http://{host}:{port}"
     parent = os.getppid()
     with _alone(settings.dagster_home, url), Services(log, settings.dagster_home) as services:
-        _refuse_unusable(host, port)
+        refuse_unusable(host, port, "ui")
         variables = dict(os.environ)
         if settings.tap_url is None:
             # A token is for the archive that it was made for, and the embedded one asks for none.
@@ -227,7 +227,14 @@ def _embedded_archive(services: Services, settings: Settings, variables: Mapping
     return str(service.first_url)
 
 
-def _refuse_unusable(host: str, port: int) -> None:
+def refuse_unusable(host: str, port: int, command: str) -> None:
+    """Refuse an address on which nothing can listen before anything says that it is served there.
+
+    Raises
+    ------
+    UiError
+        The host is not this machine's, or the port is taken; the text has the command of ``photoz`` that helps.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -236,11 +243,11 @@ def _refuse_unusable(host: str, port: int) -> None:
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 raise UiError(
                     f"{host} is no IPv4 address or name of this machine ({error.strerror}): take another host, or "
-                    "none for 127.0.0.1: .venv/bin/photoz ui"
+                    f"none for 127.0.0.1: .venv/bin/photoz {command}"
                 ) from error
             raise UiError(
                 f"{host}:{port} cannot be had ({error.strerror}): end what listens there, or take another port: "
-                f".venv/bin/photoz ui --port {port + 1}"
+                f".venv/bin/photoz {command} --port {port + 1}"
             ) from error
 
 
