@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench fidelity rail venv pictures docs site links actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
@@ -71,6 +71,9 @@ check: venv ## lint, format, the layers of imports and strict types
 
 bench: venv ## the benchmarks
 	@exec $(python) -m benchmarks $(ARGS)
+
+survey: venv ## the whole survey once, 157 tracts at density 1, some hours, 20 GB; a killed one goes on; writes docs/performance.md
+	@exec nice -n 19 $(python) -m benchmarks.whole_survey $(ARGS)
 
 fidelity: venv ## compare the simulated galaxies with real ones of DC2; writes docs/fidelity.md
 	@$(python) -m pip download --quiet --no-deps -d build/fidelity pz-rail-base==2.0.11

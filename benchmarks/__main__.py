@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from benchmarks.archive import running_archive
 from benchmarks.report import write_numbers, write_report
 from photoz_assets.survey.releases import dp02
 
@@ -51,19 +52,6 @@ class Bench:
                     f"{run['peak_mib']:.0f} MiB",
                     err=True,
                 )
-
-
-@contextmanager
-def archive(folder: Path, density: float) -> Iterator[str]:
-    """Run the embedded archive in a process of its own."""
-    command = [str(Path(sys.executable).with_name("photoz-archive")), "--host", "127.0.0.1", "--port", "0"]
-    command += ["--density", str(density), "--data-dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = next(line for line in process.stdout or () if "http://" in line)
-            yield next(word for word in line.split() if word.startswith("http://"))
-        finally:
-            process.terminate()
 
 
 def measure_tract(bench: Bench, url: str, work: Path) -> None:
@@ -176,7 +164,8 @@ def measure_training_sets(bench: Bench, work: Path) -> None:
 def measure_rows(bench: Bench, work: Path, sky: Path, density: float) -> None:
     """Measure one tract's whole chain at three densities."""
     for share in (0.01, 0.1, 1.0):
-        with archive(sky, share * density) as url:
+        with running_archive(sky, share * density) as archive:
+            url = archive.url
             bench.interleaved(("made", "made", {"url": url, "tracts": [TRACT]}), repeats=1)
             named = {"url": url, "lake": str(work / f"rows-{share}"), "tracts": [TRACT, TRACT]}
             bench.interleaved((f"tract {share}", "work", named))
@@ -246,7 +235,8 @@ def main(*, density: float, repeats: int, tracts: int, survey: int, sky: Path | 
     with tempfile.TemporaryDirectory(prefix="photoz-bench-") as temporary, keeping(bench, settings, into):
         work = Path(temporary)
         rows = sky or work / "archive"
-        with archive(rows, density) as url:
+        with running_archive(rows, density) as archive:
+            url = archive.url
             bench.interleaved(_YARDSTICK)
             measure_tract(bench, url, work)
             measure_photoz(bench, work)
@@ -255,7 +245,8 @@ def main(*, density: float, repeats: int, tracts: int, survey: int, sky: Path | 
             measure_lake(bench, url, work)
             measure_training_sets(bench, work)
         measure_rows(bench, work, rows, density)
-        with archive(rows, 0.01) as url:
+        with running_archive(rows, 0.01) as archive:
+            url = archive.url
             bench.interleaved(_YARDSTICK)
             measure_runs(bench, url, work, tracts)
             measure_survey(bench, url, work, survey)

@@ -18,6 +18,7 @@ from benchmarks.results import RESULTS
 from benchmarks.runs import RUNS
 from benchmarks.survey import SURVEY
 from benchmarks.tables import TABLES
+from benchmarks.whole_survey import WHOLE_SURVEY
 
 
 def _processor() -> float:
@@ -27,7 +28,7 @@ def _processor() -> float:
 
 def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
-    run = {**RESULTS, **TABLES, **PHOTOZ, **MATCHING, **RUNS, **SURVEY}[name](**arguments)
+    run = {**RESULTS, **TABLES, **PHOTOZ, **MATCHING, **RUNS, **SURVEY, **WHOLE_SURVEY}[name](**arguments)
     # Since Linux 4.0: the peak begins anew, so that what was prepared does not hide what is measured.
     Path("/proc/self/clear_refs").write_text("5")
     before = status_bytes("VmRSS")

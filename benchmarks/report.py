@@ -52,7 +52,7 @@ class Numbers:
 def write_numbers(found: Found, settings: dict[str, Any], into: Path) -> None:
     """Write everything that was measured as JSON."""
     into.mkdir(parents=True, exist_ok=True)
-    content = {"machine": _machine(), "settings": settings, "found": found}
+    content = {"machine": machine(), "settings": settings, "found": found}
     (into / "performance.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -62,10 +62,9 @@ def write_report(found: Found, settings: dict[str, Any], into: Path) -> None:
     numbers = Numbers(found)
     _draw(numbers, found, into / "images" / "performance.png")
     lines = [
-        _BEGIN,
         "",
         (
-            f"{_machine()} Density {settings['density']:g}, {settings['repeats']} interleaved repeats of what is "
+            f"{machine()} Density {settings['density']:g}, {settings['repeats']} interleaved repeats of what is "
             f"quick. Load of the machine in the last quarter of an hour: {settings['load']:.1f}. The archive is "
             "the embedded one, simulated, on the same cores."
         ),
@@ -76,15 +75,19 @@ def write_report(found: Found, settings: dict[str, Any], into: Path) -> None:
         "|---|---|---|",
         *(f"| {what} | {target} | {measured} |" for what, target, measured in _rows(numbers, found)),
         "",
-        _END,
     ]
-    page = into / "performance.md"
-    text = page.read_text() if page.exists() else f"# Performance\n\n{_BEGIN}\n{_END}\n"
-    before, _, rest = text.partition(_BEGIN)
-    page.write_text(before + "\n".join(lines) + rest.partition(_END)[2])
+    write_between(into / "performance.md", _BEGIN, _END, lines)
 
 
-def _machine() -> str:
+def write_between(page: Path, begin: str, end: str, lines: Sequence[str]) -> None:
+    """Write lines between two marks of a page, in the place of what stood there; a missing page is begun."""
+    text = page.read_text() if page.exists() else f"# Performance\n\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    page.write_text("\n".join([before + begin, *lines, end + rest.partition(end)[2]]))
+
+
+def machine() -> str:
+    """Name the machine and the packages that count, as a sentence."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -252,7 +255,7 @@ def _density_rows(found: Found) -> Iterator[tuple[str, str, str]]:
     rows, seconds = _chains(found)
     for number, median in zip(rows, seconds, strict=True):
         yield f"a tract's whole chain, {number:,} rows, with the query", "-", f"{median:.2f} s"
-    yield "the same, a line fitted", "linear", _fitted(rows, seconds, "rows")
+    yield "the same, a line fitted", "linear", fitted(rows, seconds, "rows")
 
 
 def _archive_rows(of: Numbers) -> Iterator[tuple[str, str, str]]:
@@ -278,7 +281,7 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         )
     if len(numbers) > 1:
         listed, seconds = ", ".join(map(str, numbers)), [runs[number - 1] for number in numbers]
-        yield f"{listed} runs in one process, a line fitted", "linear", _fitted(numbers, seconds, "tracts")
+        yield f"{listed} runs in one process, a line fitted", "linear", fitted(numbers, seconds, "tracts")
         pairs = zip(found["shares"][0]["runs"], found["shares"][0]["work"], strict=True)
         slope, start = statistics.linear_regression(range(len(runs)), [run - alone for run, alone in pairs])
         yield (
@@ -326,7 +329,7 @@ def _survey_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     )
 
 
-def _fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:
+def fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:
     """Write the straight line through some costs, and how far they lie from it at most."""
     slope, start = statistics.linear_regression(amounts, seconds)
     farthest = max(

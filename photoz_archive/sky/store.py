@@ -121,6 +121,24 @@ class SkyStore:
             raise FileNotFoundError(f"tracts {missing} have not been made")
         return [self._tract_folder(tract) / f"{table}.parquet" for tract in self._known(tracts)]
 
+    def forget(self, tract: int) -> None:
+        """Remove a tract's rows, if they are there; whoever asks for them has the same ones made again.
+
+        A query that reads them meanwhile fails.
+
+        Raises
+        ------
+        ValueError
+            The sky lacks the tract.
+        OSError
+            The rows cannot be removed.
+        """
+        if self._missing([tract]):
+            return
+        with locked(self._folder / f"{tract}.lock"):
+            forgotten = self._tract_folder(tract).rename(self._folder / f"{tract}.unfinished")
+            shutil.rmtree(forgotten)
+
     def estimated_rows(self, tracts: Iterable[int]) -> int:
         """Estimate how many objects those of the tracts that are missing will have."""
         return round(len(self._missing(tracts)) * self._recipe.tract_rows * self.density)

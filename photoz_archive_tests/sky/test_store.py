@@ -37,6 +37,18 @@ def test_tracts_are_the_same_whatever_their_order(tmp_path: Path) -> None:
     assert _digests(first, (3637, 3638)) == _digests(second, (3637, 3638))
 
 
+def test_a_forgotten_tract_is_made_again_as_it_was(tmp_path: Path) -> None:
+    store = SkyStore(tmp_path, density=0.003)
+    store.ensure(TRACTS[:2])
+    before = _digests(store, TRACTS[:2])
+    store.forget(TRACTS[0])
+    store.forget(TRACTS[0])
+    assert list(tmp_path.rglob(f"{TRACTS[0]}/*")) == []
+    assert store.estimated_bytes(TRACTS[:2]) == store.estimated_bytes(TRACTS[:1]) > 0
+    store.ensure(TRACTS[:1])
+    assert _digests(store, TRACTS[:2]) == before
+
+
 def test_two_processes_that_make_one_tract_leave_it_whole(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     makers = [context.Process(target=_make, args=(tmp_path / "shared",)) for _ in range(2)]
