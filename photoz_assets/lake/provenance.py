@@ -72,7 +72,7 @@ class ArchiveIdentity:
         The word alone does not say so, since descriptions of real data mention simulations: it stands with the
         simulation's density or seed, or after the name of the embedded archive.
         """
-        return _SIMULATED.search(self.description) is not None
+        return _is_simulated(self.description)
 
     @property
     def made_up(self) -> bool:
@@ -99,10 +99,7 @@ class ArchiveIdentity:
     @property
     def label(self) -> str:
         """What figures and pages call the data: by what the archive declares, else by its release."""
-        if self.made_up:
-            return "embedded archive, simulated"
-        name = label_of(self.release)
-        return f"{name}, simulated" if self.simulated else name
+        return _label(self.release, self.description)
 
     def __str__(self) -> str:
         about = f": {self.description.rstrip('.')}" if self.description else ""
@@ -158,6 +155,12 @@ class Provenance:
         """The table, tract, time and run, by which what is made of a table names it as its input."""
         table = self.table if self.tract is None else f"{self.table} of tract {self.tract}"
         return f"{table}, {self.created}, run {self.run_id}"
+
+    def origin(self, schema: str) -> str:
+        """Return what figures call the data of a release, by its schema: as archive or repository declare them."""
+        if self.archive:
+            return self.archive.label
+        return _label(schema, self.repository) if self.repository else "origin unknown"
 
     def with_rows(self, stored: int) -> Self:
         """Return the same with the number of stored rows."""
@@ -282,6 +285,17 @@ def derived_provenance(
 
 def _is_made_up(description: str) -> bool:
     return "embedded archive" in description.lower()
+
+
+def _is_simulated(description: str) -> bool:
+    return _SIMULATED.search(description) is not None
+
+
+def _label(schema: str, description: str) -> str:
+    if _is_made_up(description):
+        return "embedded archive, simulated"
+    name = label_of(schema)
+    return f"{name}, simulated" if _is_simulated(description) else name
 
 
 def rights_of(release: Release, description: str) -> dict[str, Any]:

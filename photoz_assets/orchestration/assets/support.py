@@ -26,8 +26,7 @@ def caption(title: str, source: Provenance, release: Release, number: int) -> "C
     """Return what figures say of their data: how many there are, where they come from, and who may have them."""
     from photoz_assets.science.figures import Caption  # noqa: PLC0415 - matplotlib is slow to load
 
-    origin = source.archive.label if source.archive else "origin unknown"
-    return Caption(title, origin, number, release, rights=source.rights or "")
+    return Caption(title, source.origin(release.schema), number, release, rights=source.rights or "")
 
 
 def show_figures(

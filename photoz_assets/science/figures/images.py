@@ -1,5 +1,6 @@
 """Figures of pixels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,6 +45,9 @@ _SHEET_COLUMNS: Final = 6
 _CELL_PT: Final = 10.5
 _MARK: Final = VERMILION
 _CIRCLE_POINTS: Final = 13
+_CIRCLE_LINE_POINTS: Final = 1.6
+# More circles than that are smaller, so that together they hide no more of the sky.
+_WIDE_CIRCLES: Final = 200
 # Light at any redshift, since the sky is dark.
 _REDSHIFTS: Final = LinearSegmentedColormap.from_list("redshifts", ["#56b4e9", "#f0e442", VERMILION])
 _CONTROL_WORDS: Final = "Control objects, by which the images are held against the catalogue"
@@ -183,14 +187,15 @@ def field_picture(
     drawn = color_picture(planes) if len(planes) > 1 else _grey_picture(planes[0])
     axes.imshow(drawn, origin="lower", extent=(-width / 2, width / 2, -height / 2, height / 2))
     rows, columns = planes[0].shape
+    shrunk = min(1.0, math.sqrt(_WIDE_CIRCLES / max(1, len(galaxies.redshift))))
     redshifts = ScalarMappable(Normalize(0, max(float(np.max(galaxies.redshift, initial=0)), 1.0)), _REDSHIFTS)
     axes.scatter(
         (galaxies.x + 0.5 - columns / 2) * pixel_arcsec / 60,
         (galaxies.y + 0.5 - rows / 2) * pixel_arcsec / 60,
-        s=_CIRCLE_POINTS**2,
+        s=(shrunk * _CIRCLE_POINTS) ** 2,
         facecolors="none",
         edgecolors=[(*color,) for color in redshifts.to_rgba(galaxies.redshift).tolist()],
-        linewidths=1.6,
+        linewidths=shrunk * _CIRCLE_LINE_POINTS,
     )
     axes.set(xlim=(-width / 2, width / 2), ylim=(-height / 2, height / 2))
     dress(axes, "to the west of the centre (arcmin)", "to the north of the centre (arcmin)")
