@@ -43,6 +43,7 @@ _ATLAS: Final = "atlas"
 _PIXELS: Final = {
     "field_image": ("field_image/field_image.png", 900),
     "stamps": (f"stamps/tract={_PIXELS_TRACT}/stamps.png", 1000),
+    "deep_coadd": ("deep_coadd/deep_coadd.png", 900),
 }
 
 
@@ -116,7 +117,16 @@ def draw_pixels(folder: Path) -> None:
         for asset in ("matched_galaxies", "stamps"):
             _materialize(environment, asset, _PIXELS_TRACT)
         _materialize(environment, "field_image")
+    _look_at_coadd(environment, folder / "butler")
     _keep_figures(_PIXELS, folder)
+
+
+def _look_at_coadd(environment: dict[str, str], repository: Path) -> None:
+    """Draw the notebook's coadd, out of a repository with the dense sky."""
+    pixels = ["--density", str(_PIXELS_DENSITY), "--tracts", str(_PIXELS_TRACT), "--images", "4226:17"]
+    made = [command("photoz-butler"), "--repository", str(repository), *pixels]
+    subprocess.run(made, cwd=ROOT, env=environment, check=True)
+    _materialize(environment | {"PHOTOZ_BUTLER_REPOSITORY": str(repository)}, "deep_coadd")
 
 
 def look_at_atlas(index: Path) -> None:
