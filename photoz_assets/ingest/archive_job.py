@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import pyarrow as pa
 
 from photoz_assets.ingest.table_query import QueryLimits, TableQuery
-from photoz_assets.lake.job_records import JobRecord, job_record
+from photoz_assets.lake.job_records import JobRecord, Question
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.slots import slot
 from photoz_assets.tap.client import TapClient
@@ -107,17 +107,14 @@ def archive_job(
         closed stays on record, unless its result was refused.
     """
     with ExitStack() as stack:
-        record = stack.enter_context(
-            job_record(
-                run.lake.jobs,
-                name=query.name,
-                adql=query.adql,
-                archive_url=run.client.url,
-                run_id=run.run_id,
-                listing=query.listing,
-                upload=query.upload.digest if query.upload else None,
-            )
+        question = Question(
+            name=query.name,
+            adql=query.adql,
+            archive_url=run.client.url,
+            listing=query.listing,
+            upload=query.upload.digest if query.upload else None,
         )
+        record = stack.enter_context(run.lake.job_records.own(question, run.run_id))
         with slot(
             run.lake.locks,
             count=run.limits.queries,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from photoz_assets.lake.folder_publisher import FolderPublisher
+from photoz_assets.lake.job_records import FileJobRecords, JobRecords
 from photoz_assets.lake.locks import FileLocks, Locks
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, read_provenance
 from photoz_assets.lake.publishing import TRACT_KEY, Publisher, VersionedPublisher, require_same, table_place
@@ -16,16 +17,22 @@ from photoz_assets.lake.publishing import TRACT_KEY, Publisher, VersionedPublish
 
 @dataclass(frozen=True)
 class Lake:
-    """The layout below one folder; where several machines share the lake, with the locks and the store of all."""
+    """The layout below one folder; where several machines share the lake, with what all of them share."""
 
     root: Path
     shared_locks: Locks | None = field(default=None, compare=False, repr=False)
+    shared_records: JobRecords | None = field(default=None, compare=False, repr=False)
     store: VersionedPublisher | None = field(default=None, compare=False, repr=False)
 
     @property
     def locks(self) -> Locks:
         """The locks of all who use the lake: those that it was given, else files in its work folder."""
         return self.shared_locks or FileLocks(self.work)
+
+    @property
+    def job_records(self) -> JobRecords:
+        """The records of running archive jobs of all who use the lake."""
+        return self.shared_records or FileJobRecords(self.jobs)
 
     @property
     def publisher(self) -> Publisher:
@@ -108,7 +115,7 @@ class Lake:
 
     @property
     def jobs(self) -> Path:
-        """Where the records of running archive jobs lie."""
+        """Where the records of this machine's running archive jobs lie."""
         return self.work / "jobs"
 
     @property

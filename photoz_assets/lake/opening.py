@@ -17,7 +17,7 @@ def open_lake(place: Path | StoreUrl, locks: Locks | None = None) -> Lake:
     from photoz_assets.lake.delta_publisher import DeltaPublisher  # noqa: PLC0415 - as said above
 
     lake = Lake(_local_folder(place), locks)
-    return Lake(lake.root, locks, DeltaPublisher(place, lake.root, lake.publishing))
+    return Lake(lake.root, locks, store=DeltaPublisher(place, lake.root, lake.publishing))
 
 
 def _local_folder(url: StoreUrl) -> Path:

@@ -49,7 +49,7 @@ class PostgresLocks:
     def __init__(self, url: str, lake: str) -> None:
         """Take locks in the database at a URL, for the lake with an identity (``lake_identity``)."""
         self._url = _DRIVER.sub("postgresql://", url)
-        self._lake = lake
+        self.lake = lake
         self._session: Any = None
         self._held: set[str] = set()
         self._guard = threading.RLock()
@@ -70,8 +70,7 @@ class PostgresLocks:
     def holders(self, names: Sequence[str]) -> list[str]:
         """Return who holds some locks now, each with its machine; raises as ``acquire``."""
         keys = tuple(tuple(key % 2**32 for key in self._keys(name)) for name in names)
-        with self._guard:
-            return [str(name) for (name,) in self._ask(_HOLDERS, (keys,))]
+        return [str(name) for (name,) in self.ask(_HOLDERS, (keys,))]
 
     def close(self) -> None:
         """End the session, and with it all that it holds."""
@@ -86,11 +85,11 @@ class PostgresLocks:
             # Postgres gives a session its own lock again.
             if name in self._held:
                 return None
-            [(taken,)] = self._ask("SELECT pg_try_advisory_lock(%s, %s)", self._keys(name))
+            [(taken,)] = self.ask("SELECT pg_try_advisory_lock(%s, %s)", self._keys(name))
             if not taken:
                 return None
             self._held.add(name)
-            self._ask("SELECT set_config('application_name', %s, false)", (_on_this_machine(holder),))
+            self.ask("SELECT set_config('application_name', %s, false)", (_on_this_machine(holder),))
             return PostgresLock(self, name, self._session)
 
     def release(self, name: str, session: Any) -> None:
@@ -99,28 +98,40 @@ class PostgresLocks:
             if session is self._session and name in self._held:
                 self._held.discard(name)
                 with suppress(LockDatabaseError):
-                    self._ask("SELECT pg_advisory_unlock(%s, %s)", self._keys(name))
+                    self.ask("SELECT pg_advisory_unlock(%s, %s)", self._keys(name))
+
+    def ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the answer to a statement; in a new session where the former has broken.
+
+        Raises
+        ------
+        LockDatabaseError
+            The database cannot be reached, or only through a pooler, or refuses the statement.
+        """
+        driver: Any = importlib.import_module("psycopg2")
+        with self._guard:
+            if self._session is not None:
+                try:
+                    return _answer(self._session, sql, values)
+                except driver.Error:
+                    self.close()
+            try:
+                self._session = self._connected(driver)
+                return _answer(self._session, sql, values)
+            except driver.ProgrammingError as error:
+                raise LockDatabaseError(
+                    f"the database {self._place(driver)} refuses what the lake keeps there "
+                    f"({_first_line(error)}). Let its account make and change tables, and run again"
+                ) from None
+            except driver.Error as error:
+                self.close()
+                raise LockDatabaseError(
+                    f"the lake's locks cannot be taken: the database {self._place(driver)} does not answer "
+                    f"({_first_line(error)}). Start it, or let this machine reach it, and run again"
+                ) from None
 
     def _keys(self, name: str) -> tuple[int, int]:
-        return _hash(self._lake), _hash(name)
-
-    def _ask(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Return the answer to a statement; in a new session where the former has broken."""
-        driver: Any = importlib.import_module("psycopg2")
-        if self._session is not None:
-            try:
-                return _answer(self._session, sql, values)
-            except driver.Error:
-                self.close()
-        try:
-            self._session = self._connected(driver)
-            return _answer(self._session, sql, values)
-        except driver.Error as error:
-            self.close()
-            raise LockDatabaseError(
-                f"the lake's locks cannot be taken: the database {self._place(driver)} does not answer "
-                f"({str(error).strip().splitlines()[0]}). Start it, or let this machine reach it, and run again"
-            ) from None
+        return _hash(self.lake), _hash(name)
 
     def _connected(self, driver: Any) -> Any:
         session = driver.connect(
@@ -190,6 +201,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big", signed=True)
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
 def _on_this_machine(holder: str) -> str:
     # Postgres keeps 63 bytes: the machine and the run come first.
     return f"{socket.gethostname().partition('.')[0]}: {holder}"
@@ -198,4 +213,4 @@ def _on_this_machine(holder: str) -> str:
 def _answer(session: Any, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     with session.cursor() as cursor:
         cursor.execute(sql, values)
-        return list(cursor.fetchall())
+        return list(cursor.fetchall()) if cursor.description else []

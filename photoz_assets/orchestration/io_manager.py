@@ -19,6 +19,7 @@ from photoz_assets.environment import SettingError, StoreUrl, data_dir, named_la
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
+from photoz_assets.lake.postgres_records import PostgresJobRecords
 from photoz_assets.lake.provenance import read_provenance, read_rows
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import StoredTable, read_tables
@@ -82,7 +83,9 @@ class LakeResource(LocationResource):
                 f"set PHOTOZ_DATA_DIR={asked} for the location instead"
             )
         lake = open_lake(own)
-        return replace(lake, shared_locks=self._shared_locks(lake))
+        if (locks := self._shared_locks(lake)) is None:
+            return lake
+        return replace(lake, shared_locks=locks, shared_records=PostgresJobRecords(locks))
 
     def _shared_locks(self, lake: Lake) -> PostgresLocks | None:
         if self._locks is None and self._lock_database is not None:

@@ -12,7 +12,7 @@ from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest import fetch_tract
 from photoz_assets.ingest.tract import tract_query
 from photoz_assets.lake.freshness import listed_as
-from photoz_assets.lake.job_records import job_record
+from photoz_assets.lake.job_records import Question
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.survey.selection import Selection
@@ -28,14 +28,8 @@ def _leave_on_record(client: TapClient, lake: Lake, adql: str) -> str:
     query = tract_query(client, DP02, Selection(), TRACT)
     job = client.submit(adql, maxrec=1_000_000)
     job.run()
-    on_record = job_record(
-        lake.jobs,
-        name=query.name,
-        adql=query.adql,
-        archive_url=client.url,
-        run_id="died",
-        listing=listed_as(lake, TRACT),
-    )
+    question = Question(name=query.name, adql=query.adql, archive_url=client.url, listing=listed_as(lake, TRACT))
+    on_record = lake.job_records.own(question, "died")
     with suppress(KeyboardInterrupt), on_record as record:
         record.note(job.url)
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from photoz_archive_tests.shared import DiskEvent, assert_put_in_place
-from photoz_assets.lake.job_records import job_record
+from photoz_assets.lake.job_records import FileJobRecords, Question
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.staging import atomic_folder, atomic_write, publish, stage
@@ -49,7 +49,9 @@ def test_file_is_on_the_disk_before_it_is_in_its_place_and_its_folders_after(
 def test_record_of_a_job_is_on_the_disk_when_the_job_is_noted(
     tmp_path: Path, disk_events: list[DiskEvent]
 ) -> None:
-    with job_record(tmp_path, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="1") as record:
+    with FileJobRecords(tmp_path).own(
+        Question(name="a", adql="SELECT 1", archive_url="http://a/tap"), "1"
+    ) as record:
         [path] = tmp_path.iterdir()
         assert ("flush", tmp_path.stat().st_ino) in disk_events
         disk_events.clear()

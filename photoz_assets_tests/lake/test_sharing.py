@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 import photoz_assets
-from photoz_assets.lake.job_records import job_record
+from photoz_assets.lake.job_records import FileJobRecords, Question
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import Provenance
 from photoz_assets.lake.sharing import kept_by_another
@@ -54,7 +54,9 @@ def _use(lake: Lake, rows: int) -> int:
     """Do what a run does that fetches a tract; return the rows that a reader finds then."""
     with (
         slot(lake.locks, count=1, holder="a run"),
-        job_record(lake.jobs, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="1") as record,
+        FileJobRecords(lake.jobs).own(
+            Question(name="a", adql="SELECT 1", archive_url="http://a/tap"), "1"
+        ) as record,
     ):
         record.note("http://a/tap/async/1")
         store(lake, galaxies(rows), PROVENANCE)
@@ -74,13 +76,17 @@ def test_job_that_a_dead_run_of_the_other_account_left_is_taken_over(lake: Lake)
     with (
         _account(ONE, umask=0o002),
         suppress(KeyboardInterrupt),
-        job_record(lake.jobs, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="1") as record,
+        FileJobRecords(lake.jobs).own(
+            Question(name="a", adql="SELECT 1", archive_url="http://a/tap"), "1"
+        ) as record,
     ):
         record.note("http://a/tap/async/1")
         raise KeyboardInterrupt
     with (
         _account(OTHER, umask=0o002),
-        job_record(lake.jobs, name="a", adql="SELECT 1", archive_url="http://a/tap", run_id="2") as record,
+        FileJobRecords(lake.jobs).own(
+            Question(name="a", adql="SELECT 1", archive_url="http://a/tap"), "2"
+        ) as record,
     ):
         assert record.job_url == "http://a/tap/async/1"
 
