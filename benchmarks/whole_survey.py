@@ -6,6 +6,7 @@ archive's rows of a tract are removed once the tract is published.
 """
 
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -249,6 +250,8 @@ def _judged(stages: Sequence[Stage]) -> Iterator[str]:
 @click.option("--into", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to.")
 def main(*, tracts: int, folder: Path, into: Path) -> None:
     """Go through the survey, or go on with it, and write what it took into performance.md."""
+    # So that the archive ends with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [int(tract) for tract in dp02.RELEASE.tracts[:tracts]]
     with running_archive(folder / "archive", 1.0) as archive:
