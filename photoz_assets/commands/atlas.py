@@ -6,7 +6,7 @@ import uvicorn
 from starlette.staticfiles import StaticFiles
 
 from photoz_assets.atlas.pages import INDEX
-from photoz_assets.commands.page import PageGuard, own_names
+from photoz_assets.commands.guard import PageGuard, own_names
 from photoz_assets.commands.ui import refuse_unusable
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake

@@ -1,99 +1,50 @@
-"""The Dagster page behind a guard: ``dagster-webserver`` as it is, but for what pages of other origins ask of it.
+"""The Dagster page as ``photoz ui`` serves it: ``dagster-webserver`` behind a guard, and the atlases beside it.
 
-The page has no accounts: whoever reaches its port may start runs. A browser reaches it on behalf of any page that
-it shows, so a request must be addressed to this server, come from its own page if it comes from a page at all, and
-change nothing by GET, which every page may send. Run as a module, with a host and ``dagster-webserver``'s options.
+Run as a module, with a host and ``dagster-webserver``'s options.
 """
 
-import re
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from dagster_webserver import cli
 from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from photoz_assets.commands.guard import PageGuard, own_names
+from photoz_assets.environment import settings
+from photoz_assets.lake.opening import open_lake
+from photoz_assets.orchestration.assets.atlas import ATLASES, atlas_path
+from photoz_assets.survey.releases import release_named, release_names
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_MUTATION: Final = re.compile(r"\bmutation\b", re.ASCII)
-_POLICY_VIOLATION: Final = 1008  # RFC 6455 sec. 7.4.1
-
-
-class PageGuard:
-    """Refuses what only a page of another origin would ask; an ASGI middleware, for WebSockets too.
-
-    Parameters
-    ----------
-    app
-        What is guarded.
-    names
-        The names and addresses of this server; the address that a request arrives at counts as well.
-    """
-
-    def __init__(self, app: App, names: Collection[str]) -> None:
-        self._app = app
-        self._names = names
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it with 403 and the reason."""
-        reason = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
-        if reason is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
-        else:
-            headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": f"{reason}\n".encode()})
-
-    def _refusal(self, scope: Scope) -> str | None:
-        """Return why a request is refused, or None."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        address = headers.get("host", "")
-        here, _ = scope.get("server") or ("", None)
-        if _host(address) not in {*self._names, here}:
-            return f"Refused: this server is not {address!r}. Ask it by the address that photoz ui names."
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() not in {
-            f"http://{address}".lower(),
-            f"https://{address}".lower(),
-        }:
-            return f"Refused: a page of {origin!r} may not ask this server."
-        if headers.get("sec-fetch-site") == "cross-site":
-            return "Refused: a page of another site may not ask this server. Type its address, or take a bookmark."
-        if scope["type"] == "http" and scope["method"] != "POST" and _mutates(scope["query_string"]):
-            return "Refused: a mutation must be sent by POST."
-        return None
+# An origin of nobody's (HTML, sec. 7.1.5): the guard refuses whatever else such a page asks of this server.
+_SANDBOX: Final = "sandbox allow-scripts allow-forms"
 
 
-def _host(address: str) -> str | None:
-    """Return the host of a ``Host`` header, without its port."""
-    try:
-        return urlsplit(f"//{address}").hostname
-    except ValueError:
-        return None
+class SandboxedPages(StaticFiles):
+    """A folder of pages that share the Dagster page's address and nothing else of it: others may write there."""
+
+    async def check_config(self) -> None:
+        """Take a folder that is not there for an empty one: a lake may have no atlas yet."""
+
+    def file_response(self, *arguments: Any, **settings: Any) -> Response:
+        """Return a file with the header that sandboxes it."""
+        response = super().file_response(*arguments, **settings)
+        response.headers["Content-Security-Policy"] = _SANDBOX
+        return response
 
 
-def _mutates(query: bytes) -> bool:
-    """Return whether a query string may carry a mutation: GraphQL has but one spelling of that word."""
-    return any(_MUTATION.search(value) for _, value in parse_qsl(query.decode("latin-1")))
-
-
-def own_names(host: str) -> frozenset[str]:
-    """Return the names and addresses that a server which listens on a host is asked by."""
-    names = _LOOPBACK | {host.lower()}
-    try:
-        on_loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        on_loopback = False
-    return names if on_loopback else names | {socket.gethostname().lower(), socket.getfqdn().lower()}
+def atlas_mounts() -> list[Mount]:
+    """Return the atlas of each release's lake, made or not, below the address that its asset names."""
+    known, releases = settings(), map(release_named, release_names())
+    return [
+        Mount(
+            atlas_path(release),
+            SandboxedPages(directory=open_lake(known.data_dir_of(release)).atlas, html=True, check_dir=False),
+        )
+        for release in releases
+    ]
 
 
 def main() -> None:
@@ -102,7 +53,9 @@ def main() -> None:
 
     def create_guarded_app(*arguments: Any, **settings: Any) -> Any:
         app = create_app_from_workspace_process_context(*arguments, **settings)
-        app.add_middleware(PageGuard, names=own_names(host))
+        # Dagster's last route takes every address.
+        app.routes[:0] = atlas_mounts()
+        app.add_middleware(PageGuard, names=own_names(host), shown=f"{ATLASES}/")
         return app
 
     # Its command has no option for a middleware. `photoz ui` sees to it that the guard is in force.

@@ -150,5 +150,6 @@ def test_asset_makes_the_atlas_and_names_its_address(runs: Runs, published: Publ
     run = runs("atlas")
     assert run.success
     facts = run.metadata("atlas")
-    assert facts["atlas"] == (runs.lake.atlas / "index.html").as_uri()
+    assert facts["atlas"] == "/atlas/dp02/index.html"
+    assert facts["index"] == str(runs.lake.atlas / "index.html")
     assert facts["tracts_written"] == 157

@@ -1,4 +1,4 @@
-"""The guard of the Dagster page: what another origin's page asks is refused, whatever way it asks."""
+"""The Dagster page of ``photoz ui``: what another origin's page asks is refused, and the atlas lies beside it."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,11 @@ from typing import Final
 import pytest
 import requests
 
-from photoz_assets_tests.page import CHROMIUM, chromium
+from photoz_assets.atlas.site import build_atlas
+from photoz_assets.lake.layout import Lake
+from photoz_assets.orchestration.assets.atlas import atlas_path
+from photoz_assets_tests.dp02 import DP02
+from photoz_assets_tests.page import CHROMIUM, chromium, opened
 
 # What comes from elsewhere, by what tells so.
 FROM_ELSEWHERE: Final = {
@@ -35,7 +40,16 @@ FROM_ELSEWHERE: Final = {
 }
 WAYS: Final = ("GET", "POST", "WebSocket")
 PHOTOZ = Path(sys.executable).with_name("photoz")
-DEFINITIONS = "import dagster as dg\n\n@dg.asset\ndef one(): ...\n\ndefs = dg.Definitions(assets=[one])\n"
+TRACT: Final = DP02.tracts[0]
+ATLAS: Final = f"{atlas_path(DP02)}/index.html"
+DEFINITIONS: Final = f"""
+import dagster as dg
+
+@dg.asset(metadata={{"atlas": dg.MetadataValue.url("{ATLAS}")}})
+def one(): ...
+
+defs = dg.Definitions(assets=[one])
+"""
 # A mutation alone, and one behind a query.
 SPELLINGS: Final = (
     "mutation { setAutoMaterializePaused(paused: false) }",
@@ -80,8 +94,9 @@ Promise.all([image, ask("no-cors", "text/plain"), ask("cors", "application/json"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a page with one asset, as ``photoz ui`` serves it."""
+    """The address of a page with one asset, as ``photoz ui`` serves it, beside a lake with an atlas."""
     folder = tmp_path_factory.mktemp("ui")
+    build_atlas(Lake(folder / "lake"), replace(DP02, tracts=(TRACT,)), {})
     (folder / "definitions.py").write_text(DEFINITIONS)
     (folder / "workspace.yaml").write_text("load_from:\n  - python_file: {relative_path: definitions.py}\n")
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -188,3 +203,33 @@ def test_page_of_another_origin_changes_nothing_and_the_own_page_does(page: str,
                 f"fetch('/graphql', {{method: 'POST', headers: {headers}, body: '{asked}'}}).then(a => a.text())"
             )
             assert _paused(page) == (wanted == "true")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["/atlas/dp1/index.html", "/atlas/dp02/..%2F..%2Fgraphql?query={version}"])
+def test_below_the_atlases_is_nothing_but_their_files(page: str, missing: str) -> None:
+    cross_site = {"Sec-Fetch-Site": "cross-site"}
+    assert requests.get(f"{page}{missing}", headers=cross_site, timeout=30).status_code == 404
+    assert requests.get(f"{page}{ATLAS}", headers=cross_site, timeout=30).ok
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_link_of_the_asset_opens_the_atlas_which_may_ask_nothing_of_the_page(page: str) -> None:
+    with chromium() as browser, opened(browser) as shown:
+        shown.goto(f"{page}/assets/one?view=overview")
+        with shown.expect_popup() as opening:
+            shown.get_by_role("link", name=ATLAS).click()
+        atlas = opening.value
+        assert atlas.url == f"{page}{ATLAS}"
+        atlas.locator("#jump").fill(str(TRACT))
+        atlas.keyboard.press("Enter")
+        atlas.wait_for_url(f"**/tracts/{TRACT}/index.html")
+        assert atlas.locator(".top").evaluate("top => getComputedStyle(top).display") == "flex"
+        asked = json.dumps({"query": PAUSE % "false"})
+        ask = f"""fetch("/graphql", {{
+            method: "POST", mode: "no-cors", body: '{asked}', headers: {{"Content-Type": "text/plain"}}
+        }}).then(answer => answer.type, String)"""
+        assert atlas.evaluate(ask) == "opaque"
+        assert _paused(page)

@@ -14,6 +14,8 @@ from photoz_assets.orchestration.tract_status import tract_states
 from photoz_assets.survey.releases.release import Release
 
 NAME: Final = "atlas"
+# Below it `photoz ui` serves the pages: an address without a host stays right wherever the Dagster page is.
+ATLASES: Final = "/atlas"
 _SHOWN: Final = (
     "tracts",
     "matched_galaxies",
@@ -43,12 +45,17 @@ def _atlas(
         built = build_atlas(store, release, standings, context.log.info)
     return dg.MaterializeResult(
         metadata={
-            "atlas": dg.MetadataValue.url(built.index.as_uri()),
+            "atlas": dg.MetadataValue.url(f"{atlas_path(release)}/{built.index.name}"),
             "index": dg.MetadataValue.path(built.index),
             "tracts_written": len(built.written),
             "tracts_kept": built.kept,
         }
     )
+
+
+def atlas_path(release: Release) -> str:
+    """Return where the Dagster page has the atlas of a release."""
+    return f"{ATLASES}/{release.name}"
 
 
 def atlas(release: Release) -> dg.AssetsDefinition:
