@@ -1,10 +1,10 @@
 """The atlas in a real browser: no complaint, no sideways scroll on a phone, the map by keyboard."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 from playwright.sync_api import Browser
@@ -23,6 +23,14 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
+
+MANY: Final = 2_174
+# From the navigation until all is loaded and something is painted, in ms; null before.
+SHOWN_MS: Final = """() => {
+    const [painted] = performance.getEntriesByName("first-contentful-paint");
+    const {loadEventEnd} = performance.getEntriesByType("navigation")[0];
+    return painted && loadEventEnd ? Math.max(painted.startTime, loadEventEnd) : null;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +63,28 @@ def test_atlas_is_walked_on_a_screen_and_on_a_phone(
 
 def test_two_thousand_tracts_are_shown_within_a_second(browser: Browser, tmp_path: Path) -> None:
     skymap = dp2.RELEASE.skymap
-    wide = [tract for tract in range(skymap.num_tracts) if -60 < skymap.centre(tract)[1] < 5][:2_174]
-    release = replace(dp2.RELEASE, tracts=tuple(wide))
-    (tmp_path / "index.html").write_text(index_page(gather(Lake(tmp_path / "lake"), release, {}), [], {}))
+    wide = [tract for tract in range(skymap.num_tracts) if -60 < skymap.centre(tract)[1] < 5][:MANY]
+    facts = gather(Lake(tmp_path / "lake"), replace(dp2.RELEASE, tracts=tuple(wide)), {})
+    measured = [
+        replace(
+            tract,
+            standing=Standing("fresh", "current"),
+            galaxies=100_000 + tract.tract,
+            density=45_000.0 + tract.tract,
+            depth=27 + tract.tract % 97 / 200,
+            scatter=0.02 + tract.tract % 53 / 1_000,
+        )
+        for tract in facts.tracts
+    ]
+    (tmp_path / "index.html").write_text(index_page(replace(facts, tracts=tuple(measured)), [], {}))
     (tmp_path / "atlas.css").write_text(style_sheet())
     (tmp_path / "atlas.js").write_text(script())
     with opened(browser) as page:
-        began = time.monotonic()
-        page.goto((tmp_path / "index.html").as_uri())
-        assert page.locator(".tracts a").count() == 2_174
-        assert time.monotonic() - began < 5
+
+        def shown_ms() -> float:
+            page.goto((tmp_path / "index.html").as_uri())
+            return float(page.wait_for_function(SHOWN_MS).json_value())
+
+        # Other work of the machine makes it slower, and nothing makes it faster.
+        assert any(shown_ms() < 1_000 for _ in range(5))
+        assert page.locator(".tracts a").count() == MANY
