@@ -5,11 +5,13 @@
     PHOTOZ_FAULT_RECORDS=FOLDER python -m pytest photoz_assets_tests/reliability
     python -m photoz_assets_tests.reliability.page FOLDER
 
-Without a folder, only those that need no run: the dialects, the page's guard and what was tried from outside.
+Without a folder, only those that need no run: the summary, the dialects, the page's guard and what was tried from
+outside.
 """
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +42,10 @@ def listed() -> list[list[str]]:
 def _cells(table: str, heading: str) -> list[list[str]]:
     """Return the cells of a table of the page, without its heading."""
     begin, end = _marks(table)
-    text = PAGE.read_text().partition(begin)[2].partition(end)[0]
+    return _rows(PAGE.read_text().partition(begin)[2].partition(end)[0], heading)
+
+
+def _rows(text: str, heading: str) -> list[list[str]]:
     rows = [re.split(r" \| ", line) for line in re.findall(r"^\| (.+) \|$", text, re.MULTILINE)]
     return [row for row in rows if row[0] not in {heading, "---"}]
 
@@ -56,8 +61,24 @@ def render(records: list[FaultRecord]) -> str:
     for group in GROUPS:
         lines = [record.line for record in sorted(set(records)) if record.group == group]
         head = f"| {' | '.join(_HEADINGS)} |\n|{' --- |' * len(_HEADINGS)}"
-        sections.append("\n".join([f"### {group}\n", head, *lines, ""]))
+        folded = f"<details>\n<summary>{len(lines)} faults</summary>\n"
+        sections.append("\n".join([f"### {group}\n", folded, head, *lines, "\n</details>\n"]))
     return "\n".join(sections)
+
+
+def _summary(page: str) -> str:
+    """Sum up the page's table of faults, a line a group."""
+    begin, end = _marks(_FAULTS)
+    _, *sections = re.split(r"^### (.+)\n", page.partition(begin)[2].partition(end)[0], flags=re.MULTILINE)
+    lines = []
+    for group, text in zip(sections[::2], sections[1::2], strict=True):
+        rows = _rows(text, _HEADINGS[0])
+        came = Counter(re.split(r"\W", row[2])[0] for row in rows)
+        others = len(rows) - came["recovered"] - came["refused"]
+        sums = (sum(map(int, column)) for column in zip(*(row[-2:] for row in rows), strict=True))
+        lines.append((group, *map(str, (len(rows), came["recovered"], came["refused"], others, *sums))))
+    heading = ("faults of", "injected", "recovered from", "refused", "held otherwise", *_HEADINGS[-2:])
+    return _table(heading, lines)
 
 
 def render_soak(records: list[SoakRecord]) -> str:
@@ -108,8 +129,8 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
 
 
 def with_given(page: str) -> str:
-    """Return the page with its tables of what tests are given as they are now."""
-    for name, table in render_given().items():
+    """Return the page with its tables of what tests are given as they are now, and its faults summed up."""
+    for name, table in ({"summary": _summary(page)} | render_given()).items():
         page = _with(page, name, table)
     return page
 
@@ -134,7 +155,7 @@ def main(folder: str | None = None) -> None:
             f"docs/{PAGE.name} stays as it is: {folder} has no record of {len(missing)} of its lines, whose tests did "
             f"not run, were skipped or failed: {named}. Run them, with PHOTOZ_FAULT_RECORDS={folder}, and this again."
         )
-    page = _with(with_given(PAGE.read_text()), _FAULTS, render(faults))
+    page = with_given(_with(PAGE.read_text(), _FAULTS, render(faults)))
     PAGE.write_text(_with(page, _SOAK, render_soak(soaks)) if soaks else page)
 
 
