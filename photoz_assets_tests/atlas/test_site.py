@@ -2,14 +2,18 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from html import unescape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 import pytest
+from pyarrow.parquet import read_metadata
 
 from photoz_archive_tests.shared import FIELD_TRACTS
 from photoz_assets.atlas.facts import Standing, gather
@@ -28,6 +32,7 @@ from photoz_assets_tests.samples import galaxies, store
 
 TRACT: Final = FIELD_TRACTS[0]
 MANY: Final = 2_174
+READER: Final = re.compile(r'<div><dt>(\w+)</dt><dd><code tabindex="0">(.+)</code></dd></div>')
 LINK: Final = re.compile(r'(?:href|src|action)="([^"]+)"')
 
 
@@ -101,6 +106,18 @@ def test_figure_is_shown_with_its_words_and_goes_with_the_lakes(lake: Lake) -> N
     figure.unlink()
     build_atlas(lake, DP02, _standings(DP02))
     assert list(lake.atlas.glob("tracts/*/*.png")) == []
+
+
+def test_line_of_each_reader_reads_the_tract(lake: Lake) -> None:
+    build_atlas(lake, replace(DP02, tracts=(TRACT,)), {})
+    page = (lake.atlas / "tracts" / str(TRACT) / "index.html").read_text()
+    lines = {tool.lower(): unescape(line) for tool, line in READER.findall(page)}
+    assert list(lines) == ["duckdb", "pandas", "polars", "astropy"]
+    # Polars is nobody's dependency here.
+    tools = [tool for tool in lines if tool != "polars" or find_spec(tool)]
+    program = "\n".join(f"{lines[tool]}\nprint(len(galaxies))" for tool in tools)
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=lake.root, text=True)
+    assert said.split() == [str(read_metadata(lake.table("matched_galaxies", TRACT)).num_rows)] * len(tools)
 
 
 def test_hostile_words_are_shown_as_text(tmp_path: Path) -> None:

@@ -286,3 +286,16 @@ def test_sky_follows_skyinfo(automated: dg.Definitions, runs: Runs) -> None:
     runs("skyinfo")
     requested, _ = _requested(automated, runs, cursor)
     assert {"tracts", "patches", "sky_map"} <= {asset for asset, _ in requested}
+
+
+@pytest.mark.parametrize(("pictured", "tract"), [("stamps", "3638"), ("field_image", None)])
+def test_atlas_follows_pictures_that_a_person_asked_for(
+    automated: dg.Definitions, runs: Runs, pictured: str, tract: str | None
+) -> None:
+    atlas = dg.AssetSelection.assets("atlas")
+    before = dg.evaluate_automation_conditions(automated, instance=runs.instance, asset_selection=atlas)
+    runs.instance.report_runless_asset_event(dg.AssetMaterialization(pictured, partition=tract))
+    after = dg.evaluate_automation_conditions(
+        automated, instance=runs.instance, asset_selection=atlas, cursor=before.cursor
+    )
+    assert (before.total_requested, after.total_requested) == (0, 1)

@@ -25,6 +25,11 @@ _SHOWN: Final = (
     "survey_diagnostics",
     "photoz_estimates",
     "photoz_quality",
+    # Of these the figures alone.
+    "sky_map",
+    "field_diagnostics",
+    "stamps",
+    "field_image",
 )
 
 
