@@ -6,14 +6,17 @@ Off unless PHOTOZ_WHEEL=1 (`make wheel`): an environment takes minutes to instal
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
 import pyarrow.parquet as pq
 import pytest
+import requests
 
 ROOT = Path(__file__).parents[1]
 ARCHIVES_OWN = ("lsst-felis", "lsst-sdm-schemas", "pydantic-xml", "python-multipart", "sqlglot", "vo-models")
@@ -48,11 +51,15 @@ def _run(command: Sequence[str | Path], folder: Path, **variables: str) -> "subp
     return subprocess.run(
         command,
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "DAGSTER_DISABLE_TELEMETRY": "1"} | variables,
+        env=_variables(folder) | variables,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "DAGSTER_DISABLE_TELEMETRY": "1"}
 
 
 def _pip(python: Path, *arguments: str, folder: Path) -> None:
@@ -174,8 +181,52 @@ def test_command_without_its_extra_says_in_one_line_what_to_install(
     assert line.endswith(f"pip install 'photoz_assets[{extra}]'")
 
 
-def test_wheel_with_the_archive_runs_the_demo_in_an_empty_folder(full: Path, tmp_path: Path) -> None:
-    ran = _run([full / "photoz", "demo"], tmp_path)
+@pytest.fixture(scope="module")
+def demo(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was empty before the demo ran in it."""
+    folder = tmp_path_factory.mktemp("demo")
+    ran = _run([full / "photoz", "demo"], folder)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert "Everything holds." in ran.stdout
-    assert (tmp_path / "data" / "field_galaxies" / "field_galaxies.parquet").is_file()
+    return folder
+
+
+def test_wheel_with_the_archive_runs_the_demo_in_an_empty_folder(demo: Path) -> None:
+    assert (demo / "data" / "field_galaxies" / "field_galaxies.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "says", "atlas"),
+    [
+        pytest.param("ui", "The Dagster UI is at", "/atlas/dp02/index.html", id="ui"),
+        pytest.param("atlas", "The atlas is at", "/index.html", id="atlas"),
+    ],
+)
+def test_atlas_is_shown_out_of_that_folder(full: Path, demo: Path, command: str, says: str, atlas: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [full / "photoz", command, "--port", str(port)],
+        cwd=demo,
+        env=_variables(demo),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as shown:
+        try:
+            assert shown.stdout is not None
+            assert any(says in line for line in shown.stdout)
+            deadline = time.monotonic() + 30
+            while (page := _asked(f"http://127.0.0.1:{port}{atlas}")) is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        finally:
+            shown.terminate()
+            shown.communicate(timeout=60)
+    assert "embedded archive, simulated" in page
+
+
+def _asked(url: str) -> str | None:
+    try:
+        return requests.get(url, timeout=10).text
+    except requests.ConnectionError:
+        return None
