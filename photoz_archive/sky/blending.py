@@ -16,11 +16,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 I_BAND: Final = BANDS.index("i")
-# Sources nearer than this are seen as one; those nearer than the other share a parent.
+# Sources nearer than this are seen as one; those nearer than the other share a parent. Guessed, the first within
+# what is known of it (docs/fidelity.md).
 _MERGING_ARCSEC: Final = 1.2
 _BLENDING_ARCSEC: Final = 2.5
 # What is fainter than this in every band is taken for undetectable before any noise is drawn for it.
 _HOPELESS_SNR: Final = 1.5
+# The scatter of centroids: the theory of a PSF as wide as the one below, with a floor that is guessed.
 _CENTROID_FLOOR_ARCSEC: Final = 0.010
 _CENTROID_SCALE_ARCSEC: Final = 0.45
 _SEEING_ARCSEC: Final = 0.35

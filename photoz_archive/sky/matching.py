@@ -29,10 +29,11 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Number = TypeVar("Number", bound=np.generic)
 
+# That of the comparison of DC2's truth with its objects.
 _MATCH_RADIUS_ARCSEC: Final = 0.5
 # Truths fainter than this in r are not looked for (DP0.2 cuts at 27 too).
 _CANDIDATE_LIMIT_MAG: Final = 27.0
-# DP0.2 has 719.6 of 764.8 million truths in MatchesTruth; the others here are unmatched ones.
+# DP0.2 has 719.6 of 764.8 million truths in MatchesTruth (DMTN-304); the others here are unmatched ones.
 _ABSENT_SHARE: Final = 0.059
 _POSITION_ERROR_ARCSEC: Final = 0.05
 _R_BAND: Final = BANDS.index("r")

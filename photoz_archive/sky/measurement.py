@@ -33,11 +33,11 @@ SingleArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 NO_ROW: Final = -1
-# cModel scatter besides noise: the share of the flux, and how many rows fit badly, by how many dex.
+# cModel scatter besides noise: the share of the flux, and how many rows fit badly, by how many dex. Guessed.
 _FLUX_SCATTER: Final = 0.03
 _BAD_FIT_SHARE: Final = 0.03
 _BAD_FIT_DEX: Final = 0.3 / 2.5
-# Pipelines report less error than there is.
+# Pipelines report less error than there is; by how much is guessed.
 _REPORTED_ERROR: Final = 0.9
 # Visits, seeing and sky differ from patch to patch: the scatter of the logarithm of noise, not fitted to anything.
 _PATCH_NOISE_SCATTER: Final = 0.05

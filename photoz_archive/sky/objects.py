@@ -19,11 +19,11 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
-# Pipelines leave out values of one band, of all bands (edges, failed fits), or all that needs a PSF flux.
+# Pipelines leave out values of one band, of all bands (edges, failed fits), or all that needs a PSF flux. Guessed.
 _MISSING_BAND_SHARE: Final = 0.003
 _MISSING_ALL_SHARE: Final = 0.003
 _MISSING_PSF_SHARE: Final = 0.005
-# How often galaxies look like points, and stars extended, at a signal-to-noise ratio.
+# How often galaxies look like points, and stars extended, at a signal-to-noise ratio. Guessed.
 _SNR: Final = (1.0, 6.0, 15.0, 37.0, 94.0, 240.0)
 _GALAXY_AS_POINT: Final = (0.45, 0.25, 0.15, 0.08, 0.03, 0.01)
 _STAR_AS_EXTENDED: Final = (0.5, 0.4, 0.2, 0.05, 0.02, 0.01)

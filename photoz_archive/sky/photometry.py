@@ -18,7 +18,7 @@ DEPTHS_MAG: Final = np.array([24.803, 26.506, 26.598, 26.194, 25.571, 24.664])
 # Of the fitted sample: how much of the error the background makes.
 _GAMMA: Final = np.array([0.0397267, 0.0398869, 0.0399254, 0.0399254, 0.0399200, 0.0399200])
 
-# The PSF, taken for a Gaussian, and the half-light radius of one.
+# The PSF, taken for a Gaussian of 0.78 arcsec at half its height, and the half-light radius of one.
 _PSF_SIGMA_ARCSEC: Final = 0.33
 _HALF_LIGHT_PER_SIGMA: Final = 1.1774
 # A Gaussian aperture of images brought to one seeing, which is worse than theirs by so much.

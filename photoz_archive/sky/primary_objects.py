@@ -21,6 +21,7 @@ IntArray = NDArray[np.int64]
 SingleArray = NDArray[np.float32]
 
 # Pixels at an object's centre that are saturated, hit by a cosmic ray, interpolated or at the edge of a sensor.
+# How often is guessed.
 _PIXEL_FLAGS: Final = ("saturatedCenter", "crCenter", "interpolatedCenter", "sensor_edgeCenter")
 _PIXEL_FLAG_SHARE: Final = 0.002
 

@@ -167,6 +167,7 @@ DP02: Final = Recipe(
             centre_deg=(62.0, -36.0), radius_deg=None, depths_mag=DEPTHS_MAG.tolist(), reddening_mag=(0.009, 0.005)
         ),
     ),
+    # Rounded from those of the map of Schlegel, Finkbeiner and Davis that Rubin's releases take.
     extinction=(4.8, 3.6, 2.7, 2.1, 1.6, 1.3),
     objects=OBJECT,
     primaries_only=False,

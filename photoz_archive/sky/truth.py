@@ -28,8 +28,9 @@ STAR: Final = 2
 SUPERNOVA: Final = 3
 NO_HOST: Final = -1
 
+# DC2's 20.27 million stars, of which all but 0.6 million have a light curve (LSSTDESC/DC2-production, issue 386),
+# over its 300 to 440 square degrees.
 _STARS_PER_DEG2: Final = 50_000
-# Of DC2's 20.27 million stars all but 0.6 million have a light curve.
 _VARIABLE_STAR_SHARE: Final = 0.97
 # Ten years of supernovae out to the redshift at which the survey loses them; not fitted to anything.
 _SUPERNOVAE_PER_DEG2: Final = 1_000
@@ -38,10 +39,11 @@ _SUPERNOVA_LIMIT_REDSHIFT: Final = 1.4
 _EDGE_ON_RATIO: Final = 0.2
 _STAR_LIMITS_MAG: Final = (16.0, 26.0)
 _STAR_SLOPE_DEX_PER_MAG: Final = 0.1
-# Stars are turn-off stars or M dwarfs: their share, mean g-i and its scatter.
+# Stars are turn-off stars or M dwarfs: their share, mean g-i and its scatter. Guessed, as their counts are.
 _STAR_KINDS: Final = ((0.55, 0.5, 0.25), (0.45, 2.3, 0.5))
 _LOCUS_SCATTER_MAG: Final = 0.03
-# Main sequence: the colours u-g, r-i, i-z and z-y at values of g-i, after the SDSS locus.
+# Main sequence: the colours u-g, r-i, i-z and z-y at values of g-i, roughly those of the SDSS locus, not fitted
+# to anything.
 _LOCUS_GI: Final = (-0.5, 0.5, 1.0, 1.7, 2.3, 3.0, 4.0)
 _LOCUS_UG: Final = (0.9, 1.0, 1.6, 2.4, 2.5, 2.6, 2.6)
 _LOCUS_RI: Final = (-0.15, 0.1, 0.22, 0.45, 0.9, 1.5, 2.3)

@@ -350,7 +350,9 @@ class RingsSkyMap:
         return tuple(sorted(met.union(candidates[near].tolist())))
 
 
+# config/skymaps/DC2.py of Rubin's gen3_shared_repo_admin, and the defaults of lsst/skymap.
 DC2_RINGS: Final = RingsSkyMap()
 # Of cells of 150 pixels, 20 a side of an inner region; the first map's cells had borders of 50 pixels besides.
+# Sources: RTN-095, and for the second what dp2.lsst.io prints of coadds.
 LSST_CELLS_V1: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=200, clipped=False)
 LSST_CELLS_V2: Final = RingsSkyMap(patch_inner_pixels=3000, patch_border_pixels=150, clipped=False)
