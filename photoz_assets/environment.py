@@ -56,10 +56,19 @@ class StoreUrl:
         return self.prefix.rpartition("/")[2] or self.bucket
 
 
+def _checkout() -> Path | None:
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
 def checkout_root() -> Path:
     """Return the checkout that this package runs from, or the current folder if it is installed elsewhere."""
-    root = Path(__file__).resolve().parent.parent
-    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+    return _checkout() or Path.cwd()
+
+
+def photoz_command() -> str:
+    """Return what messages call the command ``photoz``: in a checkout its path from there, else its name."""
+    return ".venv/bin/photoz" if _checkout() else "photoz"
 
 
 def _local_folder(named: str | Path) -> Path:

@@ -187,7 +187,7 @@ def demo(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     ran = _run([full / "photoz", "demo"], folder)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
-    assert "Everything holds." in ran.stdout
+    assert "Everything holds. `photoz ui` shows it" in ran.stdout
     return folder
 
 

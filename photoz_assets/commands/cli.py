@@ -135,7 +135,7 @@ def demo() -> None:
     """
     with _without_traceback():
         settings = _settings()
-        from photoz_assets.commands.demo import closing_table, run_demo  # noqa: PLC0415 - as above
+        from photoz_assets.commands.demo import closing_table, last_line, run_demo  # noqa: PLC0415 - as above
         from photoz_assets.commands.instance import open_instance  # noqa: PLC0415 - as above
 
         home = _open_home(settings.dagster_home)
@@ -147,7 +147,7 @@ def demo() -> None:
         click.secho(problem, fg="red", err=True)
     if problems:
         sys.exit(1)
-    click.echo("Everything holds. `make ui` shows it on http://127.0.0.1:3000.")
+    click.echo(last_line())
 
 
 @main.command()

@@ -218,6 +218,11 @@ def closing_table() -> str:
     )
 
 
+def last_line() -> str:
+    """Return what the demo says at its end, if everything held."""
+    return f"Everything holds. `{environment.photoz_command()} ui` shows it on http://127.0.0.1:3000."
+
+
 def _short(path: Path) -> str:
     """Return a path as seen from the current folder, if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photoz_assets.environment import StoreUrl
+from photoz_assets.environment import StoreUrl, photoz_command
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
@@ -80,7 +80,11 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRel
 def _held(lake: Lake) -> str:
     """Say what can be asked for."""
     assets = lake.assets()
-    return f"the lake holds {', '.join(assets)}" if assets else "the lake is empty: `make demo` fills it"
+    return (
+        f"the lake holds {', '.join(assets)}"
+        if assets
+        else f"the lake is empty: `{photoz_command()} demo` fills it"
+    )
 
 
 def _write_table(rows: duckdb.DuckDBPyRelation, sink: BinaryIO) -> None:

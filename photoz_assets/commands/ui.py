@@ -22,7 +22,7 @@ from typing import Final, Self
 import requests
 
 from photoz_assets.commands.instance import setting_up
-from photoz_assets.environment import SHARED_ARCHIVE, Settings
+from photoz_assets.environment import SHARED_ARCHIVE, Settings, photoz_command
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.locks import FileLock
 
@@ -243,11 +243,11 @@ def refuse_unusable(host: str, port: int, command: str) -> None:
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 raise UiError(
                     f"{host} is no IPv4 address or name of this machine ({error.strerror}): take another host, or "
-                    f"none for 127.0.0.1: .venv/bin/photoz {command}"
+                    f"none for 127.0.0.1: {photoz_command()} {command}"
                 ) from error
             raise UiError(
                 f"{host}:{port} cannot be had ({error.strerror}): end what listens there, or take another port: "
-                f".venv/bin/photoz {command} --port {port + 1}"
+                f"{photoz_command()} {command} --port {port + 1}"
             ) from error
 
 

@@ -208,7 +208,7 @@ def test_query_reads_a_lake_of_any_name(lake: Lake, monkeypatch: pytest.MonkeyPa
 
 def test_query_of_an_empty_lake_says_how_to_fill_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PHOTOZ_DATA_DIR", str(tmp_path / "none"))
-    assert "make demo" in _refused("SELECT * FROM galaxies")
+    assert "photoz demo` fills it" in _refused("SELECT * FROM galaxies")
 
 
 @pytest.mark.parametrize(
