@@ -58,7 +58,7 @@ def _loss(of_all: Estimated, of_selected: Estimated) -> str:
 
 
 def _tables(sample: Compared) -> Iterator[str]:
-    yield f"### {sample.title}: {sample.num_training:,} to train, {sample.num_test:,} to test"
+    yield f"## {sample.title}: {sample.num_training:,} to train, {sample.num_test:,} to test"
     yield ""
     yield "| | bias | sMAD | sMAD of the mode | outliers | PIT KS | CDE loss | train | estimate | memory |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
