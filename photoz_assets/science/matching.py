@@ -152,10 +152,10 @@ class ChanceMatches:
     shifted_share
         The share p of those that do once moved.
     false_share
-        Of the matched, those that are expected to be another's: their own object is not there, or a brighter one
-        lies within the radius, with which it is seen as one.
+        Of the pairs that were taken, those whose redshift is expected to be another source's; None where there are
+        no pairs.
     by_magnitude
-        The lower edge of each bin, how many of the matched in it are expected to be false, and how many there are.
+        The lower edge of each bin, how many of the pairs in it are expected to be false, and how many there are.
     """
 
     match_share: float
@@ -173,7 +173,7 @@ def chance_matches(
     magnitude: str,
     edges: Sequence[float],
 ) -> ChanceMatches:
-    """Repeat the match of ``match`` with the redshifts moved, and say how much of it chance has made.
+    """Repeat the match of ``match`` with the redshifts moved, and say how many of its pairs are false.
 
     Parameters
     ----------
@@ -190,40 +190,72 @@ def chance_matches(
 
     Notes
     -----
-    With c the share of redshifts whose own object is there, m = c + (1 - c) p: whoever lacks one is matched by
-    chance, p (1 - m) / (1 - p) of all. And whoever has one loses it where a brighter object lies within the
-    radius: images show the two as one, at the place of the brighter. The moved redshifts find such as often.
+    A pair is false where the redshift's own source is no object here and another object lies within the radius.
+    The source is missing for one of two reasons:
+
+    - It was not detected, or left out by the cuts. With c the share of the redshifts whose source is there,
+      m = c + (1 - c) p: those without are the unmatched ones times 1 / (1 - p), and p of them are matched.
+    - It is blended: a brighter object lies so near that images show the two as one. A fainter one does not hide
+      it, but is hidden by it. So nothing but a brighter object can take its redshift.
+
+    Each moved redshift stands for a source that chance has put there. It counts if it had no match, or where what
+    it meets is brighter than its own match; and it makes a false pair if it is taken: the redshifts that the
+    object has compete with it by the match's rule. The formula p (1 - m) / (m (1 - p)) is the first reason alone,
+    and of redshifts, not of pairs: a blend's redshift often falls on an object that has a better one, and two of
+    one source make one pair.
+
+    It assumes that images resolve no sources nearer than the radius (about an arcsecond from the ground; beyond
+    that it counts too many), and that whoever measured the redshifts did, or chose targets from images that do, as
+    a space telescope's. Surveys that chose them from images like these have fewer blends. Neighbours are as many
+    as 10 to 30 arcsec away, so that galaxies bound to each other come on top. The place of a blend lies between
+    its sources, for which a small radius finds somewhat more of them.
     """
     shifts = " UNION ALL ".join(
-        f"SELECT sz_id || '/{number}' AS redshift_id, {moved(shift)} FROM redshifts"
+        f"SELECT {{'sz_id': sz_id, 'shift': {number}}} AS redshift_id, {moved(shift)} FROM redshifts"
         for number, shift in enumerate(SHIFTS_ARCSEC)
     )
     pairs = find_pairs(connection, "objects", f"({shifts})", matching.radius_arcsec)
-    by_chance = (
-        f"SELECT object_id FROM {pairs} "
-        "QUALIFY row_number() OVER (PARTITION BY redshift_id ORDER BY distance_arcsec, object_id) = 1"
-    )
-
-    def magnitudes(found_objects: str) -> FloatArray:
-        found = connection.sql(f"SELECT {magnitude} AS mag FROM ({found_objects}) JOIN objects USING (object_id)")
-        return np.sort(found.fetchnumpy()["mag"])
-
-    chance, matches = magnitudes(by_chance), magnitudes("SELECT object_id FROM nearest")
     matched, trials = len(found.distances_arcsec), len(SHIFTS_ARCSEC) * redshifts
-    m = matched / redshifts if redshifts else 0.0
-    p = min(1.0, len(chance) / trials) if trials else 0.0
-    without = (1 - m) / (1 - p) if p < 1 else 1.0
-    # The share of the redshifts that are matched with an object fainter than each that chance has found.
-    fainter = (len(matches) - np.searchsorted(matches, chance, side="right")) / max(redshifts, 1)
-    expected = (without + fainter) / len(SHIFTS_ARCSEC)
+    met = connection.execute(f"SELECT count(DISTINCT redshift_id) FROM {pairs}").fetchall()[0][0]
+    p = min(1.0, met / trials) if trials else 0.0
+    connection.register("taken_pairs", found.pairs)
+    magnitudes = connection.sql(
+        f"SELECT {magnitude} AS mag FROM taken_pairs JOIN objects USING (object_id)"
+    ).fetchnumpy()["mag"]
+    false = connection.sql(
+        f"""
+        WITH own AS (SELECT sz_id, {magnitude} AS own_mag FROM nearest JOIN objects USING (object_id)),
+        hidden AS (
+            SELECT redshift_id.shift AS shift, object_id, redshift_id.sz_id AS sz_id,
+                distance_arcsec AS sz_distance_arcsec, {magnitude} AS mag, own_mag IS NULL AS is_unmatched
+            FROM {pairs} JOIN objects USING (object_id) LEFT JOIN own ON own.sz_id = redshift_id.sz_id
+            WHERE own_mag IS NULL OR {magnitude} < own_mag
+            QUALIFY row_number() OVER (PARTITION BY redshift_id ORDER BY distance_arcsec, object_id) = 1
+        ),
+        rivals AS (
+            SELECT *, true AS is_moved FROM hidden
+            UNION ALL BY NAME
+            SELECT shift, object_id, sz_id, sz_distance_arcsec, false AS is_moved
+            FROM (SELECT DISTINCT shift, object_id FROM hidden) JOIN nearest USING (object_id)
+        ),
+        taken AS (
+            FROM rivals JOIN redshifts USING (sz_id)
+            QUALIFY row_number() OVER (PARTITION BY shift, object_id ORDER BY {matching.order}) = 1
+        )
+        SELECT mag, is_unmatched FROM taken WHERE is_moved
+        """
+    ).fetchnumpy()
+    unmatched_weight = 1 / (1 - p) if p < 1 else 1.0
+    expected = np.where(false["is_unmatched"], unmatched_weight, 1.0) / len(SHIFTS_ARCSEC)
     bins = [*edges, np.inf]
-    false_by_bin, matches_by_bin = np.histogram(chance, bins, weights=expected)[0], np.histogram(matches, bins)[0]
+    false_by_bin = np.histogram(false["mag"], bins, weights=expected)[0]
+    pairs_by_bin = np.histogram(magnitudes, bins)[0]
     return ChanceMatches(
-        match_share=m,
+        match_share=matched / redshifts if redshifts else 0.0,
         shifted_share=p,
-        false_share=min(1.0, float(expected.sum()) / matched) if matched else None,
+        false_share=min(1.0, float(expected.sum()) / len(magnitudes)) if len(magnitudes) else None,
         by_magnitude=[
-            (low, float(false), int(number))
-            for low, false, number in zip(edges, false_by_bin, matches_by_bin, strict=True)
+            (low, float(number_false), int(number))
+            for low, number_false, number in zip(edges, false_by_bin, pairs_by_bin, strict=True)
         ],
     )

@@ -160,8 +160,9 @@ def matches_spec(release: Release, redshifts: Spectroscopic) -> TableSpec:
             ),
             Check(
                 name="chance_matches",
-                description=f"No more than {FALSE_SHARE_LIMIT:.0%} of the matches are expected to be false, by "
-                "what the same match finds with the redshifts moved by 10 to 30 arcsec.",
+                description=f"No more than {FALSE_SHARE_LIMIT:.0%} of the matches are expected to be another "
+                "galaxy's: of one that was not detected, or that images show as one with a brighter neighbour (a "
+                "blend). By what the same match finds with the redshifts moved by 10 to 30 arcsec.",
                 blocking=False,
                 rows="magnitudes",
             ),
