@@ -27,6 +27,7 @@ soak: venv ## the tests of faults at full length (kills, fuzz, many processes, a
 	@echo "make soak: some 40 minutes; each test tells how far it is. What they find goes to build/faults, and from there, if all pass, into docs/reliability.md." >&2
 	@PHOTOZ_SOAK=1 PHOTOZ_FAULT_RECORDS="$(CURDIR)/build/faults" nice -n 19 $(python) -m pytest -v photoz_assets_tests/reliability photoz_assets_tests/tap/test_votable_fuzz.py \
 	  photoz_assets_tests/tap/test_parquet.py photoz_assets_tests/survey/test_skymap.py \
+	  photoz_assets_tests/ingest/test_match_against_truth.py \
 	  photoz_assets_tests/commands/test_demo.py photoz_assets_tests/commands/test_instance.py photoz_assets_tests/commands/test_query.py \
 	  photoz_assets_tests/commands/test_ui.py photoz_assets_tests/lake/test_replaced.py photoz_assets_tests/orchestration/test_processes.py $(ARGS) || { \
 	  echo "make soak: docs/reliability.md stays as it is, since not all tests passed; what the others found is in build/faults." \

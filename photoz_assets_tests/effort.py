@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 SOAK: Final = os.environ.get("PHOTOZ_SOAK") == "1"
+Extent = TypeVar("Extent")
 
 
-def effort(test: int, soak: int) -> int:
+def effort(test: Extent, soak: Extent) -> Extent:
     """Choose between the two."""
     return soak if SOAK else test
 
