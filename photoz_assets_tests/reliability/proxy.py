@@ -80,7 +80,8 @@ class FaultyProxy(FaultyServer):
         return self._forward(request)
 
     def _forward(self, request: Request) -> Answer:
-        headers = {name: request.headers[name] for name in ("Host", "Authorization") if name in request.headers}
+        named = ("Host", "Authorization", *(["Content-Type"] if request.is_in_parts else []))
+        headers = {name: request.headers[name] for name in named if name in request.headers}
         # For the addresses that the archive gives.
         scheme = {"X-Forwarded-Proto": urlsplit(self.base).scheme}
         part = "data" if request.method == "POST" else "params"
@@ -90,7 +91,7 @@ class FaultyProxy(FaultyServer):
             headers=headers | scheme | {"Accept-Encoding": "identity"},
             allow_redirects=False,
             timeout=60,
-            **{part: request.parameters},  # type: ignore[arg-type]  # of the one or the other
+            **{part: request.body if request.is_in_parts else request.parameters},  # type: ignore[arg-type]  # of the one or the other
         )
         names = (*_PASSED_ON, "Repr-Digest") if self.states_digest else _PASSED_ON
         kept = {name: response.headers[name] for name in names if name in response.headers}

@@ -45,12 +45,18 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request as it arrived."""
+    """One request as it arrived; of one in parts only the body says what is in it."""
 
     method: str
     path: str
     parameters: dict[str, str]
     headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether it brings a table along."""
+        return self.headers.get("Content-Type", "").startswith("multipart/")
 
 
 Route = Answer | Callable[[Request], Answer]
@@ -111,12 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
-        text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(
             method=self.command,
             path=parts.path,
-            parameters=dict(parse_qsl(parts.query) + parse_qsl(text)),
+            parameters=dict(parse_qsl(parts.query) + parse_qsl(body.decode())),
             headers=dict(self.headers),
+            body=body,
         )
         self._send(self.faulty.next_answer(request))
 
