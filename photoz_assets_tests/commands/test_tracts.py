@@ -13,6 +13,8 @@ from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.tract_list import TractListError, keep_tracts, with_kept_tracts
 from photoz_assets.orchestration.partitions import tract_partitions
+from photoz_assets.survey.releases.dp2 import RELEASE as DP2
+from photoz_assets.survey.releases.release import Release
 from photoz_assets_tests.dp02 import DP02
 
 
@@ -21,28 +23,32 @@ def lake() -> Lake:
     return open_lake(environment.data_dir())
 
 
+@pytest.mark.parametrize(
+    ("release", "known"), [(DP02, 3638), (DP2, 9812)], ids=lambda value: getattr(value, "name", None)
+)
 def test_list_of_the_archive_is_kept_and_read_when_the_location_loads(
-    archive: ArchiveServer, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    archive: ArchiveServer, lake: Lake, monkeypatch: pytest.MonkeyPatch, release: Release, known: int
 ) -> None:
     monkeypatch.setenv("PHOTOZ_TAP_URL", archive.url)
-    keep_tracts(lake, DP02, [3638, 1])
-    assert CliRunner().invoke(main, ["tracts"]).stdout == "1\n3638\n"
+    monkeypatch.setenv("PHOTOZ_RELEASE", release.name)
+    keep_tracts(lake, release, [known, 1])
+    assert CliRunner().invoke(main, ["tracts"]).stdout == f"1\n{known}\n"
     updated = CliRunner().invoke(main, ["tracts", "--update"])
     assert updated.exit_code == 0, updated.output
-    assert updated.stdout.split() == [str(tract) for tract in DP02.tracts]
+    assert updated.stdout.split() == [str(tract) for tract in release.tracts]
     [line] = updated.stderr.splitlines()
-    assert f"157 tracts of {DP02.title} are kept in {lake.tract_list}" in line
+    assert f"{len(release.tracts)} tracts of {release.title} are kept in {lake.tract_list}" in line
     assert line.endswith("gone: 1")
-    assert with_kept_tracts(DP02, lake) is DP02, "the same list makes no other release"
+    assert with_kept_tracts(release, lake) is release, "the same list makes no other release"
 
 
-def test_partitions_are_those_of_the_list(lake: Lake) -> None:
-    kept = keep_tracts(lake, DP02, [3639, 3638])
-    graph = build_definitions(release=DP02).resolve_asset_graph()
-    galaxies = graph.get(next(key for key in graph.materializable_asset_keys if key.path == ["matched_galaxies"]))
-    assert galaxies.partitions_def == tract_partitions(kept)
-    assert galaxies.partitions_def is not None
-    assert galaxies.partitions_def.get_partition_keys() == ["3638", "3639"]
+@pytest.mark.parametrize("release", [DP02, DP2], ids=lambda release: release.name)
+def test_partitions_are_those_of_the_list(lake: Lake, release: Release) -> None:
+    kept = keep_tracts(lake, release, [3639, 3638])
+    graph = build_definitions(release=release).resolve_asset_graph()
+    [galaxies] = [key for key in graph.materializable_asset_keys if key.path[-1] == "matched_galaxies"]
+    assert graph.get(galaxies).partitions_def == tract_partitions(kept)
+    assert tract_partitions(kept).get_partition_keys() == ["3638", "3639"]
 
 
 @pytest.mark.parametrize(
