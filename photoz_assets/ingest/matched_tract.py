@@ -22,7 +22,15 @@ from photoz_assets.lake.provenance import Provenance, run_versions
 from photoz_assets.lake.tables import open_tables, tables_sql
 from photoz_assets.lake.writing import WrittenTable, write_rows
 from photoz_assets.science.match_quality import bands_observed, chance_verdict, patch_geometry, survey_offsets
-from photoz_assets.science.matching import SHIFTS_ARCSEC, chance_matches, match, moved
+from photoz_assets.science.matching import (
+    AROUND,
+    REACH,
+    SHIFTS_ARCSEC,
+    chance_matches,
+    find_pairs,
+    match,
+    moved,
+)
 from photoz_assets.science.photometry import with_magnitudes
 from photoz_assets.survey.bands import AB_ZERO_POINT_MAG
 from photoz_assets.survey.checks import COMPLETE, Scope, Verdict
@@ -179,14 +187,18 @@ def near_objects_queries(
     listing: str | None = None,
     rows_per_upload: int | None = None,
 ) -> Iterator[TableQuery]:
-    """Yield the queries for the objects near a tract's redshifts, and near these once moved; at least one.
+    """Yield the queries for the objects near a tract's redshifts, around these, and near them once moved.
 
-    The positions are cut where they are too many for one request.
+    There is at least one; the positions are cut where they are too many for one request.
     """
+    around = (
+        (east * wanted.matching.radius_arcsec, north * wanted.matching.radius_arcsec) for east, north in AROUND
+    )
+    places = ((0.0, 0.0), *SHIFTS_ARCSEC, *around)
     numbered = "SELECT row_number() OVER (ORDER BY sz_id) AS id, sz_ra, sz_dec FROM redshifts"
     there = " UNION ALL ".join(
-        f"SELECT id * {len(SHIFTS_ARCSEC) + 1} + {number} AS id, {moved(shift)} FROM ({numbered})"
-        for number, shift in enumerate(((0.0, 0.0), *SHIFTS_ARCSEC))
+        f"SELECT id * {len(places)} + {number} AS id, {moved(place)} FROM ({numbered})"
+        for number, place in enumerate(places)
     )
     positions = connection.sql(f"SELECT id::BIGINT AS id, ra, dec FROM ({there}) ORDER BY id").to_arrow_table()
     size = rows_per_upload or most_rows(positions.num_columns)
@@ -244,13 +256,27 @@ def _matched(
     galaxies = connection.table("galaxies")
     judged = [
         *verdicts,
-        survey_offsets(galaxies, columns),
+        survey_offsets(_nearest(connection, wanted), columns),
         chance_verdict(chance),
         bands_observed(galaxies, columns),
         patch_geometry(galaxies, release, wanted.tract),
     ]
     batches = (with_magnitudes(batch, spec, release) for batch in galaxies.to_arrow_reader(_BATCH_ROWS))
     return write_rows(lake, spec, batches, provenance, judged)
+
+
+def _nearest(connection: duckdb.DuckDBPyConnection, wanted: TractMatch) -> duckdb.DuckDBPyRelation:
+    """Return each redshift with the object nearest to it, farther out than the match goes.
+
+    Positions that are off by more than its radius are seen there.
+    """
+    redshifts = "(SELECT sz_id AS redshift_id, sz_ra AS ra, sz_dec AS dec FROM redshifts)"
+    pairs = find_pairs(connection, "objects", redshifts, REACH * wanted.matching.radius_arcsec)
+    return connection.sql(
+        f"SELECT redshifts.*, stored_objects.* FROM {pairs} JOIN redshifts ON sz_id = redshift_id "
+        f'JOIN stored_objects ON "{wanted.release.columns.object_id}" = object_id '
+        "QUALIFY row_number() OVER (PARTITION BY redshift_id ORDER BY distance_arcsec, object_id) = 1"
+    )
 
 
 def _covered(connection: duckdb.DuckDBPyConnection, skymap: RingsSkyMap, tract: int) -> int:

@@ -27,7 +27,7 @@ def survey_offsets(galaxies: duckdb.DuckDBPyRelation, columns: GalaxyColumns) ->
     Parameters
     ----------
     galaxies
-        In the columns of ``matched_galaxies``.
+        Redshifts with the object nearest to each, in the columns of ``matched_galaxies``.
     columns
         Their roles.
     """

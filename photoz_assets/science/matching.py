@@ -21,6 +21,10 @@ from photoz_assets.survey.matching import Matching
 SHIFTS_ARCSEC: Final = ((10.0, 0.0), (0.0, 17.0), (-23.0, 0.0), (0.0, -30.0))
 FARTHEST_SHIFT_ARCSEC: Final = 30.0
 
+# Seven circles, six of them around one, cover one twice as wide; this of it without touching their edges.
+AROUND: Final = tuple((math.cos(turn) * 3**0.5, math.sin(turn) * 3**0.5) for turn in np.arange(6) * math.pi / 3)
+REACH: Final = 1.9
+
 # Far above what rounding makes of a distance, far below any that matters.
 _SLACK: Final = 1e-6
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from numpy.typing import NDArray
 
 from photoz_assets.ingest.matched_tract import TractMatch, match_stored
 from photoz_assets.ingest.redshift_files import RedshiftFiles, read_redshifts
@@ -24,6 +25,8 @@ from photoz_assets.survey.releases.dp1 import RELEASE as DP1
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.samples import with_value
 from photoz_assets_tests.spectroscopic import ARCHIVE, TRACT, objects, redshifts_of, store_objects, write_csv
+
+FloatArray = NDArray[np.float64]
 
 SPEC = matched_galaxies_spec(DP1)
 OBJECTS = objects(600)
@@ -105,14 +108,38 @@ def test_positions_of_another_epoch_are_told_by_survey(tmp_path: Path) -> None:
     assert medians["OLD"] == pytest.approx(0.4, abs=0.05)
 
 
+def placed(ra: FloatArray, dec: FloatArray) -> pa.Table:
+    """Return objects at some places of the tract."""
+    patch = DP1.skymap.patch_of(TRACT, ra, dec)
+    ids = [ObjectIds(4).first(TRACT, int(each)) + number for number, each in enumerate(patch)]
+    return objects(len(ra), obj_coord_ra=ra, obj_coord_dec=dec, obj_patch=patch, obj_objectId=ids)
+
+
+def test_a_file_that_is_an_arcsecond_off_is_told_by_chance_matches_and_offsets(tmp_path: Path) -> None:
+    """The epoch's own objects lie beyond the radius: what is matched is another within it."""
+    box, rng = DP1.skymap.inner_box(TRACT), np.random.default_rng(6)
+    side_deg = 122 / 3600
+    ra, dec = box.ra_min + 0.3 + rng.uniform(0, side_deg, 600), box.dec_min + 0.5 + rng.uniform(0, side_deg, 600)
+    field = placed(ra, dec)
+    shifted = redshifts_of(field, 600, ra=ra, dec=dec + 1 / 3600)
+    table = matched(tmp_path, shifted, field)
+    chance, offsets = (verdict_of(table, name) for name in ("chance_matches", "coordinate_offsets"))
+    assert not chance.passed
+    share = chance.numbers["expected_false_share"]
+    assert isinstance(share, float)
+    assert share > 0.7
+    assert not offsets.passed
+    [row] = offsets.rows
+    assert row["median_dec_offset_arcsec"] == pytest.approx(1, abs=0.02)
+    assert row["median_ra_offset_arcsec"] == pytest.approx(0, abs=0.02)
+
+
 def test_a_crowded_field_without_counterparts_is_warned_of(tmp_path: Path) -> None:
     """Objects 2 arcsec apart on a line, redshifts at random places along it: every match is by chance."""
     box = DP1.skymap.inner_box(TRACT)
     rows, dec = 600, box.dec_min + 0.5
     ra = box.ra_min + 0.3 + np.arange(rows) * 2 / 3600
-    patch = DP1.skymap.patch_of(TRACT, ra, np.full(rows, dec))
-    ids = [ObjectIds(4).first(TRACT, int(each)) + number for number, each in enumerate(patch)]
-    crowd = objects(rows, obj_coord_ra=ra, obj_coord_dec=np.full(rows, dec), obj_patch=patch, obj_objectId=ids)
+    crowd = placed(ra, np.full(rows, dec))
     at = np.random.default_rng(5).uniform(ra[0], ra[-1], 300)
     chance = verdict_of(
         matched(tmp_path, redshifts_of(crowd, 300, ra=at, dec=np.full(300, dec)), crowd), "chance_matches"

@@ -154,7 +154,8 @@ def matches_spec(release: Release, redshifts: Spectroscopic) -> TableSpec:
             Check(
                 name="coordinate_offsets",
                 description="The positions of each survey agree with the objects': the median on each axis within "
-                f"{SURVEY_OFFSET_LIMIT_ARCSEC} arcsec, where a survey has {FEWEST_OF_A_SURVEY} galaxies or more.",
+                f"{SURVEY_OFFSET_LIMIT_ARCSEC} arcsec, where {FEWEST_OF_A_SURVEY} of a survey's redshifts or more "
+                "have an object within almost twice the radius of the match.",
                 blocking=False,
                 rows="surveys",
             ),
