@@ -100,7 +100,13 @@ def matcher(standing: Matcher) -> Iterator[Matcher]:
 
 @pytest.fixture(scope="module")
 def published(standing: Matcher) -> WrittenTable:
-    return standing.by_upload()
+    """The pairs, of an upload that broke off at first and was sent again."""
+    standing.proxy.faults = [Fault(SUBMIT, Answer(hang_up=True), times=1)]
+    table = standing.by_upload()
+    [retry] = [line for line in standing.said if line.startswith("retry ")]
+    assert "the connection broke" in retry
+    standing.proxy.faults = []
+    return table
 
 
 def test_rows_of_dp2_are_those_of_a_match_of_all_its_objects(
@@ -116,9 +122,11 @@ def test_rows_of_dp2_are_those_of_a_match_of_all_its_objects(
     assert by_upload.num_rows > 300
     assert by_upload.schema.names == list(spec.names)
     assert read_rows(held.path).equals(by_upload)
-    # What is counted of chance is the same too.
-    for verdict in held.verdicts:
-        assert verdicts[verdict.check] == verdict
+    expected = {verdict.check: verdict for verdict in held.verdicts}
+    assert expected["coordinate_offsets"] == verdicts["coordinate_offsets"]
+    # Where there are observations is seen less well from the objects that are near redshifts.
+    shares = [each["chance_matches"].numbers["expected_false_share"] for each in (expected, verdicts)]
+    assert shares[0] == pytest.approx(shares[1], rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +156,3 @@ def test_upload_that_the_service_does_not_take_is_one_line_and_loses_nothing(
     assert len(matcher.proxy.asked_for(SUBMIT)) in sent
     assert published.path.read_bytes() == before
     assert [*matcher.lake.staging.glob("*"), *matcher.lake.jobs.glob("*")] == []
-
-
-def test_upload_that_is_cut_off_once_is_sent_again(published: WrittenTable, matcher: Matcher) -> None:
-    whole = read_rows(published.path)
-    matcher.proxy.faults = [Fault(SUBMIT, Answer(hang_up=True), times=1)]
-    assert read_rows(matcher.by_upload().path).equals(whole)
-    [retry] = [line for line in matcher.said if line.startswith("retry ")]
-    assert "the connection broke" in retry
