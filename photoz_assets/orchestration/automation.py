@@ -74,13 +74,18 @@ def automation(release: Release) -> Automation:
         selection=assets("photoz_exports"),
         description="Write the training, validation and test sets in the form that one reader takes.",
     )
+    export_hats = dg.define_asset_job(
+        "export_hats",
+        selection=assets("galaxies_hats"),
+        description="Write the galaxies of all tracts held as a HATS collection, which LSDB reads.",
+    )
     demo = dg.define_asset_job(
         "demo",
         # The Butler is optional: most have no repository. Exports have their own partitions, and a job one kind.
-        # Images are asked for by a person: the archive counts them.
+        # Images are asked for by a person: the archive counts them. So is the collection: few have its extra.
         selection=dg.AssetSelection.all()
         - dg.AssetSelection.groups(BUTLER_GROUP, IMAGES_GROUP)
-        - assets("photoz_exports"),
+        - assets("photoz_exports", "galaxies_hats"),
         # Launched tract by tract from the page, the field is cut out of what is there so far.
         config=dg.RunConfig(
             ops={asset_key(release, "field_galaxies").to_python_identifier(): {"config": {"allow_missing": True}}}
@@ -110,6 +115,7 @@ def automation(release: Release) -> Automation:
             make_stamps,
             look_at_field,
             export_photoz,
+            export_hats,
             demo,
             forget_runs,
         ),

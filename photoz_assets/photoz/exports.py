@@ -88,7 +88,7 @@ def write_profile(
         verdict = judge(profile, wanted, {file: _read(written / file, profile) for file in wanted})
         if not verdict.passed:
             raise TableRefusedError(f"the export {profile.name} is refused. {verdict.summary}", [verdict])
-        if lines := _rights(provenance):
+        if lines := rights_lines(provenance):
             (written / RIGHTS_FILE).write_text("".join(f"{line}\n" for line in lines))
     return WrittenProfile(
         folder=folder,
@@ -97,7 +97,7 @@ def write_profile(
     )
 
 
-def _rights(provenance: Provenance) -> list[str]:
+def rights_lines(provenance: Provenance) -> list[str]:
     """Return in lines who may have the rows and what to cite: of the release, and of each file of redshifts."""
     lines = [provenance.rights, f"Cite: {provenance.citation}"] if provenance.rights else []
     for file in provenance.redshift_files:

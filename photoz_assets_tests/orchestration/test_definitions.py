@@ -33,6 +33,7 @@ GRAPH = {
     "photoz_estimates": "photoz",
     "photoz_catalog": "photoz",
     "photoz_quality": "photoz",
+    "galaxies_hats": "photoz",
     "butler_collections": "butler",
     "butler_dataset_types": "butler",
     "object_table": "butler",
