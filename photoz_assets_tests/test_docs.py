@@ -36,6 +36,8 @@ ELSEWHERE = {
     ".venv/bin/python -m pytest": "the tests are what runs",
     "make ui": "orchestration/test_page",
     ".venv/bin/photoz stamps": "orchestration/test_stamps",
+    ".venv/bin/dagster asset materialize -m photoz_assets.definitions --select galaxies_hats": "orchestration/"
+    "test_hats: needs an extra",
     ".venv/bin/photoz ui": "orchestration/test_page: a page runs until it is ended",
     ".venv/bin/photoz-archive": "photoz_archive_tests/service/test_command: a server runs until it is stopped",
     ".venv/bin/photoz-butler": "photoz_archive_tests/butler/test_command",
@@ -49,7 +51,7 @@ ELSEWHERE = {
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
 # Languages of blocks that are no commands: settings for a file, diagrams, patches (test_extend), queries, what
-# RAIL's own Python runs (`make rail`), and what commands print.
+# the Python of RAIL and LSDB runs (`make rail`, `make hats`), and what commands print.
 SHOWN = {"ini", "yaml", "mermaid", "diff", "sql", "py", "text"}
 
 

@@ -1,9 +1,11 @@
 """The galaxies as a HATS collection: what LSDB reads is what the lake holds. `make hats` has what it takes."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import duckdb
@@ -165,6 +167,17 @@ def test_crossmatch_finds_each_galaxy_also_across_a_pixels_border(collection: Co
 
     assert found(catalog) == ROWS * len(TRACTS)
     assert found(collection.opened(margin=False)) < ROWS * len(TRACTS)
+
+
+def test_how_to_runs(collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to.md").read_text()
+    [code] = re.findall(r"^```py\nimport lsdb\n(?:.*\n)*?```$", page, re.MULTILINE)
+    (tmp_path / "data").symlink_to(collection.lake.root)
+    monkeypatch.chdir(tmp_path)
+    ra, dec = RELEASE.columns.position
+    held = connect(collection.lake.root).sql(f"SELECT {ra} AS ra, {dec} AS dec FROM matched_galaxies LIMIT 100")
+    (tmp_path / "page.py").write_text("\n".join(code.splitlines()[1:-1]))
+    assert len(run_path(str(tmp_path / "page.py"), {"positions": held.df()})["pairs"]) == 100
 
 
 @pytest.mark.parametrize(
