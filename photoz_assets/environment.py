@@ -26,6 +26,8 @@ SHARED_ARCHIVE: Final = "PHOTOZ_SHARED_ARCHIVE"
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _A_FOLDER: Final = "a folder on this machine, for example /data/photoz"
 _A_LAKE: Final = f"{_A_FOLDER}, or s3://BUCKET/PREFIX"
+# S3's protocol, and Google's.
+_STORES: Final = ("s3", "gs")
 # What the extra s3 brings.
 _STORE_CLIENTS: Final = ("deltalake", "obstore")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -37,18 +39,21 @@ class SettingError(PhotozError):
 
 @dataclass(frozen=True)
 class StoreUrl:
-    """The place of a lake in an object store that speaks S3's protocol; the prefix may be empty."""
+    """The place of a lake in an object store; the prefix may be empty."""
 
     bucket: str
     prefix: str
+    scheme: str = "s3"
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/")
 
     def with_name(self, name: str) -> "StoreUrl":
         """Return the place beside this one; beside a whole bucket lies another bucket."""
         above, slash, _ = self.prefix.rpartition("/")
-        return StoreUrl(self.bucket, f"{above}{slash}{name}") if self.prefix else StoreUrl(name, "")
+        if self.prefix:
+            return replace(self, prefix=f"{above}{slash}{name}")
+        return replace(self, bucket=name)
 
     @property
     def name(self) -> str:
@@ -83,14 +88,15 @@ def _local_folder(named: str | Path) -> Path:
 def _lake_place(named: "str | Path | StoreUrl") -> Path | StoreUrl:
     if isinstance(named, StoreUrl):
         return named
-    if not str(named).lower().startswith("s3://"):
+    scheme, slashes, where = str(named).partition("://")
+    if not slashes or scheme.lower() not in _STORES:
         return _local_folder(named)
     if missing := [name for name in _STORE_CLIENTS if find_spec(name) is None]:
         raise ValueError(f"a lake in an object store needs {' and '.join(missing)}: install photoz_assets[s3]")
-    bucket, _, prefix = str(named)[len("s3://") :].partition("/")
+    bucket, _, prefix = where.partition("/")
     if not bucket:
         raise ValueError("it names no bucket")
-    return StoreUrl(bucket, prefix.strip("/"))
+    return StoreUrl(bucket, prefix.strip("/"), scheme.lower())
 
 
 def _database_folder(named: str | Path) -> Path:
@@ -186,7 +192,16 @@ class Settings(BaseSettings):
         default_factory=lambda known: _default_lake(release_named(known["release"])),
     )
     work_dir: Annotated[Path, BeforeValidator(_local_folder)] = _folder(
-        "PHOTOZ_WORK_DIR", ".work", sets="scratch of a lake at s3://: staged tables, and copies of those read"
+        "PHOTOZ_WORK_DIR",
+        ".work",
+        sets="scratch of a lake in an object store: staged tables, and copies of those read",
+    )
+    work_gb: float = _variable(
+        "PHOTOZ_WORK_GB",
+        sets="the most GB of copies that such a lake keeps there for longer than an hour after their use",
+        must_be="a number of GB, at least 0",
+        default=50.0,
+        ge=0,
     )
     archive_density: float | None = _variable(
         "PHOTOZ_ARCHIVE_DENSITY",
@@ -335,6 +350,11 @@ def data_dir() -> Path | StoreUrl:
 def work_dir() -> Path:
     """Return the folder of this machine for what belongs to lakes in object stores."""
     return settings().work_dir
+
+
+def work_bytes() -> float:
+    """Return how many bytes of copies of such lakes' tables each may keep there."""
+    return settings().work_gb * 1e9
 
 
 def archive_dir() -> Path:

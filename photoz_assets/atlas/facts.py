@@ -16,6 +16,7 @@ import pyarrow as pa
 from photoz_assets.atlas.history import QualityEntry
 from photoz_assets.lake.audit import audit
 from photoz_assets.lake.footers import StoredFooter, read_footers
+from photoz_assets.lake.kept_files import FileVersion
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     InvalidTableFileError,
@@ -90,7 +91,7 @@ class TractFacts:
     scatter: float | None
     outliers: float | None
     stored: tuple[StoredFile, ...]
-    figures: tuple[Path, ...]
+    figures: Mapping[Path, FileVersion]
 
     def provenance(self, table: str = GALAXIES) -> Provenance | None:
         """Return where a stored table of the tract came from."""
@@ -155,7 +156,7 @@ def gather(lake: Lake, release: Release, standings: Mapping[int, Standing]) -> A
             tract,
             standings.get(tract, Standing("missing", "unknown")),
             stored=tuple(stored.get(tract, ())),
-            figures=tuple(figures.get(tract, ())),
+            figures=figures.get(tract, {}),
             # Numbers of all sources, whose names do not clash.
             numbers={**listed.get(tract, {}), **measured.get(tract, {}), **judged.get(tract, {})},
         )
@@ -181,7 +182,7 @@ def _tract_facts(
     standing: Standing,
     *,
     stored: tuple[StoredFile, ...],
-    figures: tuple[Path, ...],
+    figures: Mapping[Path, FileVersion],
     numbers: Mapping[str, Any],
 ) -> TractFacts:
     box, (ra, dec) = release.skymap.inner_box(tract), release.skymap.centre(tract)
@@ -209,9 +210,9 @@ def _stored_files(lake: Lake) -> dict[int, list[StoredFile]]:
     """Return the tables of each tract of which something is stored."""
     stored: dict[int, list[StoredFile]] = {}
     for table in TRACT_TABLES:
-        tracts = lake.tracts(table)
-        files = [lake.table(table, tract) for tract in tracts]
-        for tract, path, footer in zip(tracts, files, read_footers(lake, table, files), strict=True):
+        places = {tract: path for tract, path in lake.publisher.listed(table).items() if tract is not None}
+        footers = read_footers(lake, table, list(places.values()))
+        for (tract, path), footer in zip(places.items(), footers, strict=True):
             if footer is None:
                 continue
             provenance = None
@@ -229,24 +230,27 @@ def _stored_files(lake: Lake) -> dict[int, list[StoredFile]]:
     return stored
 
 
-def _figures(lake: Lake) -> dict[int, list[Path]]:
+def _figures(lake: Lake) -> dict[int, dict[Path, FileVersion]]:
     """Return the figures of each tract."""
-    figures: dict[int, list[Path]] = {}
-    for folder in sorted((lake.root / "figures").glob(f"*/{TRACT_KEY}=*")):
-        tract = folder.name.partition("=")[2]
+    figures: dict[int, dict[Path, FileVersion]] = {}
+    for path, version in _pictures(lake, f"*/{TRACT_KEY}=*/*.png"):
+        tract = path.parent.name.partition("=")[2]
         if tract.isdecimal():
-            figures.setdefault(int(tract), []).extend(_pictures(folder))
+            figures.setdefault(int(tract), {})[path] = version
     return figures
 
 
 def _survey_figures(lake: Lake) -> dict[str, list[Path]]:
-    folders = (folder for folder in sorted((lake.root / "figures").glob("*")) if folder.is_dir())
-    return {folder.name: found for folder in folders if (found := _pictures(folder))}
+    figures: dict[str, list[Path]] = {}
+    for path, _ in _pictures(lake, "*/*.png"):
+        figures.setdefault(path.parent.name, []).append(path)
+    return figures
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """List the figures in a folder; a contact sheet shows others again."""
-    return [path for path in sorted(folder.glob("*.png")) if path.stem != _CONTACT_SHEET]
+def _pictures(lake: Lake, pattern: str) -> Iterator[tuple[Path, FileVersion]]:
+    """Yield the figures of a pattern, in order; a contact sheet shows others again."""
+    found = lake.kept.listed(lake.root / "figures", pattern)
+    yield from ((path, version) for path, version in found.items() if path.stem != _CONTACT_SHEET)
 
 
 def _rows(lake: Lake, asset: str, columns: Sequence[str] | None = None) -> pa.Table | None:

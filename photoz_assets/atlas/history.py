@@ -54,7 +54,7 @@ def kept_history(lake: Lake, now: QualityEntry | None) -> list[QualityEntry]:
     OSError
         The disk is full or fails; what was there stays.
     """
-    path = lake.atlas / FILE
+    path = lake.kept.recall(lake.atlas / FILE)
     lines = path.read_text().splitlines() if path.exists() else []
     entries = [entry for line in lines if (entry := _read(line)) is not None]
     if now is None or any((entry.made, entry.run_id) == (now.made, now.run_id) for entry in entries):

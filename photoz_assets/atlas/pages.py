@@ -170,8 +170,8 @@ def script() -> str:
     return _templates().get_template("atlas.js").render()
 
 
-def tract_address(tract: int) -> str:
-    """Return the address of a tract's page from the first page."""
+def tract_address(tract: int | str) -> str:
+    """Return the address of a tract's page from the first page; a star stands for any tract."""
     return f"tracts/{tract}/{INDEX}"
 
 

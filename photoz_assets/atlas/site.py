@@ -1,7 +1,7 @@
 """The atlas as files: what has changed is written, each page whole or not at all, the indexes last.
 
 A tract's page names a digest of all that it is made of; while that stays, neither its rows nor its figures are
-looked at again. Figures are hard links of the lake's, since those are replaced and never changed.
+looked at again. On this machine figures are hard links of the lake's, since those are replaced and never changed.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +37,6 @@ from photoz_assets.atlas.pages import (
 )
 from photoz_assets.lake.durable import make_folder, put_in_place
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import locked
 from photoz_assets.lake.staging import atomic_write
 from photoz_assets.survey.releases.release import Release
 
@@ -79,9 +78,10 @@ def build_atlas(
     OSError, duckdb.Error
         The disk is full or fails; each page is the former or the new one.
     """
-    make_folder(lake.work)
-    with locked(lake.work / "atlas"):
+    lock = lake.locks.acquire("atlas", "the atlas", wait=True)
+    try:
         facts = gather(lake, release, standings)
+        lake.kept.recall_all(lake.atlas, tract_address("*"))
         _write(lake, STYLE, style_sheet())
         _write(lake, SCRIPT, script())
         written = [tract.tract for tract in facts.tracts if _bring_up_to_date(lake, facts, tract)]
@@ -94,6 +94,9 @@ def build_atlas(
         }
         _write(lake, TRACT_LIST, tract_list_page(facts))
         _write(lake, INDEX, index_page(facts, history, pictures))
+    finally:
+        if lock is not None:
+            lock.release()
     return BuiltAtlas(index=lake.atlas / INDEX, written=tuple(written), kept=len(facts.tracts) - len(written))
 
 
@@ -121,7 +124,7 @@ def _digest(facts: AtlasFacts, tract: TractFacts) -> str:
         "stored": [
             (file.table, file.rows, file.provenance and file.provenance.to_json()) for file in tract.stored
         ],
-        "figures": [(str(path), *_version(path)) for path in tract.figures],
+        "figures": [(*path.parts[-3:], *version) for path, version in tract.figures.items()],
     }
     survey = (
         templates_digest(),
@@ -130,14 +133,6 @@ def _digest(facts: AtlasFacts, tract: TractFacts) -> str:
         facts.source and (facts.source.archive and facts.source.archive.label, facts.source.rights),
     )
     return hashlib.sha256(json.dumps([survey, numbers], sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    """Return what tells a version of a file from others; zeros for one that is gone."""
-    with suppress(FileNotFoundError):
-        facts = path.stat()
-        return facts.st_ino, facts.st_size, facts.st_mtime_ns
-    return 0, 0, 0
 
 
 def _stands_in(page: Path) -> str | None:
@@ -150,7 +145,7 @@ def _stands_in(page: Path) -> str | None:
 
 def _write(lake: Lake, address: str, text: str) -> None:
     """Write a file of the atlas, unless it has that text already."""
-    path = lake.atlas / address
+    path = lake.kept.recall(lake.atlas / address)
     with suppress(FileNotFoundError, UnicodeDecodeError):
         if path.read_text(encoding="utf-8") == text:
             return
@@ -158,7 +153,7 @@ def _write(lake: Lake, address: str, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
-def _bring_pictures(lake: Lake, folder: str, figures: Sequence[Path], *, page_folder: str) -> list[Picture]:
+def _bring_pictures(lake: Lake, folder: str, figures: Iterable[Path], *, page_folder: str) -> list[Picture]:
     """Bring figures into a folder of the atlas, and remove others; a page of ``page_folder`` shows them."""
     place = lake.atlas / folder
     make_folder(place)
@@ -168,10 +163,10 @@ def _bring_pictures(lake: Lake, folder: str, figures: Sequence[Path], *, page_fo
         asset = figure.relative_to(lake.root / "figures").parts[0]
         name = f"{asset}-{figure.name}"
         # A figure that was removed meanwhile, or is none, is nothing to show.
-        with suppress(FileNotFoundError, UnidentifiedImageError), Image.open(figure) as image:
+        with suppress(FileNotFoundError, UnidentifiedImageError), Image.open(lake.kept.recall(figure)) as image:
             width, height = image.size
             words = str(image.info.get("Description", ""))
-            _link(figure, place / name)
+            _link(lake, figure, place / name)
             pictures.append(
                 Picture(
                     address=picture_address(folder.removeprefix(page_folder).removeprefix("/"), name),
@@ -183,12 +178,12 @@ def _bring_pictures(lake: Lake, folder: str, figures: Sequence[Path], *, page_fo
                 )
             )
     _keep_only(
-        place, (f"{figure.relative_to(lake.root / 'figures').parts[0]}-{figure.name}" for figure in figures)
+        lake, place, (f"{figure.relative_to(lake.root / 'figures').parts[0]}-{figure.name}" for figure in figures)
     )
     return pictures
 
 
-def _link(figure: Path, place: Path) -> None:
+def _link(lake: Lake, figure: Path, place: Path) -> None:
     """Put a figure in its place, as a hard link or, where the disk has none, as a copy."""
     with suppress(FileNotFoundError):
         # A rename between two names of one file does nothing, and leaves both.
@@ -201,20 +196,22 @@ def _link(figure: Path, place: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(figure, beside)
+    lake.kept.keep(beside, place)
     put_in_place(beside, place)
 
 
-def _keep_only(folder: Path, names: Iterable[str]) -> None:
+def _keep_only(lake: Lake, folder: Path, names: Iterable[str]) -> None:
     """Remove the pictures of a folder that are no longer in the lake."""
     kept = set(names)
-    for path in folder.glob("*.png"):
+    for path in lake.kept.listed(folder, "*.png"):
         if path.name not in kept:
-            path.unlink(missing_ok=True)
+            lake.kept.drop(path)
 
 
 def _remove_others(lake: Lake, tracts: Iterable[int]) -> None:
     """Remove the pages of tracts that the release has no longer."""
     kept = {str(tract) for tract in tracts}
-    for folder in (lake.atlas / _TRACTS).iterdir():
+    pages = lake.kept.listed(lake.atlas / _TRACTS, f"*/{INDEX}")
+    for folder in (page.parent for page in pages):
         if folder.name.isdecimal() and folder.name not in kept:
-            shutil.rmtree(folder)
+            lake.kept.drop(folder)

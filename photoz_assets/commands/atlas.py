@@ -35,9 +35,11 @@ def serve_atlas(lake: Lake, *, port: int, log: Callable[[str], None]) -> None:
     UiError
         The port is taken.
     """
+    for pattern in ("*", "*/*", "*/*/*"):
+        lake.kept.recall_all(lake.atlas, pattern)
     if not (lake.atlas / INDEX).is_file():
         raise NoAtlasError(
-            f"the lake {lake.root} has no atlas yet: materialize the asset atlas on the Dagster page, or by "
+            f"the lake {lake.name} has no atlas yet: materialize the asset atlas on the Dagster page, or by "
             "dagster asset materialize -m photoz_assets.definitions --select atlas"
         )
     host = "127.0.0.1"

@@ -133,7 +133,7 @@ def _assets(
                 found = require_footer(footer, path)
                 provenance = found.provenance
                 if verify:
-                    verify_rows(path)
+                    verify_rows(lake.publisher.bring(path))
             except InvalidTableFileError as error:
                 damaged.append(str(error))
             else:

@@ -1,35 +1,30 @@
 """A lake in an object store: each published file keeps a name of its own, and a log says which one counts.
 
-An object that is written again while it is read gives old rows with new ones, and no error. So nothing is ever
+An object that is written again while it is read gives old rows with new ones, and no error. So no table is ever
 written over: a file is PUT once, whole, under a name that no other has, and the commit of a Delta log, one for
 each asset, puts it in the place of the former. Readers of a version of the log see that version.
 
 The log's partition columns are a table's tract, selection, code version and time of making. The archive that the
-lake is of stands in ``lake.json``, which the first publication makes and nobody changes. Figures, exports and
-lists are single objects of which the newest counts.
+lake is of stands in ``lake.json``, which the first publication makes and nobody changes.
 
 On this machine a folder follows the store: what is read or published lies there as in a lake of one machine. A
-copy's time of writing says which object it is of. The folder may be deleted while nothing runs.
+copy's time of writing says which object it is of. Copies that have not been used for a while go, the oldest first,
+where all together are too large; the folder may be deleted while nothing runs.
 """
 
 import json
-import os
 import random
-import re
 import time
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-import obstore
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -37,20 +32,22 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import S3Store
+from obstore.exceptions import AlreadyExistsError
 from pyarrow.fs import PyFileSystem
 
 from photoz_assets.environment import StoreUrl
 from photoz_assets.lake.durable import make_folder, put_in_place
-from photoz_assets.lake.folder_publisher import file_version
+from photoz_assets.lake.kept_files import FileVersion
+from photoz_assets.lake.kept_objects import KeptObjects
 from photoz_assets.lake.layout import Lake
-from photoz_assets.lake.locks import locked
+from photoz_assets.lake.locks import Locks
+from photoz_assets.lake.object_store import LOG_OPTIONS, ObjectStore, is_copy, mark, mark_of
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, damage_errors
 from photoz_assets.lake.publishing import (
     LOG_COLUMNS,
     TRACT_KEY,
-    FileVersion,
+    Fetched,
+    NoVersionError,
     StoreError,
     UnreadableLakeError,
     require_same,
@@ -58,41 +55,16 @@ from photoz_assets.lake.publishing import (
 )
 from photoz_assets.lake.staging import temp_file
 from photoz_assets.survey.table import Contract
-from photoz_assets.text import one_line
 
 IDENTITY: Final = "lake.json"
 # Raised when what lies in a store is no longer understood by those who wrote it before.
 LAYOUT: Final = 1
 
-# A whole tract at 1 MB/s takes minutes; who does not answer at all is given up sooner.
-_REQUEST: Final = timedelta(minutes=10)
-_CONNECT: Final = timedelta(seconds=10)
-_RETRIES: Final = 5
-_RETRY: Final = timedelta(seconds=60)
 # Twelve machines that publish all the time have waited for 88 s at most.
 _COMMIT_SECONDS: Final = 600.0
-_CHUNK_BYTES: Final = 1 << 20
-# The same for the log's client.
-_OPTIONS: Final = {
-    "timeout": f"{_REQUEST.seconds}s",
-    "connect_timeout": f"{_CONNECT.seconds}s",
-    "max_retries": str(_RETRIES),
-    "retry_timeout": f"{_RETRY.seconds}s",
-}
-
-
-_NO_BUCKET: Final = "NoSuchBucket"
-# What a store's answer says, and what to do about it; the first that is found counts.
-_ADVICE: Final = {
-    _NO_BUCKET: "there is no such bucket. Make it, or name another in PHOTOZ_DATA_DIR",
-    "SignatureDoesNotMatch": "the secret is not the key's. Set AWS_SECRET_ACCESS_KEY",
-    "InvalidAccessKeyId": "there is no such key. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "RequestTimeTooSkewed": "the clocks differ. Set this machine's",
-    "AccessDenied": "the key may not do this. Let it list, read and write below this URL, or set another",
-    "SlowDown": "it is asked too often. Run again later",
-    "403 Forbidden": "the key is refused. See to AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
-    "": "see to AWS_ENDPOINT_URL, AWS_REGION and the network, and run again",
-}
+# For so long a copy that was used stays: its reader may be about to open it.
+_IN_USE_SECONDS: Final = 3600.0
+_NO_SUCH_VERSION: Final = "not the same as the specified end version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +77,8 @@ class _Entry:
 
     @property
     def version(self) -> FileVersion:
-        """What tells it from the file that it replaced, also on a disk that keeps sizes and times alone."""
-        mark = zlib.crc32(self.name.encode())
-        return mark, self.size, self.modified_ms * 1_000_000 + mark % 1_000_000
+        """What tells it from the file that it replaced."""
+        return mark_of(self.name), self.size, self.modified_ms * 1_000_000
 
 
 _Entries = Mapping[int | None, _Entry]
@@ -115,11 +86,17 @@ _Entries = Mapping[int | None, _Entry]
 
 @dataclass
 class DeltaPublisher:
-    """Publishes to an object store; ``root`` is the folder of this machine that follows it."""
+    """Publishes to an object store; ``root`` is the folder of this machine that follows it.
+
+    ``versions`` are those of the logs that are shown, by asset; of others it is the newest. ``copies_bytes``
+    bounds what lies in the folder for longer than it is used.
+    """
 
     url: StoreUrl
     root: Path
-    lock: Path
+    locks: Locks
+    versions: Mapping[str, int] = field(default_factory=dict)
+    copies_bytes: float = float("inf")
     parallel: int = 16
     _entries: dict[str, _Entries] = field(default_factory=dict, repr=False)
     _archive: ArchiveIdentity | None = field(default=None, repr=False)
@@ -129,9 +106,16 @@ class DeltaPublisher:
         """The URL."""
         return str(self.url)
 
+    @cached_property
+    def kept(self) -> KeptObjects:
+        """The lake's figures, exports, pages and lists."""
+        return KeptObjects(self._store, self.root)
+
     def publish(self, staged: Path, contract: Contract, provenance: Provenance) -> Path:
         """PUT a staged file under a name of its own and commit it; it becomes this machine's copy."""
         asset, tract = contract.table, provenance.tract
+        if self.versions:
+            raise StoreError(f"the lake {self.name} is open as of versions: open it without them to publish")
         if provenance.archive is not None:
             self._claim(provenance.archive)
         folder = "" if tract is None else f"{TRACT_KEY}={tract:d}/"
@@ -140,20 +124,18 @@ class DeltaPublisher:
             size=staged.stat().st_size,
             modified_ms=time.time_ns() // 1_000_000,
         )
-        with self._errors(f"PUT {entry.name}"):
-            obstore.put(self._store, f"{asset}/{entry.name}", staged, use_multipart=False)
+        self._store.put(f"{asset}/{entry.name}", staged)
         self._commit(contract, provenance, entry)
         place = table_place(self.root, asset, tract)
         make_folder(place.parent)
-        _mark(staged, entry)
+        mark(staged, entry.version[0])
         put_in_place(staged, place)
+        self._evict()
         return place
 
     def tables(self) -> dict[str, Mapping[int | None, Path]]:
         """Read the log of each asset; folders without one of ours are none of the lake's."""
-        with self._errors("list"):
-            prefixes = obstore.list_with_delimiter(self._store)["common_prefixes"]
-        assets = [name for prefix in prefixes if not (name := PurePosixPath(prefix).name).startswith(".")]
+        assets = self._store.folders()
         with ThreadPoolExecutor(self.parallel) as readers:
             logs = list(readers.map(self._ours, assets))
         found = {asset: self._places(asset, log) for asset, log in zip(assets, logs, strict=True) if log}
@@ -163,32 +145,47 @@ class DeltaPublisher:
         """Read the asset's log."""
         return self._places(asset, self._open(asset))
 
-    def fetch(self, asset: str, tracts: Sequence[int | None]) -> list[Path]:
-        """Bring the files that count now to this machine, where they have not come yet."""
-        self.listed(asset)
-        entries = self._entries[asset]
-        wanted = [(entries.get(tract), table_place(self.root, asset, tract)) for tract in tracts]
+    def fetch(self, asset: str, tracts: Sequence[int | None] | None = None) -> Fetched:
+        """Bring the files that count now, by one version of the log, where they have not come yet."""
+        log = self._open(asset)
+        listed = self._places(asset, log)
+        wanted = list(listed) if tracts is None else tracts
+        places = {tract: table_place(self.root, asset, tract) for tract in wanted}
         with ThreadPoolExecutor(self.parallel) as readers:
-            list(readers.map(lambda each: self._bring(asset, *each), wanted))
-        return [place for _, place in wanted]
+            came = list(readers.map(self._bring, places.values()))
+        if any(came):
+            self._evict()
+        return Fetched(places, {} if log is None else {asset: log.version()})
+
+    def bring(self, place: Path) -> Path:
+        """Bring one file, by the log as it was read last."""
+        if self._bring(place):
+            self._evict()
+        return place
 
     def version(self, place: Path) -> FileVersion | None:
         """Return the version by the log, as it was read last."""
         entry = self._entry(place)
         return None if entry is None else entry.version
 
+    def address(self, place: Path) -> str:
+        """Return the URL of the object that counts in a place, as it was read last, or of a kept file."""
+        name, asset = self._relative(place), self._asset(place)
+        entry = self._entries.get(asset, {}).get(_tract(place)) if place.suffix == ".parquet" else None
+        return f"{self.name}/{name if entry is None else f'{asset}/{entry.name}'}"
+
     def metadata(self, place: Path) -> tuple[pq.FileMetaData, pa.Schema]:
         """Read the footer of an object alone."""
         entry, asset = self._entry(place), self._asset(place)
         if entry is None:
             raise FileNotFoundError(place)
-        with damage_errors(place), self._missing(asset, entry), self._errors(f"GET {entry.name}"):
+        with damage_errors(place), self._missing(asset, entry), self._store.errors(f"GET {entry.name}"):
             metadata = pq.read_metadata(f"{asset}/{entry.name}", filesystem=self._objects)
             return metadata, metadata.schema.to_arrow_schema()
 
-    def dataset(self, asset: str, version: int | None = None) -> ds.Dataset:
+    def dataset(self, asset: str) -> ds.Dataset:
         """Return the rows by the log, with its partition columns behind them."""
-        log = self._open(asset, version)
+        log = self._open(asset)
         if log is None:
             raise StoreError(f"the lake {self.name} holds no {asset}")
         return log.to_pyarrow_dataset()
@@ -196,35 +193,9 @@ class DeltaPublisher:
     def archive(self) -> ArchiveIdentity | None:
         """Read the lake's identity."""
         if self._archive is None:
-            text = self._get(IDENTITY)
+            text = self._store.get(IDENTITY)
             self._archive = None if text is None else self._identity(text)
         return self._archive
-
-    def keep(self, file: Path) -> None:
-        """PUT a file under its own name, over a former one: it is read whole."""
-        name = self._key(file)
-        if not name.startswith("."):
-            with self._errors(f"PUT {name}"):
-                obstore.put(self._store, name, file, use_multipart=False)
-
-    def recall(self, file: Path) -> Path:
-        """Get a kept file, whole."""
-        content = self._get(self._key(file))
-        if content is None:
-            file.unlink(missing_ok=True)
-        else:
-            with temp_file(Lake(self.root)) as written:
-                written.write_bytes(content)
-                make_folder(file.parent)
-                put_in_place(written, file)
-        return file
-
-    def kept(self, folder: Path, pattern: str) -> list[Path]:
-        """List a part of the store."""
-        with self._errors("list"):
-            pages = list(obstore.list(self._store, f"{self._key(folder)}/"))
-        names = (str(each["path"]) for page in pages for each in page)
-        return sorted(self.root / name for name in names if PurePosixPath(name).match(pattern))
 
     def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
         """Remove the files that no version has needed for some days, and those of no version; return their names.
@@ -235,38 +206,34 @@ class DeltaPublisher:
         for asset in self.tables():
             log = self._open(asset)
             if log is not None:
-                with self._errors(f"vacuum {asset}"):
+                with self._store.errors(f"vacuum {asset}"):
                     found = log.vacuum(days * 24, dry_run=dry_run, enforce_retention_duration=False, full=True)
                 removed += [f"{asset}/{name}" for name in found]
         return removed
 
     @cached_property
-    def _store(self) -> S3Store:
-        with self._errors("open"):
-            return S3Store(
-                self.url.bucket,
-                prefix=self.url.prefix or None,
-                # With options of our own, the client does not look for this one.
-                client_options={
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"},
-                    "timeout": _REQUEST,
-                    "connect_timeout": _CONNECT,
-                },
-                retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY},
-            )
+    def _store(self) -> ObjectStore:
+        return ObjectStore(self.url)
 
     @cached_property
     def _objects(self) -> PyFileSystem:
         """The store as a file system to read from."""
-        return PyFileSystem(DeltaStorageHandler(self.name, _OPTIONS))
+        return PyFileSystem(DeltaStorageHandler(self.name, LOG_OPTIONS))
 
-    def _open(self, asset: str, version: int | None = None) -> DeltaTable | None:
+    def _open(self, asset: str) -> DeltaTable | None:
         """Open an asset's log; None if there is none."""
-        with self._errors(f"read the log of {asset}"):
+        version = self.versions.get(asset)
+        # A lake that others understand is read by them.
+        self.archive()
+        with self._store.errors(f"read the log of {asset}"):
             try:
-                log = DeltaTable(f"{self.name}/{asset}", version=version, storage_options=_OPTIONS)
+                log = DeltaTable(f"{self.name}/{asset}", version=version, storage_options=LOG_OPTIONS)
             except TableNotFoundError:
                 return None
+            except DeltaError as error:
+                if version is None or _NO_SUCH_VERSION not in str(error):
+                    raise
+                raise NoVersionError(f"the lake {self.name} has no version {version} of {asset}") from error
             if not set(LOG_COLUMNS).issubset(log.metadata().partition_columns):
                 raise UnreadableLakeError(
                     f"{self.name}/{asset} is a Delta table that photoz_assets did not write: move it elsewhere"
@@ -285,67 +252,76 @@ class DeltaPublisher:
         return {tract: table_place(self.root, asset, tract) for tract in self._entries[asset]}
 
     def _entry(self, place: Path) -> _Entry | None:
-        asset, folder = self._asset(place), place.parent.name
+        asset = self._asset(place)
         if asset not in self._entries:
             self.listed(asset)
-        tract = int(folder.removeprefix(f"{TRACT_KEY}=")) if folder.startswith(f"{TRACT_KEY}=") else None
-        return self._entries[asset].get(tract)
+        return self._entries[asset].get(_tract(place))
 
     def _asset(self, place: Path) -> str:
         return place.relative_to(self.root).parts[0]
 
-    def _key(self, file: Path) -> str:
-        return file.relative_to(self.root).as_posix()
+    def _relative(self, place: Path) -> str:
+        return place.relative_to(self.root).as_posix()
 
-    def _get(self, name: str) -> bytes | None:
-        """Return a small object; None if there is none."""
-        with self._errors(f"GET {name}"):
-            try:
-                return bytes(obstore.get(self._store, name).bytes())
-            except FileNotFoundError as error:
-                if _NO_BUCKET in str(error):
-                    raise
-                return None
-
-    def _bring(self, asset: str, entry: _Entry | None, place: Path) -> None:
-        """See that a place of this machine has the file that counts, or none."""
+    def _bring(self, place: Path) -> bool:
+        """See that a place of this machine has the file that counts, or none; return whether it came now."""
+        entry, asset = self._entry(place), self._asset(place)
         if entry is None:
             place.unlink(missing_ok=True)
-            return
-        there = file_version(place)
-        if there is not None and there[1:] == entry.version[1:]:
-            return
+            return False
+        if is_copy(place, entry.version):
+            # Marked again, it is one of those that were used last.
+            with suppress(FileNotFoundError):
+                mark(place, entry.version[0])
+                return False
         with temp_file(Lake(self.root)) as written:
-            with self._missing(asset, entry), self._errors(f"GET {entry.name}"), written.open("wb") as sink:
-                for chunk in obstore.get(self._store, f"{asset}/{entry.name}").stream(_CHUNK_BYTES):
-                    sink.write(chunk)
+            with self._missing(asset, entry):
+                self._store.download(f"{asset}/{entry.name}", written)
             if written.stat().st_size != entry.size:
                 raise InvalidTableFileError(
                     f"{self.name}/{asset}/{entry.name} has not the {entry.size:,} bytes that its log names: "
                     f"materialize {asset} again"
                 )
-            _mark(written, entry)
+            mark(written, entry.version[0])
             make_folder(place.parent)
             put_in_place(written, place)
+        return True
+
+    def _evict(self) -> None:
+        """Remove the copies that were not used for longest, as long as all are too large; readers keep theirs."""
+        copies = []
+        for pattern in ("*/*.parquet", f"*/{TRACT_KEY}=*/*.parquet"):
+            for place in self.root.glob(pattern):
+                # What another process removes meanwhile is gone as well.
+                with suppress(FileNotFoundError):
+                    facts = place.stat()
+                    copies.append((facts.st_ctime, facts.st_size, place))
+        excess = sum(size for _, size, _ in copies) - self.copies_bytes
+        for used, size, place in sorted(copies):
+            if excess <= 0 or time.time() - used < _IN_USE_SECONDS:
+                break
+            place.unlink(missing_ok=True)
+            excess -= size
 
     def _claim(self, archive: ArchiveIdentity) -> None:
         """Make the lake one of an archive, if it is of none yet; refuse another."""
         if self.archive() is None:
             says = json.dumps({"layout": LAYOUT, "archive": asdict(archive)}).encode()
             # Of two that come at once the first decides, once for all; a lost answer of our own looks the same.
-            with self._errors(f"PUT {IDENTITY}"), suppress(AlreadyExistsError):
-                obstore.put(self._store, IDENTITY, says, mode="create")
+            with suppress(AlreadyExistsError):
+                self._store.put(IDENTITY, says, create=True)
         require_same(self, archive)
 
     def _identity(self, text: bytes) -> ArchiveIdentity:
         try:
             facts = json.loads(text)
-            layout, archive = int(facts["layout"]), ArchiveIdentity(**facts["archive"])
+            layout = int(facts["layout"])
+            archive = ArchiveIdentity(**facts["archive"]) if layout <= LAYOUT else None
         except (ValueError, KeyError, TypeError) as error:
             raise UnreadableLakeError(
                 f"{self.name}/{IDENTITY} is not what photoz_assets wrote: set PHOTOZ_DATA_DIR to another prefix"
             ) from error
-        if layout > LAYOUT:
+        if archive is None:
             raise UnreadableLakeError(
                 f"{self.name} was written by a newer photoz_assets: update this one, or set PHOTOZ_DATA_DIR to "
                 "another prefix"
@@ -360,52 +336,68 @@ class DeltaPublisher:
         rows = json.dumps({"numRecords": provenance.rows_stored})
         where = values if tract is None else {TRACT_KEY: str(tract), **values}
         action = AddAction(entry.name, entry.size, where, entry.modified_ms, True, rows)  # noqa: FBT003 - its place
+        # One after the other: who would lose a race has to read the log again. The lock spares that, no more.
+        lock = self.locks.acquire(f"commit-{asset}", provenance.run_id or asset, wait=True)
+        try:
+            self._commit_at_last(contract, action, tract, entry)
+        except StoreError:
+            # It may have come into the log all the same, and the answer was lost.
+            if not self._landed(asset, tract, entry):
+                raise
+        finally:
+            if lock is not None:
+                lock.release()
+        self._entries[asset] = {**self._entries.get(asset, {}), tract: entry}
+
+    def _commit_at_last(self, contract: Contract, action: AddAction, tract: int | None, entry: _Entry) -> None:
+        """Commit as often as others are faster."""
+        asset = contract.table
         until = time.monotonic() + _COMMIT_SECONDS
-        # In this machine one after the other: who would lose a race with another has to read the log again.
-        with locked(self.lock):
-            while not self._landed(asset, tract, entry):
-                try:
-                    self._try_commit(contract, action, tract)
-                except CommitFailedError:
-                    # Another machine was faster, or our own answer was lost: the log tells.
-                    if time.monotonic() > until:
-                        raise StoreError(
-                            f"{asset} was not published: for {_COMMIT_SECONDS:.0f} s others have committed to "
-                            f"{self.name}/{asset}. Run it again"
-                        ) from None
-                    time.sleep(random.uniform(0, 0.3))  # noqa: S311 - no secret hangs on it
+        # Another was faster, or it was our own, whose answer was lost: the log tells.
+        while not (self._committed(contract, action, tract) or self._landed(asset, tract, entry)):
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{asset} was not published: for {_COMMIT_SECONDS:.0f} s others have committed to "
+                    f"{self.name}/{asset}. Run it again"
+                )
+            time.sleep(random.uniform(0, 0.3))  # noqa: S311 - no secret hangs on it
 
     def _landed(self, asset: str, tract: int | None, entry: _Entry) -> bool:
         self.listed(asset)
         return self._entries[asset].get(tract) == entry
 
-    def _try_commit(self, contract: Contract, action: AddAction, tract: int | None) -> None:
+    def _committed(self, contract: Contract, action: AddAction, tract: int | None) -> bool:
+        """Try to commit; return whether nobody was faster."""
         asset = contract.table
         log = self._open(asset)
         columns = [TRACT_KEY, *LOG_COLUMNS] if tract is not None else [*LOG_COLUMNS]
         # Others would be told of changes that do not concern them; what does is for us to look at.
         once = CommitProperties(max_commit_retries=0)
-        with self._errors(f"commit {asset}"):
-            if log is None:
-                with _first_commit():
-                    create_table_with_add_actions(
-                        f"{self.name}/{asset}",
-                        _log_schema(contract.schema, columns),
+        with self._store.errors(f"commit {asset}"):
+            try:
+                if log is None:
+                    with _first_commit():
+                        create_table_with_add_actions(
+                            f"{self.name}/{asset}",
+                            _log_schema(contract.schema, columns),
+                            [action],
+                            partition_by=columns,
+                            storage_options=LOG_OPTIONS,
+                            commit_properties=once,
+                        )
+                else:
+                    kept = pa.schema([]) if tract is None else pa.schema(log.schema().to_arrow())
+                    log.create_write_transaction(
                         [action],
+                        "overwrite",
+                        _log_schema(contract.schema, columns, kept),
                         partition_by=columns,
-                        storage_options=_OPTIONS,
+                        partition_filters=None if tract is None else [(TRACT_KEY, "=", str(tract))],
                         commit_properties=once,
                     )
-            else:
-                kept = pa.schema([]) if tract is None else pa.schema(log.schema().to_arrow())
-                log.create_write_transaction(
-                    [action],
-                    "overwrite",
-                    _log_schema(contract.schema, columns, kept),
-                    partition_by=columns,
-                    partition_filters=None if tract is None else [(TRACT_KEY, "=", str(tract))],
-                    commit_properties=once,
-                )
+            except CommitFailedError:
+                return False
+        return True
 
     @contextmanager
     def _missing(self, asset: str, entry: _Entry) -> Iterator[None]:
@@ -417,24 +409,10 @@ class DeltaPublisher:
                 f"{self.name}/{asset}/{entry.name} is named by its log but is not there: materialize {asset} again"
             ) from error
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Turn what the store answers into an error that says what to do; what is missing stays as it is."""
-        try:
-            yield
-        except (CommitFailedError, TableNotFoundError, AlreadyExistsError):
-            raise
-        except FileNotFoundError as error:
-            if _NO_BUCKET not in str(error):
-                raise
-            raise self._failure(what, error) from error
-        except (BaseError, DeltaError, OSError) as error:
-            raise self._failure(what, error) from error
 
-    def _failure(self, what: str, error: Exception) -> StoreError:
-        text = str(error)
-        advice = next((advice for sign, advice in _ADVICE.items() if sign in text), _ADVICE[""])
-        return StoreError(f"the lake {self.name} failed at {what}: {advice} ({_reason(text)})")
+def _tract(place: Path) -> int | None:
+    key, _, tract = place.parent.name.partition("=")
+    return int(tract) if key == TRACT_KEY else None
 
 
 def _entries(log: DeltaTable) -> _Entries:
@@ -473,15 +451,3 @@ def _first_commit() -> Iterator[None]:
         if "already exists" not in str(error):
             raise
         raise CommitFailedError(str(error)) from error
-
-
-def _mark(file: Path, entry: _Entry) -> None:
-    """Have a copy's time of writing say which object it is of."""
-    written_ns = entry.version[2]
-    os.utime(file, ns=(written_ns, written_ns))
-
-
-def _reason(text: str) -> str:
-    """Return the store's own word for an error, or the first line of the client's."""
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    return code[1] if code else one_line(text, 120)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.durable import make_folder, put_in_place
+from photoz_assets.lake.kept_files import FileVersion, file_version
 from photoz_assets.lake.locks import locked
 from photoz_assets.lake.provenance import (
     ArchiveIdentity,
@@ -19,7 +20,7 @@ from photoz_assets.lake.provenance import (
 )
 from photoz_assets.lake.publishing import (
     TRACT_KEY,
-    FileVersion,
+    Fetched,
     UnreadableLakeError,
     require_same,
     table_place,
@@ -62,9 +63,19 @@ class FolderPublisher:
         places: dict[int | None, Path] = {None: single} if _is_taken(single) else {}
         return places | self._tracts(asset)
 
-    def fetch(self, asset: str, tracts: Sequence[int | None]) -> list[Path]:
+    def fetch(self, asset: str, tracts: Sequence[int | None] | None = None) -> Fetched:
         """Return the places: what counts is there."""
-        return [table_place(self.root, asset, tract) for tract in tracts]
+        if tracts is None:
+            return Fetched(self.listed(asset))
+        return Fetched({tract: table_place(self.root, asset, tract) for tract in tracts})
+
+    def bring(self, place: Path) -> Path:
+        """Return the place: what counts is there."""
+        return place
+
+    def address(self, place: Path) -> str:
+        """Return the path."""
+        return str(place)
 
     def version(self, place: Path) -> FileVersion | None:
         """Return inode, size and time of writing of the file in a place."""
@@ -74,8 +85,8 @@ class FolderPublisher:
         """Read the footer of the file in a place."""
         return read_metadata(place)
 
-    def dataset(self, asset: str, version: int | None = None) -> None:
-        """Return None: DuckDB reads the files by itself, and there is no version but what lies there."""
+    def dataset(self, asset: str) -> None:
+        """Return None: DuckDB reads the files by itself."""
 
     def archive(self) -> ArchiveIdentity | None:
         """Return the archive of the first table that names one; raises as ``tables``."""
@@ -85,17 +96,6 @@ class FolderPublisher:
                 if (archive := read_provenance(path).archive) is not None:
                     return archive
         return None
-
-    def keep(self, file: Path) -> None:
-        """Do nothing: in its place it is published."""
-
-    def recall(self, file: Path) -> Path:
-        """Return the place: what was kept is there."""
-        return file
-
-    def kept(self, folder: Path, pattern: str) -> list[Path]:
-        """List what lies there."""
-        return sorted(folder.glob(pattern))
 
     def _tracts(self, asset: str) -> dict[int | None, Path]:
         # One folder that cannot be listed must not hide the others: who reads its table is told.
@@ -122,15 +122,6 @@ class FolderPublisher:
         for pattern in ("*.parquet", f"{TRACT_KEY}=*/*.parquet"):
             for folder in self._folders():
                 yield from folder.glob(pattern)
-
-
-def file_version(path: Path) -> FileVersion | None:
-    """Return what tells a file from the one that it replaces; None if there is none."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _is_taken(place: Path) -> bool:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.lake.folder_publisher import FolderPublisher
+from photoz_assets.lake.kept_files import FileVersion
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.provenance import (
     PROVENANCE_KEY,
@@ -26,7 +27,7 @@ from photoz_assets.lake.provenance import (
     Provenance,
     parse_provenance,
 )
-from photoz_assets.lake.publishing import FileVersion, Publisher
+from photoz_assets.lake.publishing import Publisher
 from photoz_assets.lake.snapshot import in_place
 
 _SUFFIX: Final = ".index"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from photoz_assets.lake.folder_publisher import FolderPublisher
 from photoz_assets.lake.job_records import FileJobRecords, JobRecords
+from photoz_assets.lake.kept_files import FolderFiles, KeptFiles
 from photoz_assets.lake.locks import FileLocks, Locks
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance, read_provenance
 from photoz_assets.lake.publishing import TRACT_KEY, Publisher, VersionedPublisher, require_same, table_place
@@ -40,6 +41,11 @@ class Lake:
         return self.store or FolderPublisher(self.root, self.publishing)
 
     @property
+    def kept(self) -> KeptFiles:
+        """What keeps its figures, exports, pages and lists."""
+        return self.store.kept if self.store is not None else FolderFiles()
+
+    @property
     def name(self) -> str:
         """What the lake is called: its folder, or its URL."""
         return self.publisher.name
@@ -50,7 +56,7 @@ class Lake:
 
     def table(self, asset: str, tract: int | None = None) -> Path:
         """Return the place of an asset's table, with the file that counts now; nothing lies there if none does."""
-        return self.place(asset, tract) if self.store is None else self.store.fetch(asset, [tract])[0]
+        return self.publisher.fetch(asset, [tract]).places[tract]
 
     def figure(self, asset: str, name: str, tract: int | None = None) -> Path:
         """Return the place of a figure."""
@@ -64,7 +70,7 @@ class Lake:
     def exports(self) -> dict[str, list[Path]]:
         """List the files of each profile's folder, by the profile."""
         files: dict[str, list[Path]] = {}
-        for path in self.publisher.kept(self.root / "exports", "*/*.*"):
+        for path in self.kept.listed(self.root / "exports", "*/*.*"):
             files.setdefault(path.parent.name, []).append(path)
         return files
 
@@ -91,7 +97,7 @@ class Lake:
     @property
     def tract_list(self) -> Path:
         """Where the archive's own list of tracts is kept."""
-        return self.publisher.recall(self.root / "tracts.json")
+        return self.kept.recall(self.root / "tracts.json")
 
     @property
     def staging(self) -> Path:

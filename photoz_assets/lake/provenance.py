@@ -111,7 +111,8 @@ class Provenance:
     """Where one stored table came from.
 
     Rows are counts, ``created`` is UTC in ISO 8601, ``region`` the piece of sky in words where it is no tract.
-    ``inputs`` are the identities of the stored tables that it was made of. ``changes_seen`` stands in a listing of
+    ``inputs`` are the identities of the stored tables that it was made of; of a training set in an object store,
+    ``input_versions`` are those of their logs, by asset. ``changes_seen`` stands in a listing of
     the sky: for each tract that the archive has changed since the lake's first listing, when that was last seen.
     ``parts`` names query, job and rows of each part, of a table that the archive gave in parts only.
     ``listing`` is of a tract: what the lake's listing of the sky said of it when it was asked for (``freshness``).
@@ -141,6 +142,7 @@ class Provenance:
     bytes_received: int | None = None
     seconds: float | None = None
     inputs: tuple[str, ...] = ()
+    input_versions: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[Mapping[str, Any], ...] = ()
     redshift_files: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -223,7 +225,9 @@ _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
         str,
     ),
     **dict.fromkeys(("tract", "rows_declared", "rows_received", "rows_stored", "bytes_received"), int),
-    **dict.fromkeys(("archive", "selection", "sampling", "matching", "versions", "changes_seen"), dict),
+    **dict.fromkeys(
+        ("archive", "selection", "sampling", "matching", "versions", "changes_seen", "input_versions"), dict
+    ),
     **dict.fromkeys(("inputs", "parts", "redshift_files"), list),
     "seconds": (int, float),
 }
@@ -231,6 +235,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, type]]] = {
 _ELEMENTS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("archive", "versions", "changes_seen", "inputs"), str),
     **dict.fromkeys(("parts", "redshift_files"), dict),
+    "input_versions": int,
 }
 
 
@@ -260,6 +265,7 @@ def derived_provenance(
     tract: int | None = None,
     region: str | None = None,
     inputs: Iterable[Provenance] = (),
+    input_versions: Mapping[str, int] | None = None,
     sampling: Sampling | None = None,
     estimator: str | None = None,
 ) -> Provenance:
@@ -279,6 +285,7 @@ def derived_provenance(
         citation=source.citation,
         run_id=run_id,
         inputs=tuple(each.identity for each in inputs),
+        input_versions=dict(input_versions or {}),
         **run_versions(),
     )
 

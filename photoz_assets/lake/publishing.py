@@ -6,13 +6,15 @@ Whatever the kind, tables are read as files of this machine.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoz_assets.errors import PhotozError
+from photoz_assets.lake.kept_files import FileVersion, KeptFiles
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.survey.table import Contract
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 TRACT_KEY: Final = "tract"
 # Of a log, besides the tract; they are none of a table's columns.
 LOG_COLUMNS: Final = ("selection", "code_version", "created")
-
-# By which a file is told from the one that it replaces: an inode or nothing, bytes, and ns of its writing.
-FileVersion: TypeAlias = tuple[int, int, int]
 
 
 class ForeignArchiveError(PhotozError):
@@ -37,6 +36,18 @@ class UnreadableLakeError(PhotozError):
 
 class StoreError(PhotozError):
     """The object store does not do what is asked of it; the text says what to do."""
+
+
+class NoVersionError(PhotozError):
+    """A version is asked for that the lake does not keep."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The places of some tables, by their tracts; and of a store the version of their asset's log, by it."""
+
+    places: Mapping[int | None, Path]
+    versions: Mapping[str, int] = field(default_factory=dict)
 
 
 class Publisher(Protocol):
@@ -77,33 +88,34 @@ class Publisher(Protocol):
     def listed(self, asset: str) -> Mapping[int | None, Path]:
         """Return the places of an asset's tables that count, by tract; first, by None, of one without a tract."""
 
-    def fetch(self, asset: str, tracts: Sequence[int | None]) -> list[Path]:
-        """Return the places of some tables, each with what counts now; nothing lies in that of a missing one."""
+    def fetch(self, asset: str, tracts: Sequence[int | None] | None = None) -> Fetched:
+        """Return some of an asset's tables, or all, with what counts now; nothing lies where one is missing."""
+
+    def bring(self, place: Path) -> Path:
+        """Return a place, with the file that counted when the asset was listed."""
 
     def version(self, place: Path) -> FileVersion | None:
         """Return the version of the file that counts in a place; None if there is none."""
 
+    def address(self, place: Path) -> str:
+        """Return what all machines call what lies in a place below the lake's folder."""
+
     def metadata(self, place: Path) -> tuple[pq.FileMetaData, pa.Schema]:
         """Return the footer of the file that counts in a place; raises as ``read_metadata``."""
 
-    def dataset(self, asset: str, version: int | None = None) -> "ds.Dataset | None":
+    def dataset(self, asset: str) -> "ds.Dataset | None":
         """Return an asset's rows as a dataset, where DuckDB cannot read the files by itself; else None."""
 
     def archive(self) -> ArchiveIdentity | None:
         """Return the archive that the lake's tables are of, None for a lake without."""
 
-    def keep(self, file: Path) -> None:
-        """Publish a figure, an export or a list, which has come into its place on this machine."""
-
-    def recall(self, file: Path) -> Path:
-        """Return the place of such a file, with what was last kept there."""
-
-    def kept(self, folder: Path, pattern: str) -> list[Path]:
-        """List the places of kept files below a folder, by a pattern with a folder and a name."""
-
 
 class VersionedPublisher(Publisher, Protocol):
     """A publisher of a lake in a store, which keeps former versions."""
+
+    @property
+    def kept(self) -> KeptFiles:
+        """What keeps the lake's other files."""
 
     def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
         """Remove the files that no version has needed for some days; return their names."""

@@ -174,9 +174,9 @@ def atomic_write(lake: Lake, destination: Path) -> Iterator[Path]:
     with temp_file(lake) as written:
         yield written
         flush(written)
+        lake.kept.keep(written, destination)
         make_folder(destination.parent)
         put_in_place(written, destination)
-        lake.publisher.keep(destination)
 
 
 @contextmanager
@@ -198,10 +198,10 @@ def atomic_folder(lake: Lake, destination: Path) -> Iterator[Path]:
             for path in (*written.rglob("*"), written):
                 flush(path)
             with locked(lake.publishing):
-                names = [path.relative_to(written) for path in written.rglob("*") if path.is_file()]
+                for path in written.rglob("*"):
+                    if path.is_file():
+                        lake.kept.keep(path, destination / path.relative_to(written))
                 _turn(destination, written)
-                for name in names:
-                    lake.publisher.keep(destination / name)
         finally:
             shutil.rmtree(written, ignore_errors=True)
 

@@ -4,8 +4,8 @@ DuckDB takes paths for patterns and folders named ``key=value`` for columns. Her
 last folder alone says the tract. Files that may be replaced while they are read are read by a ``snapshot``.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -41,11 +41,13 @@ class UnreadablePathError(PhotozError):
 class StoredTable:
     """Rows out of stored files, read when they are asked for, and where these very rows came from.
 
-    ``sources`` has the provenance of each file, whatever is published in its place meanwhile.
+    ``sources`` has the provenance of each file, whatever is published in its place meanwhile; ``versions`` has, of
+    a lake in an object store, that of the asset's log.
     """
 
     rows: duckdb.DuckDBPyRelation
     sources: tuple[Provenance, ...]
+    versions: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_tables(

@@ -13,17 +13,13 @@ from photoz_assets.errors import PhotozError
 from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
-from photoz_assets.lake.publishing import LOG_COLUMNS
+from photoz_assets.lake.publishing import LOG_COLUMNS, NoVersionError
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import path_pattern, tables_sql
 
 
 class UnreadableTableWarning(UserWarning):
     """A table of the lake cannot be read, so that it has no view."""
-
-
-class NoVersionError(PhotozError):
-    """A version is asked for that the lake does not keep."""
 
 
 def open_views(
@@ -59,25 +55,18 @@ def open_views(
         For each asset that has no view, since one of its files cannot be read.
     """
     place = default_data_dir() if data_dir is None else named_lake(os.fspath(data_dir))
-    return views_of(open_lake(place), version, stacklevel=4)
-
-
-def views_of(
-    lake: Lake, version: Mapping[str, int] | None = None, *, stacklevel: int = 2
-) -> duckdb.DuckDBPyConnection:
-    """Return what ``open_views`` does of a lake that is open."""
-    wanted = dict(version or {})
-    if wanted and lake.store is None:
-        raise NoVersionError(f"the lake {lake.name} is a folder, which keeps no versions: leave out version")
-    tables = lake.tables()
-    if unknown := sorted(wanted.keys() - tables):
+    lake = open_lake(place, versions=version)
+    if unknown := sorted((version or {}).keys() - lake.tables()):
         raise NoVersionError(f"the lake {lake.name} holds no {', '.join(unknown)}")
+    return views_of(lake, stacklevel=4)
+
+
+def views_of(lake: Lake, *, stacklevel: int = 2) -> duckdb.DuckDBPyConnection:
+    """Return what ``open_views`` does of a lake that is open."""
     connection = duckdb.connect()
-    for asset, files in tables.items():
+    for asset, files in lake.tables().items():
         try:
-            connection.execute(
-                f"CREATE VIEW {_identifier(asset)} AS {_sql(connection, lake, asset, files, wanted.get(asset))}"
-            )
+            _create(connection, lake, asset, files)
         except (PhotozError, duckdb.Error) as error:
             warnings.warn(f"{asset} has no view: {error}", UnreadableTableWarning, stacklevel=stacklevel)
     return connection
@@ -94,21 +83,19 @@ def confine(connection: duckdb.DuckDBPyConnection, data_dir: Path, scratch: Path
     connection.execute("SET lock_configuration = true")
 
 
-def _sql(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path], version: int | None
-) -> str:
-    """Return the query of an asset's view; of ten thousand files with the same columns one is looked into."""
-    dataset = lake.publisher.dataset(asset, version)
+def _create(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files: list[Path]) -> None:
+    """Create an asset's view; of ten thousand files with the same columns one is looked into."""
+    dataset = lake.publisher.dataset(asset)
     if dataset is not None:
-        log = f"{asset} by its log"
-        connection.register(log, dataset)
-        columns = [name for name in dataset.schema.names if name not in LOG_COLUMNS]
-        return f"SELECT {', '.join(map(_identifier, columns))} FROM {_identifier(log)}"
+        columns = [_identifier(name) for name in dataset.schema.names if name not in LOG_COLUMNS]
+        connection.from_arrow(dataset).project(", ".join(columns)).create_view(asset)
+        return
     held = snapshot(lake, files)
     kinds: dict[bytes, Path] = {}
     for path, footer in zip(held, read_footers(lake, asset, files, held), strict=True):
         kinds.setdefault(require_footer(footer, path).columns, path)
-    return tables_sql(connection, held, tract_column=files != [lake.place(asset)], samples=list(kinds.values()))
+    rows = tables_sql(connection, held, tract_column=files != [lake.place(asset)], samples=list(kinds.values()))
+    connection.execute(f"CREATE VIEW {_identifier(asset)} AS {rows}")
 
 
 def _identifier(name: str) -> str:

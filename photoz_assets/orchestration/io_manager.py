@@ -21,6 +21,7 @@ from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
 from photoz_assets.lake.postgres_records import PostgresJobRecords
 from photoz_assets.lake.provenance import read_provenance, read_rows
+from photoz_assets.lake.publishing import Fetched
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import StoredTable, read_tables
 from photoz_assets.lake.writing import WrittenTable
@@ -82,10 +83,9 @@ class LakeResource(LocationResource):
                 f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "
                 f"set PHOTOZ_DATA_DIR={asked} for the location instead"
             )
-        lake = open_lake(own)
-        if (locks := self._shared_locks(lake)) is None:
-            return lake
-        return replace(lake, shared_locks=locks, shared_records=PostgresJobRecords(locks))
+        locks = self._shared_locks(open_lake(own))
+        records = None if locks is None else PostgresJobRecords(locks)
+        return replace(open_lake(own, locks), shared_records=records)
 
     def _shared_locks(self, lake: Lake) -> PostgresLocks | None:
         if self._locks is None and self._lock_database is not None:
@@ -148,39 +148,40 @@ class LakeIOManager(dg.ConfigurableIOManager):
             )
         with as_dagster_failure():
             lake = self.lake.open()
-            return read(lake, self._files(lake, context))
+            return read(lake, self._fetched(lake, context))
 
-    def _files(self, lake: Lake, context: dg.InputContext) -> list[Path]:
+    def _fetched(self, lake: Lake, context: dg.InputContext) -> Fetched:
         asset = context.asset_key.path[-1]
         tracts = [int(key) for key in context.asset_partition_keys] if context.has_asset_partitions else [None]
-        files = lake.publisher.fetch(asset, tracts)
-        if missing := [str(path) for path in files if not path.exists()]:
+        fetched = lake.publisher.fetch(asset, tracts)
+        if missing := [str(path) for path in fetched.places.values() if not path.exists()]:
             raise dg.Failure(
                 f"{asset} is not in the lake: no {', '.join(missing)}. Materialize {asset} first",
                 allow_retries=False,
             )
-        return files
+        return fetched
 
 
-def _stored(lake: Lake, files: list[Path]) -> StoredTable:
-    return read_tables(lake, files, tract_column=len(files) > 1)
+def _stored(lake: Lake, fetched: Fetched) -> StoredTable:
+    files = list(fetched.places.values())
+    return replace(read_tables(lake, files, tract_column=len(files) > 1), versions=fetched.versions)
 
 
-def _relation(lake: Lake, files: list[Path]) -> duckdb.DuckDBPyRelation:
-    return _stored(lake, files).rows
+def _relation(lake: Lake, fetched: Fetched) -> duckdb.DuckDBPyRelation:
+    return _stored(lake, fetched).rows
 
 
-def _table(lake: Lake, files: list[Path]) -> pa.Table:
-    if len(files) > 1:
-        return _relation(lake, files).to_arrow_table()
+def _table(lake: Lake, fetched: Fetched) -> pa.Table:
+    if len(fetched.places) > 1:
+        return _relation(lake, fetched).to_arrow_table()
     # Of one file, not through DuckDB: its schema with units and provenance stays.
-    [held] = snapshot(lake, files)
+    [held] = snapshot(lake, fetched.places.values())
     read_provenance(held)
     return read_rows(held)
 
 
-def _frame(lake: Lake, files: list[Path]) -> "pd.DataFrame":
-    frame: pd.DataFrame = _table(lake, files).to_pandas()
+def _frame(lake: Lake, fetched: Fetched) -> "pd.DataFrame":
+    frame: pd.DataFrame = _table(lake, fetched).to_pandas()
     return frame
 
 
@@ -190,7 +191,7 @@ def _qualified(wanted: Any) -> str:
 
 
 # By name, so that pandas, which takes a third of a second to load, is loaded only by who uses it.
-_READERS: Final[Mapping[str, Callable[[Lake, list[Path]], Stored]]] = {
+_READERS: Final[Mapping[str, Callable[[Lake, Fetched], Stored]]] = {
     _qualified(StoredTable): _stored,
     _qualified(duckdb.DuckDBPyRelation): _relation,
     _qualified(pa.Table): _table,

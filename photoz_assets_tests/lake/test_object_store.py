@@ -21,9 +21,8 @@ from photoz_assets.lake.freshness import StaleReason, stale_reasons
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
-from photoz_assets.lake.publishing import ForeignArchiveError, UnreadableLakeError
+from photoz_assets.lake.publishing import ForeignArchiveError, NoVersionError, UnreadableLakeError
 from photoz_assets.lake.staging import atomic_write
-from photoz_assets.lake.views import NoVersionError
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
@@ -267,7 +266,7 @@ def test_store_that_cannot_be_asked_is_told_in_a_line(
     machine: Callable[[str], Lake], monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], complaint: str
 ) -> None:
     monkeypatch.setenv(*setting)
-    monkeypatch.setattr("photoz_assets.lake.delta_publisher._RETRIES", 0)
+    monkeypatch.setattr("photoz_assets.lake.object_store._RETRIES", 0)
     for ask in (Lake.assets, Lake.archive, lambda lake: lake.tracts("skyinfo")):
         with pytest.raises(PhotozError, match=complaint) as raised:
             ask(machine("one"))

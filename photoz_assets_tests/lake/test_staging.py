@@ -245,6 +245,7 @@ def test_provenance_is_read_back_whole() -> None:
         created="2026-11-26T12:00:00+00:00",
         seconds=1.5,
         inputs=("skyinfo",),
+        input_versions={"skyinfo": 3},
         parts=({"rows_declared": 7},),
         versions={"python": "3.11"},
         changes_seen={"3638": "2026-11-26T12:00:00+00:00"},

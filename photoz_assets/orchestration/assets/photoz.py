@@ -58,6 +58,7 @@ def photoz_galaxies(
         source=source,
         tract=tract,
         inputs=[source],
+        input_versions=matched_galaxies.versions,
         sampling=drawn.of_a_galaxy,
     )
     galaxies = tract_galaxies(matched_galaxies.rows, spec, release.columns, tract, drawn)
@@ -83,10 +84,9 @@ def photoz_sample(
     """
     drawn, store, spec = sampling.sampling(), lake.open(), photoz_sample_spec(release)
     galaxies = photoz_galaxies_spec(release)
-    tracts = store.tracts(galaxies.table)
-    files = dict(
-        zip(tracts, snapshot(store, [store.table(galaxies.table, tract) for tract in tracts]), strict=True)
-    )
+    fetched = store.publisher.fetch(galaxies.table)
+    tracts = [tract for tract in fetched.places if tract is not None]
+    files = dict(zip(tracts, snapshot(store, [fetched.places[tract] for tract in tracts]), strict=True))
     sources = {tract: read_source_footer(path, galaxies) for tract, path in files.items()}
     verdict = tracts_alike(sources, release, drawn)
     require_passed(spec, spec.table, [verdict])
@@ -96,6 +96,7 @@ def photoz_sample(
         source=sources[tracts[0]],
         region=f"{len(tracts)} tracts",
         inputs=sources.values(),
+        input_versions=fetched.versions,
         sampling=drawn,
     )
     sample = draw_sample(files, spec, drawn)
@@ -151,6 +152,7 @@ def _photoz_exports(
         code_version=_EXPORTS_VERSION,
         run_id=context.run.run_id,
         inputs=(source.identity,),
+        input_versions={**source.input_versions, **photoz_sample.versions},
         **run_versions(),
     )
     with as_dagster_failure():
