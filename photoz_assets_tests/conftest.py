@@ -1,7 +1,8 @@
 """What tests share: runs of the real definitions against the embedded archive."""
 
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
@@ -11,9 +12,12 @@ import pytest
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_archive_tests.shared import FIELD_TRACTS
+from photoz_assets.environment import StoreUrl
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import locked
+from photoz_assets.lake.opening import open_lake
 from photoz_assets_tests.effort import SOAK
+from photoz_assets_tests.object_store import BUCKET, ObjectStore, running_object_store
 from photoz_assets_tests.runs import Published, Runs
 
 # The density of the archive that has all tracts: making one takes time that hardly depends on its rows.
@@ -78,6 +82,32 @@ def filled(runs: Runs, published: Published) -> Runs:
     """Runs on a copy of the published lake: what a test changes, it may change."""
     shutil.copytree(published.lake.root, runs.lake.root)
     return runs
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real server with an empty bucket."""
+    with running_object_store(tmp_path_factory.mktemp("object_store")) as running:
+        yield running
+
+
+@pytest.fixture
+def place(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StoreUrl:
+    """A prefix of the test's own in the bucket."""
+    for name, value in object_store.variables.items():
+        monkeypatch.setenv(name, value)
+    return StoreUrl(BUCKET, re.sub(r"\W+", "-", request.node.name))
+
+
+@pytest.fixture
+def machine(place: StoreUrl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Lake]:
+    """Open that lake as on a machine of a name, with a disk of its own."""
+
+    def open_there(name: str) -> Lake:
+        monkeypatch.setenv("PHOTOZ_WORK_DIR", str(tmp_path / name))
+        return open_lake(place)
+
+    return open_there
 
 
 @pytest.fixture

@@ -41,8 +41,15 @@ class Database:
         log = str(self._data.parent / "log")
         self.run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
 
+    @property
+    def url(self) -> str:
+        """Its URL, as Dagster's settings have it."""
+        return f"postgresql+psycopg2://photoz:secret@127.0.0.1:{self.port}/postgres"
+
     def stop(self) -> None:
-        """Stop it."""
+        """Stop it, unless it has been stopped."""
+        if not (self._data / "postmaster.pid").exists():
+            return
         self.run("pg_ctl", "-D", str(self._data), "-m", "fast", "stop")
 
     def ask(self, sql: str) -> str:

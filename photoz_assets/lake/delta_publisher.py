@@ -135,6 +135,7 @@ class DeltaPublisher:
 
     def tables(self) -> dict[str, Mapping[int | None, Path]]:
         """Read the log of each asset; folders without one of ours are none of the lake's."""
+        self.archive()
         assets = self._store.folders()
         with ThreadPoolExecutor(self.parallel) as readers:
             logs = list(readers.map(self._ours, assets))
@@ -223,7 +224,7 @@ class DeltaPublisher:
     def _open(self, asset: str) -> DeltaTable | None:
         """Open an asset's log; None if there is none."""
         version = self.versions.get(asset)
-        # A lake that others understand is read by them.
+        # It refuses a lake that this code does not understand.
         self.archive()
         with self._store.errors(f"read the log of {asset}"):
             try:

@@ -1,7 +1,7 @@
 """A lake in an object store: the same tables as on a disk, for every machine that reads it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from photoz_assets.lake.staging import atomic_write
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
-from photoz_assets_tests.object_store import BUCKET, ObjectStore, needs_object_store, running_object_store
+from photoz_assets_tests.object_store import BUCKET, needs_object_store
 from photoz_assets_tests.samples import galaxies, store
 
 deltalake = pytest.importorskip("deltalake", reason="needs the extra s3")
@@ -39,31 +39,6 @@ pytestmark = needs_object_store
 EMBEDDED = ArchiveIdentity.declared("dp02_dc2_catalogs", "Embedded archive, simulated: density 0.01", {})
 OTHER = ArchiveIdentity.declared("dp02_dc2_catalogs", "Data Preview 0.2", {})
 TRACT = 3638
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with running_object_store(tmp_path_factory.mktemp("object_store")) as running:
-        yield running
-
-
-@pytest.fixture
-def place(server: ObjectStore, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StoreUrl:
-    """A prefix of the test's own."""
-    for name, value in server.variables.items():
-        monkeypatch.setenv(name, value)
-    return StoreUrl(BUCKET, f"{request.node.name.partition('[')[0]}/lake")
-
-
-@pytest.fixture
-def machine(place: StoreUrl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Lake]:
-    """Open the lake as on a machine of that name, with a disk of its own."""
-
-    def open_there(name: str) -> Lake:
-        monkeypatch.setenv("PHOTOZ_WORK_DIR", str(tmp_path / name))
-        return open_lake(place)
-
-    return open_there
 
 
 @pytest.fixture
