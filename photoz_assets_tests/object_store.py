@@ -81,8 +81,15 @@ def _await(store: ObjectStore, server: subprocess.Popen[bytes]) -> None:
     from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
     from obstore.store import S3Store  # noqa: PLC0415 - an extra
 
-    options = {name.lower(): value for name, value in store.variables.items() if name != "AWS_ALLOW_HTTP"}
-    bucket = S3Store(BUCKET, config=options, client_options={"allow_http": True}, retry_config={"max_retries": 0})
+    bucket = S3Store(
+        BUCKET,
+        endpoint=store.endpoint,
+        access_key_id=store.variables["AWS_ACCESS_KEY_ID"],
+        secret_access_key=store.variables["AWS_SECRET_ACCESS_KEY"],
+        region=store.variables["AWS_REGION"],
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
     until = time.monotonic() + _STARTS_SECONDS
     while True:
         assert server.poll() is None, "the server has ended"

@@ -23,6 +23,7 @@ from photoz_assets.environment import (
     spare_loopback,
 )
 from photoz_assets.survey.contracts.objects import objects_spec
+from photoz_assets.survey.releases import release_named
 
 PHOTOZ = Path(sys.executable).with_name("photoz")
 
@@ -154,6 +155,9 @@ def test_lake_in_a_store_is_named_where_its_clients_are_installed(monkeypatch: p
     monkeypatch.setattr("photoz_assets.environment.find_spec", lambda name: name)
     assert settings().data_dir == StoreUrl("bucket", "a/lake")
     assert str(settings().data_dir) == "s3://bucket/a/lake"
+    monkeypatch.setenv("PHOTOZ_DATA_DIR", "gs://bucket/a/lake")
+    assert settings().data_dir == StoreUrl("bucket", "a/lake", "gs")
+    assert str(settings().data_dir_of(release_named("dp1"))) == "gs://bucket/a/lake-dp1"
     monkeypatch.setattr("photoz_assets.environment.find_spec", lambda name: None if name == "obstore" else name)
     with pytest.raises(SettingError, match=r"needs obstore: install photoz_assets\[s3\]"):
         settings()

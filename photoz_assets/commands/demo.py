@@ -202,7 +202,7 @@ def closing_table() -> str:
     lake, release = _lake_and_release()
     for row in table(lake, release):
         rows = "" if row.rows is None else f"{row.rows:,}"
-        lines.append((row.asset, row.partition or "", rows, str(row.figures or ""), _short(row.path)))
+        lines.append((row.asset, row.partition or "", rows, str(row.figures or ""), _short(lake, row.path)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     formatted = [
         f"{asset:<{widths[0]}}  {partition:<{widths[1]}}  {rows:>{widths[2]}}  {figures:>{widths[3]}}  {where}"
@@ -213,7 +213,7 @@ def closing_table() -> str:
         [
             "",
             *formatted,
-            f"{label.label if label else 'no archive'}; figures lie in {_short(lake.root / 'figures')}",
+            f"{label.label if label else 'no archive'}; figures lie in {_short(lake, lake.root / 'figures')}",
         ]
     )
 
@@ -223,6 +223,9 @@ def last_line() -> str:
     return f"Everything holds. `{environment.photoz_command()} ui` shows it on http://127.0.0.1:3000."
 
 
-def _short(path: Path) -> str:
-    """Return a path as seen from the current folder, if it lies below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+def _short(lake: Lake, path: Path) -> str:
+    """Return what all call a place in a lake; a path as seen from the current folder, if it lies below it."""
+    address = lake.publisher.address(path)
+    return (
+        str(path.relative_to(Path.cwd())) if address == str(path) and path.is_relative_to(Path.cwd()) else address
+    )

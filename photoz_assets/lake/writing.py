@@ -38,10 +38,14 @@ class TableRefusedError(PhotozError):
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenTable:
-    """A published table: where it lies, what it holds, where that came from and what its checks found."""
+    """A published table: where it lies, what it holds, where that came from and what its checks found.
+
+    ``path`` is its place on this machine, ``address`` what all machines call the file.
+    """
 
     spec: TableSpec
     path: Path
+    address: str
     rows: int
     provenance: Provenance
     verdicts: tuple[Verdict, ...]
@@ -91,7 +95,10 @@ def write_table(
         path = publish(lake, staged)
     finally:
         staged.discard()
-    return WrittenTable(spec=spec, path=path, rows=staged.rows, provenance=staged.provenance, verdicts=found)
+    address = lake.publisher.address(path)
+    return WrittenTable(
+        spec=spec, path=path, address=address, rows=staged.rows, provenance=staged.provenance, verdicts=found
+    )
 
 
 def write_rows(

@@ -213,7 +213,7 @@ def _published_metadata(table: WrittenTable, key: dg.AssetKey, *, partitioned: b
     provenance = table.provenance
     facts: dict[str, Any] = {
         "dagster/partition_row_count" if partitioned else "dagster/row_count": table.rows,
-        "dagster/uri": str(table.path),
+        "dagster/uri": table.address,
         "bytes": table.path.stat().st_size,
         # The query has an entry of its own.
         "provenance": dg.MetadataValue.json(replace(provenance, adql=None).to_dict()),

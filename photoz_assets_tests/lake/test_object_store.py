@@ -89,6 +89,43 @@ def test_published_again_the_new_counts_and_the_old_stays_a_version(
         assert before.sql(count).fetchall() == [(50,)]
     with pytest.raises(NoVersionError, match="holds no skyinfo"):
         connect(lake.name, {"skyinfo": 0})
+    with pytest.raises(NoVersionError, match="has no version 9 of matched_galaxies"):
+        connect(lake.name, {"matched_galaxies": 9})
+
+
+def test_lake_as_of_versions_shows_them_and_takes_nothing(
+    lake: Lake, machine: Callable[[str], Lake], place: StoreUrl
+) -> None:
+    for rows in (50, 70):
+        store(lake, galaxies(rows), provenance())
+    other = machine("two")
+    before = open_lake(place, versions={"matched_galaxies": 0})
+    fetched = before.publisher.fetch("matched_galaxies")
+    assert fetched.versions == {"matched_galaxies": 0}
+    assert pq.read_metadata(fetched.places[TRACT]).num_rows == 50
+    # Each in a folder of its own: neither takes the other's copy for its own.
+    assert pq.read_metadata(other.table("matched_galaxies", TRACT)).num_rows == 70
+    assert pq.read_metadata(before.table("matched_galaxies", TRACT)).num_rows == 50
+    with pytest.raises(PhotozError, match="open it without them to publish"):
+        store(before, galaxies(60), provenance())
+    with pytest.raises(NoVersionError, match="is a folder, which keeps no versions"):
+        open_lake(other.root, versions={"matched_galaxies": 0})
+
+
+def test_copies_that_nobody_uses_go_when_there_are_too_many(
+    lake: Lake, machine: Callable[[str], Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tract in (3636, 3637, TRACT):
+        store(lake, galaxies(50, tract=tract), provenance(tract))
+    monkeypatch.setenv("PHOTOZ_WORK_GB", "0")
+    other = machine("two")
+    places = [other.table("matched_galaxies", tract) for tract in (3636, 3637)]
+    # They may be about to be read.
+    assert all(place.exists() for place in places)
+    monkeypatch.setattr("photoz_assets.lake.delta_publisher._IN_USE_SECONDS", 0.0)
+    other.table("matched_galaxies", TRACT)
+    assert not any(place.exists() for place in places)
+    assert pq.read_metadata(lake.table("matched_galaxies", 3636)).num_rows == 50
 
 
 def test_query_reads_the_lake_alone(lake: Lake, place: StoreUrl, tmp_path: Path) -> None:
@@ -180,6 +217,8 @@ def test_figures_and_lists_come_to_every_machine(lake: Lake, machine: Callable[[
     with atomic_write(lake, lake.work / "cutouts" / "one") as file:
         file.write_bytes(b"of this machine alone")
     other = machine("two")
+    kept = "exports/rail/test.hdf5"
+    assert other.publisher.address(other.root / kept) == f"{lake.name}/{kept}"
     assert other.tract_list.read_text() == "kept"
     assert other.exports() == {"rail": [other.root / "exports" / "rail" / "test.hdf5"]}
 
@@ -270,3 +309,24 @@ def test_vacuum_removes_what_no_version_needs(lake: Lake, machine: Callable[[str
     [removed] = lake.store.vacuum(0, dry_run=False)
     assert removed.startswith("matched_galaxies/tract=3638/")
     assert pq.read_metadata(machine("two").table("matched_galaxies", TRACT)).num_rows == 60
+
+
+def test_kept_files_are_listed_recalled_and_dropped(lake: Lake, machine: Callable[[str], Lake]) -> None:
+    pages = [lake.atlas / "tracts" / name for name in ("1/index.html", "1/a.png", "2/index.html")]
+    for page in pages:
+        with atomic_write(lake, page) as file:
+            file.write_text(page.parent.name)
+    other = machine("two")
+    folder = other.atlas / "tracts"
+    here = [other.atlas / "tracts" / page.relative_to(lake.atlas / "tracts") for page in pages]
+    assert list(other.kept.listed(folder, "*/index.html")) == [here[0], here[2]]
+    other.kept.recall_all(folder, "*/index.html")
+    assert [page.exists() for page in here] == [True, False, True]
+    with atomic_write(lake, pages[0]) as file:
+        file.write_text("new")
+    lake.kept.drop(lake.atlas / "tracts" / "2")
+    other.kept.recall_all(folder, "*/index.html")
+    assert here[0].read_text() == "new"
+    assert not here[2].exists()
+    assert not pages[2].exists()
+    assert other.kept.recall(here[1]).read_text() == "1"
