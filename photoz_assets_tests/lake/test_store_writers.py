@@ -16,7 +16,7 @@ from photoz_assets_tests.object_store import ObjectStore, needs_object_store
 from photoz_assets_tests.reliability.stages import Timeline
 
 deltalake = pytest.importorskip("deltalake", reason="needs the extra s3")
-from photoz_assets_tests.reliability.store_workers import (  # noqa: E402 - as above
+from photoz_assets_tests.lake.store_workers import (  # noqa: E402 - as above
     READERS,
     STAGES,
     TRACT,
