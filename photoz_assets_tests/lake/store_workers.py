@@ -1,4 +1,4 @@
-"""What tests of a lake in an object store have other processes do: publish, and read in each way that is documented.
+"""What tests of a lake in an object store have other processes do: publish, and read in each documented way.
 
 A publication has a number, which stands in each of its rows and says how many there are.
 """
