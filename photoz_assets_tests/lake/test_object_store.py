@@ -20,7 +20,7 @@ from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.freshness import StaleReason, stale_reasons
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
-from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance
+from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, verify_rows
 from photoz_assets.lake.publishing import ForeignArchiveError, NoVersionError, UnreadableLakeError
 from photoz_assets.lake.staging import atomic_write
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
@@ -254,6 +254,21 @@ def test_file_that_the_log_names_and_nobody_has_is_told(
             read()
     store(lake, galaxies(60), provenance())
     assert pq.read_metadata(other.table("matched_galaxies", TRACT)).num_rows == 60
+
+
+def test_damaged_object_is_told_by_who_reads_all_rows(
+    lake: Lake, machine: Callable[[str], Lake], place: StoreUrl
+) -> None:
+    store(lake, galaxies(500), provenance())
+    bucket = S3Store(BUCKET, prefix=place.prefix, client_options={"allow_http": True})
+    [[found]] = bucket.list("matched_galaxies/tract=3638")
+    content = bytearray(bucket.get(found["path"]).bytes())
+    content[2000:2100] = bytes(100)
+    bucket.put(found["path"], bytes(content))
+    other = machine("two")
+    [file] = other.files("matched_galaxies")
+    with pytest.raises(InvalidTableFileError, match="no whole Parquet file"):
+        verify_rows(other.publisher.bring(file))
 
 
 @pytest.mark.parametrize(
