@@ -21,7 +21,10 @@ def rows_digest(table: pa.Table) -> str:
 def _values(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_string(column.type):
         # With their lengths, no two columns of texts look alike.
-        return "".join(f"{len(text or '')}:{text or ''}" for text in column.to_pylist()).encode()
+        texts = column.fill_null("")
+        measured = pc.binary_join_element_wise(pc.utf8_length(texts).cast(pa.string()), texts, ":")
+        # The texts of an array lie one after the other.
+        return b"".join(chunk.buffers()[-1] or b"" for chunk in measured.chunks)
     if pa.types.is_list(column.type):
         lengths: npt.NDArray[np.int32] = pc.list_value_length(column).fill_null(0).to_numpy()
         return lengths.tobytes() + _values(pc.list_flatten(column))

@@ -7,7 +7,6 @@ none.
 
 import functools
 import math
-import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,15 +91,20 @@ def _likely_limit(total: int, sampling: Sampling, split: str) -> float:
 
 def _heads(files: Mapping[int, Path], contract: Contract, limits: Mapping[str, float]) -> pa.Table:
     """Return the galaxies of each split whose draws lie below its limit, of all files; 1 is no limit."""
-    below = {split: (pc.field("split") == split) & (pc.field("draw") < limit) for split, limit in limits.items()}
-    wanted = functools.reduce(operator.or_, below.values())
     heads = [contract.schema.empty_table()]
     for tract in sorted(files):
         for group in _row_groups(files[tract], max(limits.values())):
-            rows = group.filter(wanted)
+            rows = group.filter(_below(group, limits))
             tracts = pa.repeat(pa.scalar(tract, contract.schema.field("tract").type), rows.num_rows)
             heads.append(rows.append_column("tract", tracts).select(contract.names).cast(contract.schema))
     return pa.concat_tables(heads)
+
+
+def _below(group: pa.Table, limits: Mapping[str, float]) -> pa.ChunkedArray:
+    """Return which galaxies have a draw below their split's limit: an expression would be run by threads."""
+    split, draw = group.column("split"), group.column("draw")
+    below = (pc.and_(pc.equal(split, name), pc.less(draw, limit)) for name, limit in limits.items())
+    return functools.reduce(pc.or_, below)
 
 
 def _row_groups(path: Path, limit: float) -> Iterator[pa.Table]:
@@ -115,8 +119,11 @@ def _row_groups(path: Path, limit: float) -> Iterator[pa.Table]:
 
 def _smallest(heads: pa.Table, split: str, size: int | None) -> pa.Table:
     """Return the galaxies of a split with the smallest draws, ascending; without a size, all of them."""
-    ordered = heads.filter(pc.field("split") == split).sort_by([("draw", "ascending"), ("object_id", "ascending")])
-    return ordered.slice(0, size)
+    rows = heads.filter(pc.equal(heads.column("split"), split))
+    order = pc.sort_indices(
+        rows.select(["draw", "object_id"]), [("draw", "ascending"), ("object_id", "ascending")]
+    )
+    return rows.take(order.slice(0, size))
 
 
 def _once(drawn: pa.Table) -> pa.Table:

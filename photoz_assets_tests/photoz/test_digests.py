@@ -32,3 +32,7 @@ def test_digest_tells_tables_apart(other: pa.Table) -> None:
 
 def test_digest_is_pinned() -> None:
     assert rows_digest(TABLE) == "8a33d0c618b8dd4a93082f7fee1532b1174e6c758e9e1e3e98d70a37162b9aed"
+
+
+def test_digest_of_a_part_is_that_of_its_rows() -> None:
+    assert rows_digest(TABLE.slice(1)) == rows_digest(TABLE.take([1, 2]))
