@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LIMITS_MAG = {"u": 27.79, "g": 29.04, "r": 29.06, "i": 28.62, "z": 27.98, "y": 27.05}
 _VALIDATION = 5_000
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 16_384
 _DRAWN = ("training", "test")
 _NOT_OBSERVED = 2
 _NOT_DETECTED_MAG = 99.0

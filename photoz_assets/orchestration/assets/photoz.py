@@ -32,7 +32,8 @@ from photoz_assets.survey.contracts.photoz import GROUP, photoz_galaxies_spec, p
 from photoz_assets.survey.releases.release import Release
 from photoz_assets.survey.sampling import SPLITS
 
-_BATCH_ROWS: Final = 65_536
+# Of four times as many, a tract took 20 MiB more, and no less time.
+_BATCH_ROWS: Final = 16_384
 _EXPORTS: Final = "photoz_exports"
 _EXPORTS_VERSION: Final = "1"
 
