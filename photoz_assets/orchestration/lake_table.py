@@ -78,7 +78,8 @@ class LakeTable:
             deps=[*upstream_keys(spec), *(asset_key(release, name) for name in self.deps)],
             metadata={
                 "dagster/column_schema": column_schema(spec),
-                "dagster/table_name": spec.table,
+                # Dagster takes assets of one such name for one table, whatever lakes they lie in.
+                "dagster/table_name": ".".join(asset_key(release, spec.table).path),
                 **code_reference(self.function),
             },
             check_specs=check_specs(release, spec),

@@ -131,6 +131,17 @@ def test_assets_of_a_release_without_truth_are_its_own(release: Release) -> None
     assert not any(column.startswith(("ts_", "mt_")) for column in columns)
 
 
+def test_no_table_of_a_release_is_taken_for_that_of_another() -> None:
+    named = [
+        spec.metadata["dagster/table_name"]
+        for release in (DP02, DP1, DP2)
+        for spec in build_definitions(release=release).resolve_all_asset_specs()
+        if spec.key.path[0] in {release.name, "matched_galaxies"} and "dagster/table_name" in spec.metadata
+    ]
+    assert {"matched_galaxies", "dp1.matched_galaxies", "dp2.matched_galaxies"} <= set(named)
+    assert len(named) == len(set(named))
+
+
 def test_columns_that_a_file_of_redshifts_does_not_have_are_told() -> None:
     with pytest.raises(SettingError, match="names columns for declination: they are row_id"):
         SpeczConfig(columns={"redshift": "Z_BEST", "declination": "DEC"}).named()

@@ -88,7 +88,7 @@ class FieldConfig(dg.Config):
 def field_galaxies(
     context: dg.AssetExecutionContext, config: FieldConfig, release: ReleaseParam, lake: LakeResource
 ) -> TableResult:
-    """The galaxies of one cone, by default the notebook's field: cut out of the lake by true position.
+    """The galaxies of one cone, by default the release's first field: cut out of the lake by reference position.
 
     Made of the tracts whose inner region meets the cone widened by 2 arcsec. Nothing is published while one
     of them is missing, unless the configuration allows it.
