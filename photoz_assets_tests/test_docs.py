@@ -51,7 +51,7 @@ ELSEWHERE = {
     "mkdir -p .dagster && cp deploy/dagster.postgres.yaml": "orchestration/test_postgres: needs a Postgres server",
 }
 # Languages of blocks that are no commands: settings for a file, diagrams, patches (test_extend), queries, what
-# the Python of RAIL and LSDB runs (`make rail`, `make hats`), and what commands print.
+# the Python of RAIL, LSDB and an object store runs (`make rail`, `make hats`, `make s3`), and what commands print.
 SHOWN = {"ini", "yaml", "mermaid", "diff", "sql", "py", "text"}
 
 
