@@ -23,6 +23,8 @@ from photoz_assets.survey.releases.release import Release
 
 # Set by what starts the embedded archive as one server for all runs: its URL.
 SHARED_ARCHIVE: Final = "PHOTOZ_SHARED_ARCHIVE"
+# Set by what starts processes in another folder than its own: the latter, which counts where there is no checkout.
+STARTED_IN: Final = "PHOTOZ_STARTED_IN"
 _BUTLER_TOKENS: Final = ("BUTLER_RUBIN_ACCESS_TOKEN", "ACCESS_TOKEN")
 _A_FOLDER: Final = "a folder on this machine, for example /data/photoz"
 _A_LAKE: Final = f"{_A_FOLDER}, or s3://BUCKET/PREFIX"
@@ -67,8 +69,8 @@ def _checkout() -> Path | None:
 
 
 def checkout_root() -> Path:
-    """Return the checkout that this package runs from, or the current folder if it is installed elsewhere."""
-    return _checkout() or Path.cwd()
+    """Return the checkout that this package runs from, or, installed elsewhere, the folder of who started it."""
+    return _checkout() or Path(os.environ.get(STARTED_IN) or Path.cwd())
 
 
 def photoz_command() -> str:

@@ -22,7 +22,7 @@ from typing import Final, Self
 import requests
 
 from photoz_assets.commands.instance import setting_up
-from photoz_assets.environment import SHARED_ARCHIVE, Settings, photoz_command
+from photoz_assets.environment import SHARED_ARCHIVE, STARTED_IN, Settings, checkout_root, photoz_command
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.locks import FileLock
 
@@ -174,7 +174,7 @@ def serve(*, host: str, port: int, workspace: Path, settings: Settings, with_par
     parent = os.getppid()
     with _alone(settings.dagster_home, url), Services(log, settings.dagster_home) as services:
         refuse_unusable(host, port, "ui")
-        variables = dict(os.environ)
+        variables = os.environ | {STARTED_IN: str(checkout_root())}
         if settings.tap_url is None:
             # A token is for the archive that it was made for, and the embedded one asks for none.
             for name in ("PHOTOZ_TAP_TOKEN", "ACCESS_TOKEN"):
