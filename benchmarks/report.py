@@ -276,7 +276,7 @@ def _density_rows(found: Found) -> Iterator[tuple[str, str, str]]:
     rows, seconds = _chains(found)
     for number, median in zip(rows, seconds, strict=True):
         yield f"a tract's whole chain, {number:,} rows, with the query", "-", f"{median:.2f} s"
-    yield "the same, a line fitted", "linear", fitted(rows, seconds, "rows")
+    yield "the same, a line fitted", "linear", _fitted(rows, seconds, "rows")
 
 
 def _archive_rows(of: Numbers) -> Iterator[tuple[str, str, str]]:
@@ -302,7 +302,7 @@ def _run_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
         )
     if len(numbers) > 1:
         listed, seconds = ", ".join(map(str, numbers)), [runs[number - 1] for number in numbers]
-        yield f"{listed} runs in one process, a line fitted", "linear", fitted(numbers, seconds, "tracts")
+        yield f"{listed} runs in one process, a line fitted", "linear", _fitted(numbers, seconds, "tracts")
         pairs = zip(found["shares"][0]["runs"], found["shares"][0]["work"], strict=True)
         slope, start = statistics.linear_regression(range(len(runs)), [run - alone for run, alone in pairs])
         yield (
@@ -350,7 +350,7 @@ def _survey_rows(of: Numbers, found: Found) -> Iterator[tuple[str, str, str]]:
     )
 
 
-def fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:
+def _fitted(amounts: Sequence[float], seconds: Sequence[float], what: str) -> str:
     """Write the straight line through some costs, and how far they lie from it at most."""
     slope, start = statistics.linear_regression(amounts, seconds)
     farthest = max(

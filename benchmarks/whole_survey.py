@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ import click
 
 from benchmarks.archive import RunningArchive, running_archive
 from benchmarks.measurement import Measured, whole_process
-from benchmarks.report import fitted, machine, write_between
+from benchmarks.report import machine, write_between
 from photoz_archive.sky.store import SkyStore
 from photoz_assets.survey.releases import dp02
 
@@ -204,8 +203,9 @@ def report(stages: Sequence[Stage]) -> list[str]:
     return [
         "",
         (
-            f"{machine()} {len(tracts)} tracts of the embedded archive at density 1, simulated: {galaxies:,} "
-            f"galaxies, {whole / 3600:.1f} hours by the clock, {processor / 3600:.1f} of the processor."
+            f"{machine()} {len(tracts)} of {len(dp02.RELEASE.tracts)} tracts of the embedded archive at density "
+            f"1, simulated: {galaxies:,} galaxies, {whole / 3600:.1f} hours by the clock, {processor / 3600:.1f} "
+            "of the processor."
         ),
         "",
         "| stage | times | clock, s | processor, s | archive's, s | peak, MiB | archive's, MiB | rows | GB |",
@@ -228,19 +228,16 @@ def _rows(stages: Sequence[Stage]) -> Iterator[str]:
 
 
 def _judged(stages: Sequence[Stage]) -> Iterator[str]:
-    """Say of each stage of tracts whether time and memory grow with those that went before."""
+    """Say of each stage of tracts what it took early and late: the same, unless it grows with the survey."""
     for name in dict.fromkeys(stage.name for stage in stages if stage.tract is not None):
         some = [stage for stage in stages if stage.name == name]
-        if len(some) == 1:
-            continue
-        processor = list(accumulate(stage.processor + stage.archive for stage in some))
         quarter = max(1, len(some) // 4)
-        first, last = (
-            statistics.median(stage.peak_mib for stage in part) for part in (some[:quarter], some[-quarter:])
-        )
+        parts = (some[:quarter], some[-quarter:])
+        first, last = (statistics.median(stage.processor + stage.archive for stage in part) for part in parts)
+        early, late = (statistics.median(stage.peak_mib for stage in part) for part in parts)
         yield (
-            f"- {name}: processor {fitted(range(1, len(some) + 1), processor, 'tracts')}; median peak of the "
-            f"first quarter {first:.0f} MiB, of the last {last:.0f} MiB."
+            f"- {name}, the median of the first quarter of the tracts and of the last: processor {first:.1f} and "
+            f"{last:.1f} s, peak {early:.0f} and {late:.0f} MiB."
         )
 
 
