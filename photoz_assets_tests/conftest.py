@@ -18,6 +18,7 @@ from photoz_assets.lake.locks import locked
 from photoz_assets.lake.opening import open_lake
 from photoz_assets_tests.effort import SOAK
 from photoz_assets_tests.object_store import BUCKET, ObjectStore, running_object_store
+from photoz_assets_tests.postgres import Database, running_database
 from photoz_assets_tests.runs import Published, Runs
 
 # The density of the archive that has all tracts: making one takes time that hardly depends on its rows.
@@ -88,6 +89,13 @@ def filled(runs: Runs, published: Published) -> Runs:
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A real server with an empty bucket."""
     with running_object_store(tmp_path_factory.mktemp("object_store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    """A Postgres server."""
+    with running_database() as running:
         yield running
 
 

@@ -1,5 +1,6 @@
 """A Postgres server of the tests' own, of Debian's postgresql."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -10,8 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 # Debian keeps a server's commands off the path, for several versions to stand beside each other.
 COMMANDS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+needs_postgres: Final = pytest.mark.skipif(
+    not COMMANDS or importlib.util.find_spec("psycopg2") is None,
+    reason="needs Postgres (apt-get install postgresql) and psycopg2, which dagster-postgres brings",
+)
+
+
+def database_url(port: int, user: str = "photoz") -> str:
+    """Return the URL of a server on loopback, as Dagster's settings have it."""
+    return f"postgresql+psycopg2://{user}:secret@127.0.0.1:{port}/postgres"
 
 
 class Database:
@@ -44,7 +57,7 @@ class Database:
     @property
     def url(self) -> str:
         """Its URL, as Dagster's settings have it."""
-        return f"postgresql+psycopg2://photoz:secret@127.0.0.1:{self.port}/postgres"
+        return database_url(self.port)
 
     def stop(self) -> None:
         """Stop it, unless it has been stopped."""

@@ -1,6 +1,5 @@
 """Locks on a real Postgres server: who gets them, whom they outlive, and what is said where there are none."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from photoz_assets.lake.locks import FileLocks
 from photoz_assets.lake.postgres_locks import LockDatabaseError, PostgresLocks, lake_identity
 from photoz_assets.lake.slots import slot
 from photoz_assets.orchestration.io_manager import LakeResource
-from photoz_assets_tests.postgres import COMMANDS, Database, running_database
+from photoz_assets_tests.postgres import Database, database_url, needs_postgres
 
 _POOLER: Final = Path("/usr/sbin/pgbouncer")
 _AT_MOST_SECONDS: Final = 60.0
@@ -30,32 +29,17 @@ _AT_MOST_SECONDS: Final = 60.0
 _SOON: Final = re.compile(r"timer:\(keepalive,(\d+ms|[0-5](\.\d+)?(sec|ms))")
 _MACHINE: Final = socket.gethostname().partition(".")[0]
 
-needs_server = pytest.mark.skipif(
-    not COMMANDS or importlib.util.find_spec("psycopg2") is None,
-    reason="needs Postgres (apt-get install postgresql) and psycopg2, which dagster-postgres brings",
-)
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with running_database() as database:
-        yield database
-
-
-def _url(port: int) -> str:
-    return f"postgresql+psycopg2://photoz:secret@127.0.0.1:{port}/postgres"
-
 
 @pytest.fixture
 def sessions(database: Database) -> Iterator[list[PostgresLocks]]:
     """Sessions of one lake, as processes on several machines have them."""
-    made = [PostgresLocks(_url(database.port), "a lake") for _ in range(3)]
+    made = [PostgresLocks(database.url, "a lake") for _ in range(3)]
     yield made
     for locks in made:
         locks.close()
 
 
-@needs_server
+@needs_postgres
 def test_lock_is_held_once_until_it_is_released(sessions: list[PostgresLocks]) -> None:
     one, other, _ = sessions
     lock = one.acquire("a", "run A")
@@ -70,16 +54,16 @@ def test_lock_is_held_once_until_it_is_released(sessions: list[PostgresLocks]) -
     assert one.acquire("a", "run A") is None
 
 
-@needs_server
+@needs_postgres
 def test_locks_of_other_names_and_other_lakes_are_free(sessions: list[PostgresLocks], database: Database) -> None:
     assert sessions[0].acquire("a", "run A") is not None
     assert sessions[1].acquire("b", "run B") is not None
-    elsewhere = PostgresLocks(_url(database.port), "another lake")
+    elsewhere = PostgresLocks(database.url, "another lake")
     assert elsewhere.acquire("a", "run C") is not None
     elsewhere.close()
 
 
-@needs_server
+@needs_postgres
 def test_slots_bound_all_machines_and_those_who_wait_are_told_for_whom(sessions: list[PostgresLocks]) -> None:
     one, other, third = sessions
     now = 0.0
@@ -102,14 +86,14 @@ def test_slots_bound_all_machines_and_those_who_wait_are_told_for_whom(sessions:
     assert reported == [f"run C waits for one of 2 archive slots, held by: {holders}"]
 
 
-@needs_server
+@needs_postgres
 def test_killed_process_frees_its_lock(sessions: list[PostgresLocks], database: Database) -> None:
     code = (
         "import sys, time; from photoz_assets.lake.postgres_locks import PostgresLocks\n"
         "lock = PostgresLocks(sys.argv[1], 'a lake').acquire('a', 'the other process')\n"
         "print('in', flush=True); time.sleep(600)"
     )
-    command = [sys.executable, "-c", code, _url(database.port)]
+    command = [sys.executable, "-c", code, database.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout is not None
@@ -120,7 +104,7 @@ def test_killed_process_frees_its_lock(sessions: list[PostgresLocks], database: 
     assert sessions[0].acquire("a", "this one", wait=True) is not None
 
 
-@needs_server
+@needs_postgres
 def test_broken_session_frees_its_locks_and_the_next_is_taken_in_a_new_one(
     sessions: list[PostgresLocks], database: Database
 ) -> None:
@@ -137,7 +121,7 @@ def test_broken_session_frees_its_locks_and_the_next_is_taken_in_a_new_one(
     assert one.acquire("a", "run A") is None
 
 
-@needs_server
+@needs_postgres
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss, of iproute2")
 def test_server_looks_for_the_machine_of_a_session_that_is_silent(
     sessions: list[PostgresLocks], database: Database
@@ -157,18 +141,18 @@ def _server_timers(port: int) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-@needs_server
+@needs_postgres
 def test_database_that_does_not_answer_is_told_in_one_line_without_the_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with pytest.raises(LockDatabaseError) as told:
-        PostgresLocks(_url(port), "a lake").acquire("a", "run A")
+        PostgresLocks(database_url(port), "a lake").acquire("a", "run A")
     assert f"the database postgres at 127.0.0.1:{port} does not answer" in str(told.value)
     assert "secret" not in str(told.value)
     assert "\n" not in str(told.value)
 
 
-@needs_server
+@needs_postgres
 @pytest.mark.skipif(not _POOLER.exists(), reason="needs PgBouncer: apt-get install pgbouncer")
 def test_pooler_is_refused(database: Database, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -185,7 +169,7 @@ def test_pooler_is_refused(database: Database, tmp_path: Path) -> None:
         try:
             _await_listener(port)
             with pytest.raises(LockDatabaseError, match="is behind a pooler"):
-                PostgresLocks(_url(port), "a lake").acquire("a", "run A")
+                PostgresLocks(database_url(port), "a lake").acquire("a", "run A")
         finally:
             pooler.terminate()
 
@@ -201,13 +185,13 @@ def _await_listener(port: int) -> None:
             time.sleep(0.05)
 
 
-@needs_server
+@needs_postgres
 def test_lake_of_an_instance_on_postgres_has_its_locks_there(database: Database, tmp_path: Path) -> None:
     instance = Mock(spec=dg.DagsterInstance)
-    instance.run_storage.postgres_url = _url(database.port)
+    instance.run_storage.postgres_url = database.url
     with dg.build_resources({"lake": LakeResource(data_dir=str(tmp_path))}, instance=instance) as resources:
         lake = resources.lake.open()
-        other = PostgresLocks(_url(database.port), lake_identity(lake.work))
+        other = PostgresLocks(database.url, lake_identity(lake.work))
         assert lake.locks.acquire("a", "run A") is not None
         assert other.acquire("a", "run B") is None
     # They end with the run.

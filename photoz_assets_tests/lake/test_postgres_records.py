@@ -1,6 +1,5 @@
 """Records of archive jobs on a real Postgres server: taken over from the dead alone, whatever their machine."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,31 +12,18 @@ import pytest
 from photoz_assets.lake.job_records import Question
 from photoz_assets.lake.postgres_locks import LockDatabaseError, PostgresLocks
 from photoz_assets.lake.postgres_records import PostgresJobRecords
-from photoz_assets_tests.postgres import COMMANDS, Database, running_database
+from photoz_assets_tests.postgres import Database, database_url, needs_postgres
 
 JOB = "http://archive/tap/async/1"
 QUESTION = Question(name="galaxies-3638", adql="SELECT 1", archive_url="http://archive/tap", listing="one")
 
-pytestmark = pytest.mark.skipif(
-    not COMMANDS or importlib.util.find_spec("psycopg2") is None,
-    reason="needs Postgres (apt-get install postgresql) and psycopg2, which dagster-postgres brings",
-)
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with running_database() as database:
-        yield database
-
-
-def _url(database: Database, user: str = "photoz") -> str:
-    return f"postgresql+psycopg2://{user}:secret@127.0.0.1:{database.port}/postgres"
+pytestmark = needs_postgres
 
 
 @pytest.fixture
 def machines(database: Database) -> Iterator[list[PostgresJobRecords]]:
     """The records of one lake, as two machines have them; what a former test left is gone."""
-    sessions = [PostgresLocks(_url(database), "a lake") for _ in range(2)]
+    sessions = [PostgresLocks(database.url, "a lake") for _ in range(2)]
     database.ask("DROP TABLE IF EXISTS photoz_job_records")
     yield [PostgresJobRecords(locks) for locks in sessions]
     for locks in sessions:
@@ -75,7 +61,7 @@ def test_record_of_a_job_that_was_left_is_gone_on_with_elsewhere(
 def test_record_of_another_question_is_left_alone(machines: list[PostgresJobRecords], database: Database) -> None:
     other = Question(name="galaxies-3638", adql="SELECT 1", archive_url="http://archive/tap", listing="another")
     _left(machines[0], other)
-    elsewhere = PostgresLocks(_url(database), "another lake")
+    elsewhere = PostgresLocks(database.url, "another lake")
     for records, question in ((machines[1], QUESTION), (PostgresJobRecords(elsewhere), other)):
         with records.own(question, "second") as record:
             assert record.job_url is None
@@ -112,7 +98,7 @@ def test_job_of_a_killed_process_is_taken_over(machines: list[PostgresJobRecords
         "    time.sleep(600)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, _url(database), json.dumps(asdict(QUESTION))],
+        [sys.executable, "-c", code, database.url, json.dumps(asdict(QUESTION))],
         stdout=subprocess.PIPE,
         text=True,
     ) as other:
@@ -138,7 +124,7 @@ def _name(database: Database) -> str:
 def test_account_that_may_make_no_table_is_told_so(database: Database, machines: list[PostgresJobRecords]) -> None:
     del machines
     database.ask("CREATE ROLE reader LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    locks = PostgresLocks(_url(database, "reader"), "a lake")
+    locks = PostgresLocks(database_url(database.port, "reader"), "a lake")
     with (
         pytest.raises(
             LockDatabaseError, match=r"refuses what the lake keeps there \(permission denied.*\)\. Let its"

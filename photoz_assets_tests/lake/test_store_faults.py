@@ -17,9 +17,8 @@ from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.postgres_locks import LockDatabaseError, PostgresLocks
 from photoz_assets.lake.provenance import ArchiveIdentity, Provenance
 from photoz_assets.survey.selection import Selection
-from photoz_assets_tests.lake.test_postgres_locks import needs_server
 from photoz_assets_tests.object_store import BUCKET, ObjectStore, needs_object_store
-from photoz_assets_tests.postgres import running_database
+from photoz_assets_tests.postgres import needs_postgres, running_database
 from photoz_assets_tests.samples import galaxies, store
 from photoz_assets_tests.store_proxy import Lost, Meanwhile, Refused, StoreFault, StoreProxy, store_proxy
 
@@ -194,7 +193,7 @@ def test_lake_of_a_newer_version_is_read_by_none(
             ask(machine("two"))
 
 
-@needs_server
+@needs_postgres
 def test_commit_waits_for_that_of_another_machine(lake: Lake, place: StoreUrl) -> None:
     with running_database() as database, closing(PostgresLocks(database.url, lake.name)) as other:
         locked = open_lake(place, locks := PostgresLocks(database.url, lake.name))
@@ -211,7 +210,7 @@ def test_commit_waits_for_that_of_another_machine(lake: Lake, place: StoreUrl) -
     assert rows_of(lake) == (60, 60)
 
 
-@needs_server
+@needs_postgres
 def test_database_of_the_locks_that_goes_loses_nothing(lake: Lake, proxy: StoreProxy, place: StoreUrl) -> None:
     with running_database() as database:
         locked = open_lake(place, PostgresLocks(database.url, lake.name))
