@@ -169,7 +169,12 @@ def _require_same_query(job: Job, query: TableQuery) -> None:
 
 def _started(run: ArchiveRun, query: TableQuery, record: JobRecord) -> Job:
     job = run.client.submit(query.adql, maxrec=run.limits.max_rows, upload=query.upload)
-    record.note(job.url)
+    try:
+        record.note(job.url)
+    except BaseException:
+        # Nobody would ever know of it.
+        job.close()
+        raise
     run.log(f"{query.name}: asked as {job.url}")
     return _waited_for(run, query, job, record)
 

@@ -62,9 +62,9 @@ class JobRecord:
 
     def note(self, job_url: str | None) -> None:
         """Write down which job is owned; None where there is none yet."""
-        self.job_url = job_url
         facts = {"archive_url": self._question.archive_url, "run_id": self._run_id, "job_url": job_url}
         self._write(json.dumps(facts))
+        self.job_url = job_url
 
 
 class JobRecords(Protocol):

@@ -1,18 +1,22 @@
 """A job on record is gone on with only if it is the query's own, asked of the sky as it is listed now."""
 
-from contextlib import suppress
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 import requests
 
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets.ingest import fetch_tract
 from photoz_assets.ingest.tract import tract_query
 from photoz_assets.lake.freshness import listed_as
-from photoz_assets.lake.job_records import Question
+from photoz_assets.lake.job_records import JobRecord, Question
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.writing import write_rows
 from photoz_assets.survey.selection import Selection
@@ -66,6 +70,28 @@ def test_job_that_was_asked_before_the_archive_changed_is_not_what_a_later_run_g
     assert table.provenance.job_url != left
     assert table.provenance.listing == listed_as(lake, TRACT)
     client.attach(left, owned=True).close()
+
+
+class _RecordsWithoutRoom:
+    """Records that hold who asks, but not what was asked, as on a disk that fills meanwhile."""
+
+    @contextmanager
+    def own(self, question: Question, run_id: str) -> Iterator[JobRecord]:
+        def write(facts: str) -> None:
+            if "/async/" in facts:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        yield JobRecord(write, question, run_id, None)
+
+
+def test_job_that_cannot_be_put_on_record_is_not_left_with_the_archive(
+    archive: ArchiveServer, tmp_path: Path
+) -> None:
+    before = requests.get(f"{archive.url}/async", timeout=10).text.count("jobref ")
+    lake = Lake(tmp_path, shared_records=_RecordsWithoutRoom())
+    with pytest.raises(OSError, match="No space left"):
+        fetch_tract(TapClient(archive.url), lake, DP02, Selection(), TRACT)
+    assert requests.get(f"{archive.url}/async", timeout=10).text.count("jobref ") == before
 
 
 def _list_one_object_more(lake: Lake) -> None:
