@@ -3,6 +3,9 @@
 Each stage of a tract is a process of its own, as a run of a deployment is. What a stage took is a line of
 ``stages.jsonl`` as soon as it has ended, so that a killed survey goes on with the stage at which it was. The
 archive's rows of a tract are removed once the tract is published.
+
+Tracts are gone through side by side in lanes. Each lane has an archive of its own, so that what the archive took
+for a stage can be told; all of them share one lake and one Dagster instance.
 """
 
 import json
@@ -10,8 +13,11 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -113,21 +119,45 @@ WHOLE_SURVEY: dict[str, Callable[..., Measured]] = {
 }
 
 
-class Survey:
-    """A survey below a folder: what it has gone through so far, and the next stage of it."""
+class Record:
+    """What a survey has gone through: a file of a line a stage, which its lanes share."""
 
-    def __init__(self, folder: Path, archive: RunningArchive) -> None:
-        self.folder = folder
-        self.archive = archive
-        self._record = folder / "stages.jsonl"
-        self._sky = SkyStore(folder / "archive" / "sky", release=dp02.RELEASE, density=1.0)
-        self.stages = read_stages(self._record)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._turn = threading.Lock()
+        self.stages = read_stages(path)
         # Without the line that a kill cut short.
-        self._record.write_text("".join(map(_line, self.stages)))
+        path.write_text("".join(map(_line, self.stages)))
 
-    def has(self, name: str, tract: int | None = None) -> bool:
+    def has(self, name: str, tract: int | None) -> bool:
         """Say whether a stage is behind us."""
-        return any(stage.name == name and stage.tract == tract for stage in self.stages)
+        return any(stage.name == name and stage.tract == tract for stage in tuple(self.stages))
+
+    def add(self, stage: Stage) -> None:
+        """Write down what a stage took."""
+        with self._turn:
+            with self._path.open("a") as record:
+                record.write(_line(stage))
+            self.stages.append(stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """An archive, and what goes through a survey's stages with it, one after another.
+
+    Attributes
+    ----------
+    folder
+        The survey's.
+    archive
+        The lane's own.
+    record
+        The survey's.
+    """
+
+    folder: Path
+    archive: RunningArchive
+    record: Record
 
     def go_through(self, name: str, measurement: str, tract: int | None = None, **arguments: Any) -> None:
         """Go through a stage, unless that has been done, and write down what it took.
@@ -137,7 +167,7 @@ class Survey:
         subprocess.CalledProcessError
             It failed; its words stand above.
         """
-        if self.has(name, tract):
+        if self.record.has(name, tract):
             return
         arguments |= {"url": self.archive.url, "tract": tract}
         self.archive.take_peak_mib()
@@ -157,9 +187,7 @@ class Survey:
             rows=found["rows"],
             bytes=found["bytes"],
         )
-        with self._record.open("a") as record:
-            record.write(_line(stage))
-        self.stages.append(stage)
+        self.record.add(stage)
         at = "" if tract is None else f" {tract}"
         click.echo(
             f"{name}{at}: {seconds:.1f} s, processor {stage.processor:.1f} s, {stage.peak_mib:.0f} MiB; "
@@ -171,17 +199,43 @@ class Survey:
         """Make a tract's sky, fetch, audit and publish its galaxies, and take the sky's rows away."""
         self.go_through(_SKY, "sky_made", tract)
         for name in ("matched_galaxies", "diagnostics", "photoz_galaxies"):
-            self.go_through(name, "assets_made", tract, folder=str(self.folder), assets=[name])
-        self._sky.forget(tract)
+            self.make(name, tract)
+        SkyStore(self.folder / "archive" / "sky", release=dp02.RELEASE, density=1.0).forget(tract)
 
-    def finish(self, tracts: Sequence[int]) -> None:
-        """Learn redshifts from the survey, and estimate them for each of its galaxies."""
-        for name in _REDSHIFTS:
-            self.go_through(name, "assets_made", folder=str(self.folder), assets=[name])
-        for tract in tracts:
-            self.go_through(
-                "photoz_catalog", "assets_made", tract, folder=str(self.folder), assets=["photoz_catalog"]
-            )
+    def estimate(self, tract: int) -> None:
+        """Estimate the redshift of each galaxy of a tract."""
+        self.make("photoz_catalog", tract)
+
+    def make(self, asset: str, tract: int | None = None) -> None:
+        """Make an asset."""
+        self.go_through(asset, "assets_made", tract, folder=str(self.folder), assets=[asset])
+
+
+def side_by_side(lanes: Sequence[Lane], work: Callable[[Lane, int], None], tracts: Sequence[int]) -> None:
+    """Do some work for each tract, in the lane that is free first.
+
+    Where the work for one tract fails, or the survey is told to stop, no lane begins another tract.
+    """
+    stop, turn, left = threading.Event(), threading.Lock(), iter(enumerate(tracts, start=1))
+
+    def go(lane: Lane) -> None:
+        try:
+            while not stop.is_set():
+                with turn:
+                    number, tract = next(left, (0, 0))
+                if not number:
+                    return
+                click.echo(f"[{number}/{len(tracts)}] tract {tract}", err=True)
+                work(lane, tract)
+        finally:
+            stop.set()
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        try:
+            for gone in [pool.submit(go, lane) for lane in lanes]:
+                gone.result()
+        finally:
+            stop.set()
 
 
 def read_stages(record: Path) -> list[Stage]:
@@ -204,8 +258,8 @@ def report(stages: Sequence[Stage]) -> list[str]:
         "",
         (
             f"{machine()} {len(tracts)} of {len(dp02.RELEASE.tracts)} tracts of the embedded archive at density "
-            f"1, simulated: {galaxies:,} galaxies, {whole / 3600:.1f} hours by the clock, {processor / 3600:.1f} "
-            "of the processor."
+            f"1, simulated: {galaxies:,} galaxies. Hours of all stages together, which ran side by side in lanes: "
+            f"{whole / 3600:.1f} by the clock, {processor / 3600:.1f} of the processor."
         ),
         "",
         "| stage | times | clock, s | processor, s | archive's, s | peak, MiB | archive's, MiB | rows | GB |",
@@ -243,21 +297,24 @@ def _judged(stages: Sequence[Stage]) -> Iterator[str]:
 
 @click.command()
 @click.option("--tracts", default=len(dp02.RELEASE.tracts), show_default=True, help="How many, the lowest first.")
+@click.option("--lanes", default=2, show_default=True, help="How many tracts at once; each takes some 3 GB.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/survey"), show_default=True)
 @click.option("--into", type=click.Path(path_type=Path), default=Path("docs"), show_default=True, help="Where to.")
-def main(*, tracts: int, folder: Path, into: Path) -> None:
+def main(*, tracts: int, lanes: int, folder: Path, into: Path) -> None:
     """Go through the survey, or go on with it, and write what it took into performance.md."""
-    # So that the archive ends with it.
+    # So that the archives end with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [int(tract) for tract in dp02.RELEASE.tracts[:tracts]]
-    with running_archive(folder / "archive", 1.0) as archive:
-        survey = Survey(folder, archive)
-        for number, tract in enumerate(chosen, start=1):
-            click.echo(f"[{number}/{len(chosen)}] tract {tract}", err=True)
-            survey.publish(tract)
-        survey.finish(chosen)
-    write_between(into / "performance.md", _BEGIN, _END, report(survey.stages))
+    record = Record(folder / "stages.jsonl")
+    with ExitStack() as stack:
+        archives = [stack.enter_context(running_archive(folder / "archive", 1.0)) for _ in range(lanes)]
+        used = [Lane(folder=folder, archive=archive, record=record) for archive in archives]
+        side_by_side(used, Lane.publish, chosen)
+        for name in _REDSHIFTS:
+            used[0].make(name)
+        side_by_side(used, Lane.estimate, chosen)
+    write_between(into / "performance.md", _BEGIN, _END, report(record.stages))
 
 
 if __name__ == "__main__":
