@@ -128,20 +128,21 @@ def read_footers(
     paths = list(zip(files, versions or files, strict=True))
     current = {place: source.version(path) for place, path in paths}
 
-    def find(place: Path, path: Path) -> Found:
-        entry = known.get(str(place))
-        return entry[1] if entry is not None and entry[0] == current[place] else _read(source, place, path)
-
+    entries = {place: known.get(str(place)) for place in files}
+    found: dict[Path, Found] = {
+        place: entry[1] for place, entry in entries.items() if entry is not None and entry[0] == current[place]
+    }
+    unknown = {place: path for place, path in paths if place not in found}
     with ThreadPoolExecutor(source.parallel) as readers:
         each = map if source.parallel == 1 else readers.map
-        found = list(each(lambda pair: find(*pair), paths))
-    for place, footer in zip(files, found, strict=True):
+        found |= zip(unknown, each(lambda place: _read(source, place, unknown[place]), unknown), strict=True)
+    for place, footer in found.items():
         version = current[place]
         if version and isinstance(footer, StoredFooter):
             kept[str(place)] = version, footer
     if kept != known:
         _save(index, lake.root, kept)
-    return found
+    return [found[place] for place in files]
 
 
 def _read(source: Publisher, place: Path, path: Path) -> Found:

@@ -181,9 +181,8 @@ def stale_reasons(
     selection, spec, matching
         What a current tract is of; where it has a matching, also of the redshifts that the lake holds.
     """
-    stored = lake.tracts(spec.table)
-    files = [lake.place(spec.table, tract) for tract in stored]
-    footers = dict(zip(stored, read_footers(lake, spec.table, files), strict=True))
+    stored = lake.publisher.listed(spec.table)
+    footers = dict(zip(stored, read_footers(lake, spec.table, list(stored.values())), strict=True))
     current = _Current(
         selection=selection,
         spec=spec,

@@ -97,6 +97,18 @@ class ObjectStore:
             for chunk in obstore.get(self._client, name).stream(_CHUNK_BYTES):
                 sink.write(chunk)
 
+    def tail(self, name: str, count: int) -> tuple[bytes, int]:
+        """Return the last bytes of an object, and how many it has.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+        with self.errors(f"GET {name}"):
+            found = obstore.get(self._client, name, options={"range": {"suffix": count}})
+            return bytes(found.bytes()), int(found.meta["size"])
+
     def version(self, name: str) -> FileVersion | None:
         """Return the version of an object; None if there is none."""
         with self.errors(f"HEAD {name}"):

@@ -246,9 +246,11 @@ def _selection(text: str) -> Selection:
 
 
 def _require_kind(name: str, value: Any, kind: type | tuple[type, type]) -> None:
-    elements = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    element = _ELEMENTS.get(name, object)
-    if not isinstance(value, kind) or isinstance(value, bool) or not all(isinstance(e, element) for e in elements):
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if fits and isinstance(value, dict | list):
+        element = _ELEMENTS.get(name, object)
+        fits = all(isinstance(each, element) for each in (value.values() if isinstance(value, dict) else value))
+    if not fits:
         raise TypeError(f"{name} is {type(value).__name__}")
 
 

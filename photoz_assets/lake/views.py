@@ -13,7 +13,7 @@ from photoz_assets.errors import PhotozError
 from photoz_assets.lake.footers import read_footers, require_footer
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
-from photoz_assets.lake.publishing import LOG_COLUMNS, NoVersionError
+from photoz_assets.lake.publishing import NoVersionError
 from photoz_assets.lake.snapshot import snapshot
 from photoz_assets.lake.tables import path_pattern, tables_sql
 
@@ -88,8 +88,7 @@ def _create(connection: duckdb.DuckDBPyConnection, lake: Lake, asset: str, files
     """Create an asset's view; of ten thousand files with the same columns one is looked into."""
     dataset = lake.publisher.dataset(asset)
     if dataset is not None:
-        columns = [_identifier(name) for name in dataset.schema.names if name not in LOG_COLUMNS]
-        connection.from_arrow(dataset).project(", ".join(columns)).create_view(asset)
+        connection.from_arrow(dataset).create_view(asset)
         return
     held = snapshot(lake, files)
     kinds: dict[bytes, Path] = {}
