@@ -411,7 +411,7 @@ class DeltaPublisher:
                     with _first_commit():
                         create_table_with_add_actions(
                             f"{self.name}/{asset}",
-                            _log_schema(contract.schema, columns),
+                            log_schema(contract.schema, columns),
                             [action],
                             partition_by=columns,
                             storage_options=LOG_OPTIONS,
@@ -422,7 +422,7 @@ class DeltaPublisher:
                     log.create_write_transaction(
                         [action],
                         "overwrite",
-                        _log_schema(contract.schema, columns, kept),
+                        log_schema(contract.schema, columns, kept),
                         partition_by=columns,
                         partition_filters=None if tract is None else [(TRACT_KEY, "=", str(tract))],
                         commit_properties=once,
@@ -458,7 +458,7 @@ def _entries(log: DeltaTable) -> _Entries:
     return dict(sorted(entries.items(), key=lambda each: -1 if each[0] is None else each[0]))
 
 
-def _log_schema(columns: pa.Schema, partitions: Sequence[str], former: pa.Schema | None = None) -> Schema:
+def log_schema(columns: pa.Schema, partitions: Sequence[str], former: pa.Schema | None = None) -> Schema:
     """Return the columns of a log: a table's, those that older files of it have besides, its own."""
     fields = {each.name: each for each in (former or ()) if each.name not in {*partitions, *columns.names}}
     fields = {each.name: each for each in columns} | fields
