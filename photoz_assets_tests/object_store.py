@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 BUCKET: Final = "lake"
+CURL: Final = shutil.which("curl")
 _STARTS_SECONDS: Final = 60
 _SERVER: Final = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
 _PORTS: Final = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
@@ -36,6 +37,20 @@ class ObjectStore:
     @property
     def endpoint(self) -> str:
         return self.variables["AWS_ENDPOINT_URL"]
+
+    def configure(self, bucket: str, question: str = "", body: str = "") -> None:
+        """Make a bucket or, with a question as S3 has it for each of a bucket's settings, set it."""
+        key = f"{self.variables['AWS_ACCESS_KEY_ID']}:{self.variables['AWS_SECRET_ACCESS_KEY']}"
+        signed = [
+            "--header",
+            "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+            "--aws-sigv4",
+            f"aws:amz:{self.variables['AWS_REGION']}:s3",
+            "--user",
+            key,
+        ]
+        asked = ["--request", "PUT", "--data", body, f"{self.endpoint}/{bucket}{question}"]
+        subprocess.run([str(CURL), "--silent", "--show-error", "--fail-with-body", *signed, *asked], check=True)
 
 
 @contextmanager

@@ -106,6 +106,24 @@ def _lake_and_release(settings: "Settings") -> tuple["Lake", "Release"]:
     return lake, with_kept_tracts(release_named(settings.release), lake)
 
 
+@contextmanager
+def _shared_lake_and_release(settings: "Settings") -> Iterator[tuple["Lake", "Release"]]:
+    """Give the same, with the locks of all who share Dagster's instance, where it is on Postgres."""
+    lake, release = _lake_and_release(settings)
+    # Without settings of its own it is on this machine, and need not be made for that.
+    if not (settings.dagster_home / "dagster.yaml").is_file():
+        yield lake, release
+        return
+    from photoz_assets.commands.instance import open_instance  # noqa: PLC0415 - as above
+    from photoz_assets.orchestration.instance_locks import shared_lake  # noqa: PLC0415 - as above
+
+    with (
+        open_instance(_open_home(settings.dagster_home), _warn) as instance,
+        shared_lake(settings.data_dir, instance) as shared,
+    ):
+        yield shared, release
+
+
 def _refuse_anothers(lake: "Lake") -> None:
     """See that runs can write wherever the lake's tables, figures and locks lie already.
 
@@ -163,7 +181,8 @@ def fetch(tracts: tuple[int, ...]) -> None:
         from photoz_assets.commands.fetch import fetch as fetch_tracts  # noqa: PLC0415 - as above
 
         _make_ready_for_runs(settings)
-        problems = fetch_tracts(*_lake_and_release(settings), tracts, click.echo)
+        with _shared_lake_and_release(settings) as (lake, release):
+            problems = fetch_tracts(lake, release, tracts, click.echo)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
@@ -197,7 +216,8 @@ def stamps(
         choice = Choice(where=where, order_by=order_by, limit=limit)
         layout = Layout(bands=bands, size_arcsec=size)
         _make_ready_for_runs(settings)
-        problems = make_stamps(*_lake_and_release(settings), choice, layout, tract=tract, log=click.echo)
+        with _shared_lake_and_release(settings) as (lake, release):
+            problems = make_stamps(lake, release, choice, layout, tract=tract, log=click.echo)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:

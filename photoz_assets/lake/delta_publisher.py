@@ -42,7 +42,13 @@ from photoz_assets.lake.kept_objects import KeptObjects
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.locks import Locks
 from photoz_assets.lake.object_store import LOG_OPTIONS, ObjectStore, is_copy, mark, mark_of
-from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, damage_errors
+from photoz_assets.lake.provenance import (
+    ArchiveIdentity,
+    InvalidTableFileError,
+    Provenance,
+    damage_errors,
+    provenance_in,
+)
 from photoz_assets.lake.publishing import (
     LOG_COLUMNS,
     TRACT_KEY,
@@ -218,10 +224,10 @@ class DeltaPublisher:
         return ds.FileSystemDataset(fragments, schema, parquet, objects)
 
     def archive(self) -> ArchiveIdentity | None:
-        """Read the lake's identity."""
+        """Read the lake's identity; where somebody removed it, a rule of the bucket say, that of its tables."""
         if self._archive is None:
             text = self._store.get(IDENTITY)
-            self._archive = None if text is None else self._identity(text)
+            self._archive = self._archive_of_tables() if text is None else self._identity(text)
         return self._archive
 
     def vacuum(self, days: int, *, dry_run: bool) -> list[str]:
@@ -244,9 +250,12 @@ class DeltaPublisher:
 
     def _open(self, asset: str) -> DeltaTable | None:
         """Open an asset's log; None if there is none."""
-        version = self.versions.get(asset)
         # It refuses a lake that this code does not understand.
         self.archive()
+        return self._log(asset)
+
+    def _log(self, asset: str) -> DeltaTable | None:
+        version = self.versions.get(asset)
         with self._store.errors(f"read the log of {asset}"):
             try:
                 log = DeltaTable(f"{self.name}/{asset}", version=version, storage_options=LOG_OPTIONS)
@@ -269,7 +278,7 @@ class DeltaPublisher:
 
     def _ours(self, asset: str) -> DeltaTable | None:
         try:
-            return self._open(asset)
+            return self._log(asset)
         except UnreadableLakeError:
             return None
 
@@ -337,12 +346,24 @@ class DeltaPublisher:
 
     def _claim(self, archive: ArchiveIdentity) -> None:
         """Make the lake one of an archive, if it is of none yet; refuse another."""
-        if self.archive() is None:
+        require_same(self, archive)
+        if self._store.version(IDENTITY) is None:
             says = json.dumps({"layout": LAYOUT, "archive": asdict(archive)}).encode()
             # Of two that come at once the first decides, once for all; a lost answer of our own looks the same.
             with suppress(AlreadyExistsError):
                 self._store.put(IDENTITY, says, create=True)
         require_same(self, archive)
+
+    def _archive_of_tables(self) -> ArchiveIdentity | None:
+        """Return the archive of the first table that names one."""
+        for asset in self._store.folders():
+            for place in self._places(asset, self._ours(asset)).values():
+                # What else is wrong with a table says who reads it.
+                with suppress(InvalidTableFileError):
+                    metadata, _ = self.metadata(place)
+                    if (archive := provenance_in(place, metadata).archive) is not None:
+                        return archive
+        return None
 
     def _identity(self, text: bytes) -> ArchiveIdentity:
         try:

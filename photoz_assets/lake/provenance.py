@@ -358,7 +358,7 @@ def read_footer(path: Path) -> Footer:
         The file is damaged, cannot be read, is no regular file, or was not written by this project.
     """
     metadata, schema = read_metadata(path)
-    return Footer(provenance=_provenance(path, metadata), schema=schema)
+    return Footer(provenance=provenance_in(path, metadata), schema=schema)
 
 
 def read_metadata(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
@@ -378,7 +378,7 @@ def read_metadata(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
 
 def read_provenance(path: Path) -> Provenance:
     """Read where a stored file came from; raises as ``read_footer``."""
-    return _provenance(path, _metadata(path))
+    return provenance_in(path, _metadata(path))
 
 
 def carried_provenance(table: pa.Table) -> Provenance:
@@ -444,7 +444,8 @@ def _metadata(path: Path) -> pq.FileMetaData:
         return pq.read_metadata(path)
 
 
-def _provenance(path: Path, metadata: pq.FileMetaData) -> Provenance:
+def provenance_in(path: Path, metadata: pq.FileMetaData) -> Provenance:
+    """Return the provenance in a file's footer; raises as ``parse_provenance``."""
     return parse_provenance(str(path), (metadata.metadata or {}).get(PROVENANCE_KEY))
 
 

@@ -18,8 +18,7 @@ from pydantic import Field, PrivateAttr
 from photoz_assets.environment import SettingError, StoreUrl, data_dir, named_lake
 from photoz_assets.lake.layout import Lake
 from photoz_assets.lake.opening import open_lake
-from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
-from photoz_assets.lake.postgres_records import PostgresJobRecords
+from photoz_assets.lake.postgres_locks import PostgresLocks
 from photoz_assets.lake.provenance import read_provenance, read_rows
 from photoz_assets.lake.publishing import Fetched
 from photoz_assets.lake.snapshot import snapshot
@@ -28,6 +27,7 @@ from photoz_assets.lake.writing import WrittenTable
 from photoz_assets.orchestration.column_metadata import column_lineage
 from photoz_assets.orchestration.declared import LocationResource
 from photoz_assets.orchestration.failures import as_dagster_failure
+from photoz_assets.orchestration.instance_locks import database_of, locks_in, with_locks
 from photoz_assets.text import code_span, fenced, one_line
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LakeResource(LocationResource):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Take note of the instance's database too: where it is Postgres, the lake's locks are there."""
         super().setup_for_execution(context)
-        self._lock_database = _postgres_url(context.instance)
+        self._lock_database = database_of(context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
         """Free the locks with the run."""
@@ -83,29 +83,13 @@ class LakeResource(LocationResource):
                 f"this run's configuration asks for the lake {asked}, but a run keeps to its location's, {own}: "
                 f"set PHOTOZ_DATA_DIR={asked} for the location instead"
             )
-        locks = self._shared_locks(open_lake(own))
-        records = None if locks is None else PostgresJobRecords(locks)
-        return replace(open_lake(own, locks), shared_records=records)
-
-    def _shared_locks(self, lake: Lake) -> PostgresLocks | None:
         if self._locks is None and self._lock_database is not None:
-            self._locks = PostgresLocks(self._lock_database, _identity(lake))
-        return self._locks
-
-
-def _postgres_url(instance: dg.DagsterInstance | None) -> str | None:
-    """Return the URL of the database that an instance keeps its runs in, where that is Postgres."""
-    url = None if instance is None else getattr(instance.run_storage, "postgres_url", None)
-    return None if url is None else str(url)
+            self._locks = locks_in(self._lock_database, own)
+        return with_locks(own, self._locks)
 
 
 def _place(named: str | None) -> Path | StoreUrl:
     return named_lake(named) if named else data_dir()
-
-
-def _identity(lake: Lake) -> str:
-    """Return what all machines call a lake: its URL, or what lies in its folder."""
-    return lake_identity(lake.work) if lake.store is None else lake.name
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

@@ -1,7 +1,10 @@
 """``photoz fetch``: a tract into the lake by one command, with the checks of a run and without one."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +13,12 @@ from photoz_archive.service.faults import Faults
 from photoz_archive.service.server import ArchiveServer
 from photoz_assets import connect, environment
 from photoz_assets.commands.cli import main
+from photoz_assets.lake import slots
 from photoz_assets.lake.opening import open_lake
+from photoz_assets.lake.postgres_locks import PostgresLocks, lake_identity
+from photoz_assets.lake.slots import slot
+from photoz_assets.orchestration.resources import ArchiveResource
+from photoz_assets_tests.postgres import Database, needs_postgres
 
 TRACT = 3638
 
@@ -55,6 +63,33 @@ def test_tract_that_fails_a_check_is_refused_in_one_line_and_the_last_good_one_s
     assert line.startswith(f"tract {TRACT}: ")
     assert "the archive counted 7" in line
     assert path.read_bytes() == before
+
+
+@needs_postgres
+@pytest.mark.usefixtures("served")
+def test_fetch_waits_for_the_queries_of_machines_that_share_a_database(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dagster_postgres")
+    (tmp_path / "dagster.yaml").write_text(f"storage:\n  postgres:\n    postgres_url: {database.url}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(slots, "PATIENCE_SECONDS", 0.0)
+    lake = open_lake(environment.data_dir())
+    elsewhere = PostgresLocks(database.url, lake_identity(lake.work))
+    try:
+        with ExitStack() as held:
+            for _ in range(ArchiveResource().limits.queries):
+                held.enter_context(slot(elsewhere, count=4, holder="a run elsewhere"))
+            freed = threading.Timer(3.0, held.close)
+            freed.start()
+            fetched = _fetch(TRACT)
+            freed.join()
+    finally:
+        elsewhere.close()
+    assert fetched.exit_code == 0, fetched.output
+    assert "archive slots, held by: " in fetched.output
+    assert "a run elsewhere" in fetched.output
+    assert lake.table("matched_galaxies", TRACT).exists()
 
 
 def test_number_that_is_no_tract_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

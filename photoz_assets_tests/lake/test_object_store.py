@@ -26,7 +26,7 @@ from photoz_assets.lake.staging import atomic_write
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
-from photoz_assets_tests.object_store import BUCKET, needs_object_store
+from photoz_assets_tests.object_store import BUCKET, CURL, ObjectStore, needs_object_store
 from photoz_assets_tests.samples import galaxies, store
 
 deltalake = pytest.importorskip("deltalake", reason="needs the extra s3")
@@ -269,6 +269,61 @@ def test_damaged_object_is_told_by_who_reads_all_rows(
     [file] = other.files("matched_galaxies")
     with pytest.raises(InvalidTableFileError, match="no whole Parquet file"):
         verify_rows(other.publisher.bring(file))
+
+
+@pytest.mark.skipif(CURL is None, reason="needs curl")
+def test_bucket_that_keeps_versions_of_its_objects_is_as_any_other(
+    object_store: ObjectStore, place: StoreUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOZ_WORK_DIR", str(tmp_path))
+    object_store.configure("versioned")
+    object_store.configure(
+        "versioned", "?versioning=", "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    )
+    lake = open_lake(StoreUrl("versioned", place.prefix))
+    for rows in (50, 60):
+        store(lake, galaxies(rows), provenance())
+        with atomic_write(lake, lake.tract_list) as file:
+            file.write_text(str(rows))
+    with pytest.raises(ForeignArchiveError):
+        store(lake, galaxies(9), provenance(archive=OTHER))
+    monkeypatch.setenv("PHOTOZ_WORK_DIR", str(tmp_path / "another"))
+    other = open_lake(StoreUrl("versioned", place.prefix))
+    assert other.assets() == ["matched_galaxies"]
+    assert pq.read_metadata(other.table("matched_galaxies", TRACT)).num_rows == 60
+    assert other.tract_list.read_text() == "60"
+    with connect(lake.name, version={"matched_galaxies": 0}) as connection:
+        assert connection.execute("SELECT count(*) FROM matched_galaxies").fetchall() == [(50,)]
+    assert isinstance(other.store, DeltaPublisher)
+    [removed] = other.store.vacuum(0, dry_run=False)
+    assert removed.startswith("matched_galaxies/tract=3638/")
+    with connect(lake.name) as connection:
+        assert connection.execute("SELECT count(*) FROM matched_galaxies").fetchall() == [(60,)]
+
+
+def test_lake_whose_identity_a_rule_of_the_bucket_removed_stays_of_its_archive(
+    lake: Lake, machine: Callable[[str], Lake], place: StoreUrl
+) -> None:
+    store(lake, galaxies(50), provenance())
+    bucket = S3Store(BUCKET, prefix=place.prefix, client_options={"allow_http": True})
+    before = bytes(bucket.get("lake.json").bytes())
+    bucket.delete("lake.json")
+    other = machine("two")
+    assert other.archive() == EMBEDDED
+    with pytest.raises(ForeignArchiveError):
+        store(other, galaxies(9), provenance(archive=OTHER))
+    store(other, galaxies(60), provenance())
+    assert bytes(bucket.get("lake.json").bytes()) == before
+
+
+def test_log_that_others_have_given_what_would_be_read_wrongly_is_refused(
+    lake: Lake, machine: Callable[[str], Lake]
+) -> None:
+    store(lake, galaxies(50), provenance())
+    log = deltalake.DeltaTable(f"{lake.name}/matched_galaxies")
+    log.alter.add_feature(deltalake.TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
+    with pytest.raises(UnreadableLakeError, match="uses features of Delta that photoz_assets does not read"):
+        machine("two").table("matched_galaxies", TRACT)
 
 
 @pytest.mark.parametrize(
