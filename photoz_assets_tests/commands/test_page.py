@@ -209,7 +209,9 @@ def test_page_of_another_origin_changes_nothing_and_the_own_page_does(page: str,
 @pytest.mark.parametrize("missing", ["/atlas/dp1/index.html", "/atlas/dp02/..%2F..%2Fgraphql?query={version}"])
 def test_below_the_atlases_is_nothing_but_their_files(page: str, missing: str) -> None:
     cross_site = {"Sec-Fetch-Site": "cross-site"}
-    assert requests.get(f"{page}{missing}", headers=cross_site, timeout=30).status_code == 404
+    answer = requests.get(f"{page}{missing}", headers=cross_site, timeout=30)
+    assert answer.status_code == 404
+    assert ("has no atlas yet: materialize the asset atlas" in answer.text) == ("/dp1/" in missing)
     assert requests.get(f"{page}{ATLAS}", headers=cross_site, timeout=30).ok
 
 

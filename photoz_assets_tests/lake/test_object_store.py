@@ -1,5 +1,6 @@
 """A lake in an object store: the same tables as on a disk, for every machine that reads it."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
 
 from photoz_assets import connect
+from photoz_assets.commands.page import AtlasPages
 from photoz_assets.commands.query import QueryError, write_query
 from photoz_assets.environment import SettingError, StoreUrl
 from photoz_assets.errors import PhotozError
@@ -221,6 +225,27 @@ def test_figures_and_lists_come_to_every_machine(lake: Lake, machine: Callable[[
     assert other.publisher.address(other.root / kept) == f"{lake.name}/{kept}"
     assert other.tract_list.read_text() == "kept"
     assert other.exports() == {"rail": [other.root / "exports" / "rail" / "test.hdf5"]}
+
+
+def test_atlas_beside_the_page_brings_what_another_machine_has_made(
+    lake: Lake, machine: Callable[[str], Lake]
+) -> None:
+    def asked(pages: AtlasPages, path: str) -> Response:
+        return asyncio.run(
+            pages.get_response(path, {"type": "http", "method": "GET", "path": path, "headers": []})
+        )
+
+    pages = AtlasPages(machine("two"))
+    assert asked(pages, "index.html").status_code == 404
+    for name in ("index.html", "tracts/1/index.html"):
+        with atomic_write(lake, lake.atlas / name) as file:
+            file.write_text(name)
+    for name in ("index.html", "tracts/1/index.html"):
+        found = asked(pages, name)
+        assert isinstance(found, FileResponse)
+        assert Path(found.path).read_text() == name
+    with pytest.raises(HTTPException, match="404"):
+        asked(pages, "tracts/2/index.html")
 
 
 def test_what_others_put_into_the_store_is_no_table(lake: Lake, place: StoreUrl) -> None:
