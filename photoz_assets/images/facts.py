@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from photoz_assets.images.coadd import Coadd, CoaddFile
 from photoz_assets.survey.skymap import PixelBox
@@ -113,6 +112,8 @@ def _widths(strip: Coadd) -> FloatArray:
 
     A width is the diameter of a circle with as many pixels as are above half of the peak.
     """
+    from scipy import ndimage  # noqa: PLC0415 - a tenth of all imports, and no other asset's
+
     reach = _ALONE_PIXELS
     image = np.nan_to_num(strip.image)
     highest = ndimage.maximum_filter(image, size=2 * reach + 1)
