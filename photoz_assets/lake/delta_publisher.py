@@ -252,7 +252,13 @@ class DeltaPublisher:
         """Open an asset's log; None if there is none."""
         # It refuses a lake that this code does not understand.
         self.archive()
-        return self._log(asset)
+        log = self._log(asset)
+        if log is not None and log.protocol().min_reader_version > _READER_VERSION:
+            raise UnreadableLakeError(
+                f"the log of {self.name}/{asset} uses features of Delta that photoz_assets does not read "
+                f"({', '.join(log.protocol().reader_features or ())}): restore it to the version before them"
+            )
+        return log
 
     def _log(self, asset: str) -> DeltaTable | None:
         version = self.versions.get(asset)
@@ -268,11 +274,6 @@ class DeltaPublisher:
             if not set(LOG_COLUMNS).issubset(log.metadata().partition_columns):
                 raise UnreadableLakeError(
                     f"{self.name}/{asset} is a Delta table that photoz_assets did not write: move it elsewhere"
-                )
-            if log.protocol().min_reader_version > _READER_VERSION:
-                raise UnreadableLakeError(
-                    f"the log of {self.name}/{asset} uses features of Delta that photoz_assets does not read "
-                    f"({', '.join(log.protocol().reader_features or ())}): restore it to the version before them"
                 )
             return log
 

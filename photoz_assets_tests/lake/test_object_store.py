@@ -27,6 +27,7 @@ from photoz_assets.lake.opening import open_lake
 from photoz_assets.lake.provenance import ArchiveIdentity, InvalidTableFileError, Provenance, verify_rows
 from photoz_assets.lake.publishing import ForeignArchiveError, NoVersionError, UnreadableLakeError
 from photoz_assets.lake.staging import atomic_write
+from photoz_assets.lake.views import UnreadableTableWarning
 from photoz_assets.orchestration.embedded_archive import require_embedded_archive
 from photoz_assets.survey.selection import Selection
 from photoz_assets_tests.dp02 import MATCHED_GALAXIES
@@ -347,8 +348,11 @@ def test_log_that_others_have_given_what_would_be_read_wrongly_is_refused(
     store(lake, galaxies(50), provenance())
     log = deltalake.DeltaTable(f"{lake.name}/matched_galaxies")
     log.alter.add_feature(deltalake.TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
-    with pytest.raises(UnreadableLakeError, match="uses features of Delta that photoz_assets does not read"):
+    complaint = "uses features of Delta that photoz_assets does not read"
+    with pytest.raises(UnreadableLakeError, match=complaint):
         machine("two").table("matched_galaxies", TRACT)
+    with pytest.warns(UnreadableTableWarning, match=complaint):
+        connect(lake.name)
 
 
 @pytest.mark.parametrize(
