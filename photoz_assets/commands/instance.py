@@ -6,6 +6,7 @@ on an empty folder would both make the same tables.
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from photoz_assets.environment import checkout_root
 from photoz_assets.errors import PhotozError
 from photoz_assets.lake.locks import FileLock
+from photoz_assets.text import one_line
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -108,14 +110,13 @@ def open_instance(home: Path, log: Callable[[str], None]) -> Iterator["dg.Dagste
     Raises
     ------
     InstanceError
-        A database is locked, or cannot be used; the disk is full, say.
+        A database is locked, or cannot be used; the disk is full, say. Or what ``dagster.yaml`` says makes none.
     """
-    import dagster as dg  # noqa: PLC0415 - `photoz --help` answers at once without it
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - as above
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - `photoz --help` answers at once without it
 
     try:
         with setting_up(home, log):
-            instance = dg.DagsterInstance.get()
+            instance = _made(home)
         with instance:
             yield instance
     except OperationalError as error:
@@ -124,6 +125,27 @@ def open_instance(home: Path, log: Callable[[str], None]) -> Iterator["dg.Dagste
             f"Dagster's databases in {home} cannot be used ({error.orig}): free some space there, see to whose "
             "they are, or set DAGSTER_HOME to another folder"
         ) from error
+
+
+def _made(home: Path) -> "dg.DagsterInstance":
+    """Make the instance that a folder's settings describe."""
+    import dagster as dg  # noqa: PLC0415 - as above
+    from dagster_shared.check import CheckError  # noqa: PLC0415 - as above
+    from yaml import YAMLError  # noqa: PLC0415 - as above
+
+    try:
+        return dg.DagsterInstance.get()
+    except (YAMLError, dg.DagsterError, CheckError, *_storage_errors()) as error:
+        raise InstanceError(
+            f"Dagster's instance cannot be opened ({one_line(str(error), 200)}): see to {home / 'dagster.yaml'} "
+            "and to the database that it names, or set DAGSTER_HOME to another folder"
+        ) from error
+
+
+def _storage_errors() -> list[type[Exception]]:
+    """Return what Dagster's storage on Postgres raises of a database that it cannot reach, where it was loaded."""
+    module = sys.modules.get("dagster_postgres.utils")
+    return [] if module is None else [module.DagsterPostgresException]
 
 
 def _refuse_locked(home: Path) -> None:

@@ -92,6 +92,28 @@ def test_fetch_waits_for_the_queries_of_machines_that_share_a_database(
     assert lake.table("matched_galaxies", TRACT).exists()
 
 
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    "says",
+    [
+        "storage: [",
+        "no_such_key: 1",
+        "storage: {postgres: {postgres_url: 'postgresql+psycopg2://photoz:secret@127.0.0.1:1/postgres'}}",
+    ],
+    ids=["damaged", "unknown", "database-that-is-not-there"],
+)
+def test_instance_that_cannot_be_opened_is_told_in_one_line(
+    says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(says)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    refused = _fetch(TRACT)
+    assert refused.exit_code == 1
+    assert isinstance(refused.exception, SystemExit)
+    assert f"see to {tmp_path / 'dagster.yaml'}" in refused.stderr
+    assert "secret" not in refused.stderr
+
+
 def test_number_that_is_no_tract_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOZ_TAP_URL", "http://127.0.0.1:9/tap")
     refused = _fetch(TRACT, 9)
